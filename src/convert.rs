@@ -1,0 +1,364 @@
+//! From a tensor to an [`Image`]: the trait, its options, and the snapshot between them.
+
+use crate::encode::FileType;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::pixels::{Grid, Layout, Mode, Normalize, Output, Plan, Resize, Treatment};
+use crate::tensor::{DType, HostTensor, Snapshot};
+
+/// A tensor that can become a [`wandb.Image`](Image).
+///
+/// Implemented for the tensors of candle, burn and tch and for ndarray's arrays, each behind a
+/// feature, and for [`HostTensor`]. Only [`to_host`](Self::to_host) is required; the provided
+/// methods that describe or narrow the tensor are overridden where a framework can do better
+/// than by copying to the host.
+///
+/// Rank 2 is (H, W) and rank 3 is (C, H, W): one image. Rank 4 is (N, C, H, W): a grid for
+/// [`to_wandb_image`](Self::to_wandb_image), N images for
+/// [`to_wandb_images`](Self::to_wandb_images). [`ImageOptions::layout`] reads channels last.
+///
+/// # A tensor type of your own
+///
+/// ```
+/// use wandb_image::{HostTensor, IntoWandbImage, Result};
+///
+/// struct Heightmap {
+///     metres: Vec<f32>,
+///     width: usize,
+/// }
+///
+/// impl IntoWandbImage for Heightmap {
+///     fn to_host(&self) -> Result<HostTensor> {
+///         let height = self.metres.len() / self.width;
+///         HostTensor::new([height, self.width], self.metres.clone())
+///     }
+/// }
+///
+/// let map = Heightmap { metres: vec![120.0, 450.5, 3210.0, 8848.9], width: 2 };
+/// let image = map.to_wandb_image()?.caption("the lowest is black, the highest white");
+/// assert_eq!(image.pixels()?.as_bytes(), [0, 9, 90, 255]);
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
+pub trait IntoWandbImage {
+    /// The tensor in host memory, row-major, in its own dtype.
+    ///
+    /// No layout, no normalising, no clamping: that is done afterwards, alike for everyone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dtype`] for a dtype without a picture,
+    /// [`Error::Device`] when the device can't be read.
+    fn to_host(&self) -> Result<HostTensor>;
+
+    /// The dimensions, outermost first. By default, those of [`to_host`](Self::to_host).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_host`](Self::to_host), where that is used.
+    fn shape(&self) -> Result<Vec<usize>> {
+        Ok(self.to_host()?.shape().to_vec())
+    }
+
+    /// The dtype that arrives on the host. By default, that of [`to_host`](Self::to_host).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dtype`] for a dtype without a picture.
+    fn dtype(&self) -> Result<DType> {
+        Ok(self.to_host()?.dtype())
+    }
+
+    /// How the dimensions are read where no option says it: [`Layout::Chw`] unless overridden.
+    fn default_layout(&self) -> Layout {
+        Layout::Chw
+    }
+
+    /// How values become pixels where no option says it: [`Normalize::MinMax`] unless overridden.
+    fn default_normalize(&self) -> Normalize {
+        Normalize::MinMax
+    }
+
+    /// The images `indices` of a batch (the first dimension), as a snapshot.
+    ///
+    /// Frameworks narrow on the device, so that only these are moved. By default the whole
+    /// tensor goes to the host first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Index`] for an index past the end, and those of
+    /// [`to_host`](Self::to_host).
+    fn select(&self, indices: &[usize]) -> Result<Snapshot> {
+        Ok(Snapshot::ready(self.to_host()?.select(indices)?))
+    }
+
+    /// The tensor as it is now: owned, `Send`, and immune to what happens to the tensor later.
+    ///
+    /// By default, [`to_host`](Self::to_host) at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_host`](Self::to_host).
+    fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot::ready(self.to_host()?))
+    }
+
+    /// One image with the defaults: [`MinMax`](Normalize::MinMax) for tensors, PNG; a batch
+    /// becomes a grid, eight a row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rank`], [`Error::Empty`],
+    /// [`Error::Channels`],
+    /// [`Error::TooLarge`] or [`Error::Dtype`],
+    /// each naming the shape. A fault of the device surfaces when the picture is made.
+    fn to_wandb_image(&self) -> Result<Image> {
+        self.to_wandb_image_with(&ImageOptions::new())
+    }
+
+    /// One image with options.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, ImageOptions, IntoWandbImage, Normalize};
+    ///
+    /// let tensor = HostTensor::new([2, 2], vec![-1.0_f32, 0.0, 0.5, 1.0])?;
+    /// let options = ImageOptions::new().normalize(Normalize::Signed);
+    /// let image = tensor.to_wandb_image_with(&options)?;
+    /// assert_eq!(image.pixels()?.as_bytes(), [0, 127, 191, 255]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_wandb_image`](Self::to_wandb_image), and
+    /// [`Error::Option`] for an option with a value it can't have.
+    fn to_wandb_image_with(&self, options: &ImageOptions) -> Result<Image> {
+        let (snapshot, plan) = prepare(self, options, Output::Grid(options.grid))?;
+        Ok(Image::from_snapshot(snapshot, plan, options.file_type))
+    }
+
+    /// The images of a batch, each ranged alone. A tensor of rank 2 or 3 gives one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_wandb_image`](Self::to_wandb_image).
+    fn to_wandb_images(&self) -> Result<Vec<Image>> {
+        self.to_wandb_images_with(&ImageOptions::new())
+    }
+
+    /// The images of a batch, with options; [`ImageOptions::scale_each`]`(false)` gives them one
+    /// range.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, ImageOptions, IntoWandbImage};
+    ///
+    /// let batch = HostTensor::new([2, 1, 1, 2], vec![0.0_f32, 1.0, 0.0, 2.0])?;
+    /// let alone = batch.to_wandb_images()?;
+    /// assert_eq!(alone[0].pixels()?.as_bytes(), [0, 255]);
+    /// let together = batch.to_wandb_images_with(&ImageOptions::new().scale_each(false))?;
+    /// assert_eq!(together[0].pixels()?.as_bytes(), [0, 127]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_wandb_image_with`](Self::to_wandb_image_with).
+    fn to_wandb_images_with(&self, options: &ImageOptions) -> Result<Vec<Image>> {
+        let (snapshot, plan) = prepare(self, options, Output::Each)?;
+        Ok(Image::from_batch(snapshot, plan, options.file_type))
+    }
+}
+
+fn prepare<T: IntoWandbImage + ?Sized>(
+    tensor: &T,
+    options: &ImageOptions,
+    output: Output,
+) -> Result<(Snapshot, Plan)> {
+    options.check()?;
+    let snapshot = match options.max_images {
+        Some(limit) => first_images(tensor, limit)?,
+        None => tensor.snapshot()?,
+    };
+    let treatment = Treatment {
+        layout: options.layout.unwrap_or_else(|| tensor.default_layout()),
+        normalize: options
+            .normalize
+            .clone()
+            .unwrap_or_else(|| tensor.default_normalize()),
+        mode: options.mode,
+        output,
+        scale_each: options.scale_each,
+        resize: options.resize,
+        max_side: options.max_side,
+    };
+    let plan = Plan::new(snapshot.shape(), treatment)?;
+    options.file_type.check_mode(plan.mode())?;
+    Ok((snapshot, plan))
+}
+
+fn first_images<T: IntoWandbImage + ?Sized>(tensor: &T, limit: usize) -> Result<Snapshot> {
+    let shape = tensor.shape()?;
+    if shape.len() != 4 || shape[0] <= limit {
+        return tensor.snapshot();
+    }
+    tensor.select(&Vec::from_iter(0..limit))
+}
+
+impl<T: IntoWandbImage + ?Sized> IntoWandbImage for &T {
+    fn to_host(&self) -> Result<HostTensor> {
+        (**self).to_host()
+    }
+    fn shape(&self) -> Result<Vec<usize>> {
+        (**self).shape()
+    }
+    fn dtype(&self) -> Result<DType> {
+        (**self).dtype()
+    }
+    fn default_layout(&self) -> Layout {
+        (**self).default_layout()
+    }
+    fn default_normalize(&self) -> Normalize {
+        (**self).default_normalize()
+    }
+    fn select(&self, indices: &[usize]) -> Result<Snapshot> {
+        (**self).select(indices)
+    }
+    fn snapshot(&self) -> Result<Snapshot> {
+        (**self).snapshot()
+    }
+}
+
+impl IntoWandbImage for HostTensor {
+    fn to_host(&self) -> Result<HostTensor> {
+        Ok(self.clone())
+    }
+    fn shape(&self) -> Result<Vec<usize>> {
+        Ok(HostTensor::shape(self).to_vec())
+    }
+    fn dtype(&self) -> Result<DType> {
+        Ok(HostTensor::dtype(self))
+    }
+    fn select(&self, indices: &[usize]) -> Result<Snapshot> {
+        Ok(Snapshot::ready(HostTensor::select(self, indices)?))
+    }
+}
+
+/// How a tensor becomes a picture. Everything has a default; setters consume and return it.
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`normalize`](Self::normalize) | [`MinMax`](Normalize::MinMax) for tensors, [`ToUint8`](Normalize::ToUint8) for ndarray |
+/// | [`layout`](Self::layout) | [`Chw`](Layout::Chw) for tensors, [`Hwc`](Layout::Hwc) for ndarray |
+/// | [`mode`](Self::mode) | by the channels: 1 → L, 3 → RGB, 4 → RGBA |
+/// | [`file_type`](Self::file_type) | [`Png`](FileType::Png) |
+/// | [`grid`](Self::grid) | eight a row, 2 pixels of black between them |
+/// | [`scale_each`](Self::scale_each) | `false` for a grid, `true` for a list of images |
+/// | [`resize`](Self::resize) | as it is |
+/// | [`max_side`](Self::max_side) | no limit but 65,500 |
+/// | [`max_images`](Self::max_images) | all |
+///
+/// ```
+/// use wandb_image::{FileType, Grid, ImageOptions, Normalize};
+///
+/// let options = ImageOptions::new()
+///     .normalize(Normalize::ValueRange { low: 0.0, high: 1.0 })
+///     .grid(Grid::new().nrow(4))
+///     .file_type(FileType::Jpg { quality: 90 })
+///     .max_images(16);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+#[must_use]
+pub struct ImageOptions {
+    normalize: Option<Normalize>,
+    layout: Option<Layout>,
+    mode: Option<Mode>,
+    file_type: FileType,
+    grid: Grid,
+    scale_each: Option<bool>,
+    resize: Option<Resize>,
+    max_side: Option<u32>,
+    max_images: Option<usize>,
+}
+
+impl ImageOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How values become pixels. By default [`MinMax`](Normalize::MinMax) for tensors and
+    /// [`ToUint8`](Normalize::ToUint8) for ndarray's arrays, as W&B documents it.
+    pub fn normalize(mut self, rule: Normalize) -> Self {
+        self.normalize = Some(rule);
+        self
+    }
+
+    /// How the dimensions are read. By default [`Chw`](Layout::Chw) for tensors and
+    /// [`Hwc`](Layout::Hwc) for ndarray's arrays.
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = Some(layout);
+        self
+    }
+
+    /// The mode of the picture. By default guessed from the channels; where they differ, the
+    /// pixels are converted as Pillow does it.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// The file format. [`Png`](FileType::Png) by default.
+    pub fn file_type(mut self, file_type: FileType) -> Self {
+        self.file_type = file_type;
+        self
+    }
+
+    /// How a batch is laid out as one picture, for
+    /// [`to_wandb_image_with`](IntoWandbImage::to_wandb_image_with).
+    pub fn grid(mut self, grid: Grid) -> Self {
+        self.grid = grid;
+        self
+    }
+
+    /// Whether each image of a batch has a range of its own. By default `false` for a grid (as in
+    /// torchvision) and `true` for a list of images.
+    pub fn scale_each(mut self, each: bool) -> Self {
+        self.scale_each = Some(each);
+        self
+    }
+
+    /// Another size for each image, before it goes into a grid. By default as it is.
+    pub fn resize(mut self, resize: Resize) -> Self {
+        self.resize = Some(resize);
+        self
+    }
+
+    /// The greatest width or height in pixels: a larger picture is made smaller, its proportions
+    /// kept. No limit by default but that of every picture, 65,500, which also holds for a grid
+    /// before it is made smaller.
+    pub fn max_side(mut self, pixels: u32) -> Self {
+        self.max_side = Some(pixels);
+        self
+    }
+
+    /// At most this many images of a batch, the first ones; it is narrowed on its device, so that
+    /// only they are moved. All by default.
+    pub fn max_images(mut self, images: usize) -> Self {
+        self.max_images = Some(images);
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        self.file_type.check()?;
+        let zero = |option, given: Option<usize>| match given {
+            Some(0) => Err(Error::Option {
+                option,
+                given: "0".into(),
+                expected: "it must be at least 1".into(),
+            }),
+            _ => Ok(()),
+        };
+        zero("max_images", self.max_images)?;
+        zero("max_side", self.max_side.map(|side| side as usize))
+    }
+}

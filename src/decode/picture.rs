@@ -1,0 +1,149 @@
+//! Picture files, by the `image` crate.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+
+use crate::error::{Error, Result};
+use crate::pixels::{MAX_DIMENSION, Mode, Pixels};
+
+/// What a file may decode to at most: a picture of 16,384 × 16,384 with four channels.
+const MAX_DECODED_BYTES: u64 = 1 << 30;
+
+/// What is read of a file at most.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// A picture file that was read and decoded once, so that it is known to be whole.
+pub(crate) struct PictureFile {
+    path: PathBuf,
+    bytes: Arc<Vec<u8>>,
+    format: &'static str,
+    mode: Mode,
+    width: u32,
+    height: u32,
+}
+
+impl PictureFile {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let bytes = read_limited(path)?;
+        let format = format_of(path, &bytes)?;
+        let picture = decode(path, &bytes)?;
+        Ok(Self {
+            path: path.into(),
+            format,
+            mode: mode_of(&picture),
+            width: picture.width(),
+            height: picture.height(),
+            bytes: Arc::new(bytes),
+        })
+    }
+
+    pub(crate) fn width(&self) -> u32 {
+        self.width
+    }
+
+    pub(crate) fn height(&self) -> u32 {
+        self.height
+    }
+
+    pub(crate) fn format(&self) -> &'static str {
+        self.format
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    pub(crate) fn bytes(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.bytes)
+    }
+
+    pub(crate) fn pixels(&self) -> Result<Pixels> {
+        pixels_from_dynamic(decode(&self.path, &self.bytes)?)
+    }
+}
+
+fn read_limited(path: &Path) -> Result<Vec<u8>> {
+    let cannot_read = |source| Error::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(cannot_read)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot_read)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let reason = format!("it is over {MAX_FILE_BYTES} bytes long: make it smaller");
+        return Err(damaged(path, reason));
+    }
+    Ok(bytes)
+}
+
+impl std::fmt::Debug for PictureFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            path,
+            width,
+            height,
+            ..
+        } = self;
+        write!(f, "PictureFile({}, {width}×{height})", path.display())
+    }
+}
+
+fn format_of(path: &Path, bytes: &[u8]) -> Result<&'static str> {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => Ok("png"),
+        Ok(ImageFormat::Jpeg) => Ok("jpg"),
+        Ok(ImageFormat::Bmp) => Ok("bmp"),
+        _ => Err(damaged(
+            path,
+            "it is no PNG, JPEG or BMP file: convert it to one of these",
+        )),
+    }
+}
+
+fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let mut reader = reader.map_err(|e| damaged(path, e))?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    limits.max_image_width = Some(MAX_DIMENSION as u32);
+    limits.max_image_height = Some(MAX_DIMENSION as u32);
+    reader.limits(limits);
+    reader.decode().map_err(|e| damaged(path, e))
+}
+
+fn damaged(path: &Path, reason: impl ToString) -> Error {
+    Error::Picture {
+        path: path.into(),
+        reason: reason.to_string(),
+    }
+}
+
+/// The pixels of a decoded picture, as they are; 16 bits and floats become 8 bits.
+pub(crate) fn pixels_from_dynamic(picture: DynamicImage) -> Result<Pixels> {
+    let (width, height) = (picture.width(), picture.height());
+    let mode = mode_of(&picture);
+    let data = match mode {
+        Mode::L => picture.into_luma8().into_raw(),
+        Mode::La => picture.into_luma_alpha8().into_raw(),
+        Mode::Rgb => picture.into_rgb8().into_raw(),
+        Mode::Rgba => picture.into_rgba8().into_raw(),
+    };
+    Pixels::new(width, height, mode, data)
+}
+
+fn mode_of(picture: &DynamicImage) -> Mode {
+    match (picture.color().has_color(), picture.color().has_alpha()) {
+        (false, false) => Mode::L,
+        (false, true) => Mode::La,
+        (true, false) => Mode::Rgb,
+        (true, true) => Mode::Rgba,
+    }
+}

@@ -1,0 +1,25 @@
+//! JPEG, by the `jpeg-encoder` crate.
+
+use jpeg_encoder::{ColorType, Encoder};
+
+use super::failed;
+use crate::error::Result;
+use crate::pixels::{Mode, Pixels};
+
+pub(super) fn encode(pixels: &Pixels, quality: u8) -> Result<Vec<u8>> {
+    let (width, height) = (pixels.width() as u16, pixels.height() as u16);
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, quality)
+        .encode(pixels.as_bytes(), width, height, color_type(pixels.mode()))
+        .map_err(|source| failed(pixels, "jpg", source))?;
+    Ok(bytes)
+}
+
+/// `Rgba` here makes the encoder skip the fourth byte of each pixel: alpha is dropped.
+fn color_type(mode: Mode) -> ColorType {
+    match mode {
+        Mode::L | Mode::La => ColorType::Luma,
+        Mode::Rgb => ColorType::Rgb,
+        Mode::Rgba => ColorType::Rgba,
+    }
+}

@@ -1,0 +1,344 @@
+//! What can go wrong, in words that say what was given, what was expected and what to do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure of a framework or a codec, whatever its type: the enum never depends on a feature.
+pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a picture wasn't made or a row wasn't written.
+///
+/// ```
+/// use wandb_image::{Error, HostTensor, IntoWandbImage};
+///
+/// let tensor = HostTensor::new([5, 4, 4], vec![0_f32; 80])?;
+/// let error = tensor.to_wandb_image().unwrap_err();
+/// assert!(matches!(error, Error::Channels { channels: 5, .. }));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// `Debug` shows the same text as `Display`, so that a `main` that returns an error prints what
+/// to do.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor of a rank that is no picture.
+    #[error(
+        "a tensor of shape {shape:?} has rank {}, but a picture has rank 2 (height, width), \
+         3 (one image) or 4 (a batch): select or reshape it first",
+        shape.len()
+    )]
+    Rank {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+
+    /// A tensor without elements.
+    #[error(
+        "a tensor of shape {shape:?} is empty: a picture needs every dimension to be at least 1"
+    )]
+    Empty {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+
+    /// A number of channels that no mode has.
+    #[error(
+        "a tensor of shape {shape:?}, read as {dimensions}, has {channels} channels, but a \
+         picture has 1 (L), 3 (RGB) or 4 (RGBA){hint}"
+    )]
+    Channels {
+        /// The shape given.
+        shape: Vec<usize>,
+        /// How it was read, such as `(C, H, W)`.
+        dimensions: &'static str,
+        /// The channels found there.
+        channels: usize,
+        /// What to do, beginning with a separator; empty where nothing is known.
+        hint: String,
+    },
+
+    /// A picture over the greatest dimension or area.
+    #[error(
+        "a picture of {width}×{height} pixels is too large: {limit}; make it smaller, or lay a grid \
+         out with fewer images, or more or fewer of them a row"
+    )]
+    TooLarge {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// What is allowed.
+        limit: &'static str,
+    },
+
+    /// A dtype that has no picture.
+    #[error("a tensor of dtype {dtype} has no picture: {hint}")]
+    Dtype {
+        /// The framework's own name of the dtype.
+        dtype: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// Elements that don't fill the shape.
+    #[error(
+        "a tensor of shape {shape:?} has {} elements, but {given} were given",
+        element_count(shape)
+    )]
+    Length {
+        /// The shape given.
+        shape: Vec<usize>,
+        /// The number of elements given.
+        given: usize,
+    },
+
+    /// An index past the end.
+    #[error("image {index} was asked for, but the batch holds {len}")]
+    Index {
+        /// The index given.
+        index: usize,
+        /// The images there are.
+        len: usize,
+    },
+
+    /// An option with a value it can't have.
+    #[error("{option} is {given}, but {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// The value given.
+        given: String,
+        /// What is allowed, and what to do.
+        expected: String,
+    },
+
+    /// Pixels whose number doesn't fit their size and mode.
+    #[error("{width}×{height} pixels of mode {mode} are {expected} bytes, but {given} were given")]
+    PixelCount {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The mode's name.
+        mode: &'static str,
+        /// Bytes expected.
+        expected: usize,
+        /// Bytes given.
+        given: usize,
+    },
+
+    /// A picture that can't be written in the format asked for.
+    #[error("a picture of mode {mode} can't be a {format} file: {hint}")]
+    Format {
+        /// The mode's name.
+        mode: &'static str,
+        /// The file format.
+        format: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// An encoder's own failure.
+    #[error("the {format} encoder failed on a picture of {width}×{height}: {source}")]
+    Encode {
+        /// The file format.
+        format: &'static str,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The encoder's error.
+        source: BoxedError,
+    },
+
+    /// A file that is no picture, or a damaged one.
+    #[error("{} can't be read as a picture: {reason}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        reason: String,
+    },
+
+    /// A tensor file (safetensors, npy) that can't be read.
+    #[error("{} can't be read as a tensor file: {reason}", path.display())]
+    TensorFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        reason: String,
+    },
+
+    /// A framework couldn't bring a tensor to the host.
+    #[error("the tensor could not be read from its device: {source}")]
+    Device {
+        /// The framework's error.
+        source: BoxedError,
+    },
+
+    /// The batch that several images share failed once, for all of them.
+    #[error(transparent)]
+    Shared(Arc<Error>),
+
+    /// A key that W&B can't hold.
+    #[error("the key {key:?} can't be logged: {reason}")]
+    Key {
+        /// The key given.
+        key: String,
+        /// What is wrong with it, and what to do.
+        reason: &'static str,
+    },
+
+    /// A step that lies before the row that is open.
+    #[error(
+        "step {step} was logged after step {last}: steps must rise, since W&B drops or renumbers \
+         rows that go back; log at step {last} or later, or let `log` count"
+    )]
+    Step {
+        /// The step given.
+        step: u64,
+        /// The last step that was logged.
+        last: u64,
+    },
+
+    /// A step whose row is on disk already, or lies before one that is.
+    #[error(
+        "step {step} can't take more: rows go to disk in the order of their steps, when the step \
+         moves on, at flush and at finish, and those up to step {last} are there already; log at \
+         step {next} or later, or let `log` count"
+    )]
+    StepWritten {
+        /// The step given.
+        step: u64,
+        /// The last step that is on disk.
+        last: u64,
+        /// The first step that can be logged now.
+        next: u64,
+    },
+
+    /// A call on a run that has ended.
+    #[error("the run {run_id} is finished: start a new one to log more")]
+    Finished {
+        /// The run's id.
+        run_id: String,
+    },
+
+    /// The directory of a new run is there already.
+    #[error(
+        "the run directory {} exists already, and a run is never overwritten: use another run id \
+         or another WANDB_DIR",
+        path.display()
+    )]
+    RunExists {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// A step before the first one of a run that starts later.
+    #[error(
+        "step {step} lies before step {first}, at which this run starts: log at step {first} or later"
+    )]
+    StepBeforeStart {
+        /// The step given.
+        step: u64,
+        /// The run's starting step.
+        first: u64,
+    },
+
+    /// The directory of a new run can't be made.
+    #[error(
+        "could not create {}: {source}; a run is written below its `dir`, or WANDB_DIR, or the \
+         current directory: choose one that can be written",
+        path.display()
+    )]
+    RunDirectory {
+        /// What could not be made.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+
+    /// A setting of the run with a value it can't have.
+    #[error("{name} is {given:?}, but {expected}")]
+    Setting {
+        /// The setting: a builder's method or an environment variable.
+        name: &'static str,
+        /// The value given.
+        given: String,
+        /// What is allowed, and what to do.
+        expected: &'static str,
+    },
+
+    /// A value that can't become JSON.
+    #[error("a value can't be logged: {reason}")]
+    Value {
+        /// What serde said.
+        reason: String,
+    },
+
+    /// The operating system refused.
+    #[error("could not {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+
+    /// The handlers of [`RunBuilder::finish_on_signal`](crate::RunBuilder::finish_on_signal)
+    /// couldn't be installed.
+    #[error(
+        "could not watch SIGINT and SIGTERM: {source}; start the run without `finish_on_signal`"
+    )]
+    Signal {
+        /// The system's error.
+        source: std::io::Error,
+    },
+
+    /// A transaction log that can't be read on.
+    #[error("{} is damaged at byte {offset}: {reason}", path.display())]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// Where reading stopped.
+        offset: u64,
+        /// What was found there.
+        reason: String,
+    },
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error {
+    /// Wraps a framework's failure to bring a tensor to the host.
+    ///
+    /// ```
+    /// let error = wandb_image::Error::device("out of memory");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "the tensor could not be read from its device: out of memory"
+    /// );
+    /// ```
+    pub fn device(source: impl Into<BoxedError>) -> Self {
+        Error::Device {
+            source: source.into(),
+        }
+    }
+}
+
+fn element_count(shape: &[usize]) -> String {
+    shape
+        .iter()
+        .try_fold(1_usize, |product, &dim| product.checked_mul(dim))
+        .map_or_else(|| "more than fit into memory".into(), |n| n.to_string())
+}

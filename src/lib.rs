@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Inside
+//!
+//! A tensor goes one way: `integrations/` takes a snapshot and brings it to the host as a
+//! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file.
+//!
+//! What each file may know (`tests/it/invariants.rs` reads the sources and checks it):
+//!
+//! 1. Only `integrations/` names a framework. What `src/` does is the same under every
+//!    framework's feature.
+//! 2. An integration hands over and stops: shape, dtype, a selection or a snapshot on the device,
+//!    the elements on the host. No layout, no normalising, no clamping.
+//! 3. Only `encode/<format>.rs` names an encoder, only `decode/` a decoder. Only `image/json.rs`
+//!    spells a JSON key of W&B. Only `sink/` writes to disk; only `run/` reads a clock.
+//! 4. `pixels/` and `encode/` are pure functions of their input. What they noticed is part of
+//!    what they return, and the run reports it once per key.
+//! 5. Preconditions live in types; nothing re-checks them later.
+//! 6. Nothing panics on user data.
+//! 7. Modules depend one way: integrations → convert → image → encode, decode → pixels → tensor,
+//!    and run → sink → image; all → error.
+
+#![forbid(unsafe_code)]
+
+pub mod tensor;
+
+pub mod pixels;
+
+pub mod encode;
+
+pub mod decode;
+
+pub mod image;
+
+pub mod convert;
+
+mod error;
+
+pub use convert::{ImageOptions, IntoWandbImage};
+pub use encode::FileType;
+pub use error::{BoxedError, Error, Result};
+pub use image::Image;
+pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize};
+pub use tensor::{DType, HostTensor, Snapshot};

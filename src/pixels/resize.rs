@@ -1,0 +1,123 @@
+//! Another size for a picture, by the `image` crate's filters where pixels are mixed.
+
+use image::imageops::{self, FilterType};
+use image::{ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
+
+use super::Mode;
+use crate::error::{Error, Result};
+
+/// Another size for each image, before it goes into a grid.
+///
+/// ```
+/// use wandb_image::{HostTensor, ImageOptions, IntoWandbImage, Resize};
+///
+/// let digit = HostTensor::new([1, 8, 8], vec![0_u8; 64])?;
+/// let options = ImageOptions::new().resize(Resize::Enlarge(6));
+/// assert_eq!(digit.to_wandb_image_with(&options)?.width(), 48);
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resize {
+    /// Each pixel becomes a square of this many pixels a side: small pictures, large and sharp.
+    Enlarge(u32),
+    /// This size in pixels, whatever the proportions: by the nearest pixel where neither side
+    /// shrinks, else by a triangle filter, which averages.
+    To {
+        /// Width in pixels, at least 1.
+        width: u32,
+        /// Height in pixels, at least 1.
+        height: u32,
+    },
+}
+
+impl Resize {
+    /// The size that a picture of `width` × `height` comes to.
+    pub(super) fn size(self, (width, height): (usize, usize)) -> Result<(usize, usize)> {
+        let (width, height) = match self {
+            Resize::Enlarge(factor) => (
+                width.saturating_mul(factor as usize),
+                height.saturating_mul(factor as usize),
+            ),
+            Resize::To { width, height } => (width as usize, height as usize),
+        };
+        if width == 0 || height == 0 {
+            return Err(Error::Option {
+                option: "resize",
+                given: format!("{self:?}"),
+                expected: "the factor, the width and the height must be at least 1".into(),
+            });
+        }
+        Ok((width, height))
+    }
+}
+
+/// The size of a picture whose longer side is at most `max_side`, proportions kept.
+pub(super) fn limited((width, height): (usize, usize), max_side: usize) -> (usize, usize) {
+    let longer = width.max(height);
+    if longer <= max_side {
+        return (width, height);
+    }
+    let scaled = |side: usize| {
+        let scaled = side as f64 * max_side as f64 / longer as f64;
+        (scaled.round() as usize).max(1)
+    };
+    (scaled(width), scaled(height))
+}
+
+/// The pixels at another size.
+pub(super) fn resize(
+    data: Vec<u8>,
+    mode: Mode,
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Vec<u8> {
+    if from == to {
+        return data;
+    }
+    match mode {
+        Mode::L => resize_as::<Luma<u8>>(data, from, to),
+        Mode::La => resize_as::<LumaA<u8>>(data, from, to),
+        Mode::Rgb => resize_as::<Rgb<u8>>(data, from, to),
+        Mode::Rgba => resize_as::<Rgba<u8>>(data, from, to),
+    }
+}
+
+fn resize_as<P: Pixel<Subpixel = u8> + 'static>(
+    data: Vec<u8>,
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Vec<u8> {
+    let shrinks = to.0 < from.0 || to.1 < from.1;
+    let filter = if shrinks {
+        FilterType::Triangle
+    } else {
+        FilterType::Nearest
+    };
+    let picture = ImageBuffer::<P, _>::from_raw(from.0 as u32, from.1 as u32, data);
+    let resized = picture.map(|p| imageops::resize(&p, to.0 as u32, to.1 as u32, filter));
+    resized.map(ImageBuffer::into_raw).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enlarging_keeps_each_pixel_sharp() {
+        let enlarged = resize(vec![1, 2], Mode::L, (2, 1), (4, 2));
+        assert_eq!(enlarged, [1, 1, 2, 2, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn shrinking_averages() {
+        assert_eq!(resize(vec![0, 100, 0, 100], Mode::L, (2, 2), (1, 1)), [50]);
+    }
+
+    #[test]
+    fn a_longer_side_is_limited_and_the_other_follows() {
+        assert_eq!(limited((1000, 500), 100), (100, 50));
+        assert_eq!(limited((3, 2), 100), (3, 2));
+        assert_eq!(limited((60_000, 10), 100), (100, 1));
+    }
+}
