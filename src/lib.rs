@@ -3,7 +3,9 @@
 //! # Inside
 //!
 //! A tensor goes one way: `integrations/` takes a snapshot and brings it to the host as a
-//! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file.
+//! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file; [`run`]
+//! accepts rows, and a [`sink`] keeps files and records, in order. [`image`] holds what is not
+//! made yet.
 //!
 //! What each file may know (`tests/it/invariants.rs` reads the sources and checks it):
 //!
@@ -30,9 +32,15 @@ pub mod encode;
 
 pub mod decode;
 
+mod value;
+
 pub mod image;
 
 pub mod convert;
+
+pub mod sink;
+
+pub mod run;
 
 mod error;
 
@@ -41,4 +49,5 @@ pub use encode::FileType;
 pub use error::{BoxedError, Error, Result};
 pub use image::Image;
 pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize};
+pub use run::{Row, Run, RunBuilder, RunMode, Scalar, Value, init};
 pub use tensor::{DType, HostTensor, Snapshot};

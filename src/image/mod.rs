@@ -1,6 +1,7 @@
 //! [`Image`]: a picture, a file, or the snapshot of a tensor, with what W&B shows beside it.
 
 mod batch;
+pub(crate) mod json;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,4 +6,9 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod bad_input;
+mod device;
 mod golden;
+mod history;
+mod pixels;
+mod run;

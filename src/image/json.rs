@@ -1,0 +1,245 @@
+//! W&B's JSON keys: the only file that spells them, to write them and to read them back.
+
+use serde_json::{Map, Value};
+
+use crate::value::Json;
+
+/// Of a row: its step.
+pub(crate) const STEP: &str = "_step";
+/// Of a row: when it was logged, in seconds since 1970.
+pub(crate) const TIMESTAMP: &str = "_timestamp";
+/// Of a row: seconds since the run began.
+pub(crate) const RUNTIME: &str = "_runtime";
+/// Of the summary and the config: W&B's own part.
+pub(crate) const WANDB: &str = "_wandb";
+/// Of the summary's own part: whole seconds that the run took.
+pub(crate) const WANDB_RUNTIME: &str = "runtime";
+
+/// An image whose file has a name.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedImage {
+    /// Relative to the run's `files/`.
+    pub(crate) path: String,
+    pub(crate) sha256: String,
+    /// In bytes.
+    pub(crate) size: u64,
+    pub(crate) format: &'static str,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) caption: Option<String>,
+}
+
+/// One image under a key.
+pub(crate) fn image(image: &LoggedImage) -> Json {
+    let mut entries = vec![
+        ("_type", text("image-file")),
+        ("path", text(&image.path)),
+        ("sha256", text(&image.sha256)),
+        ("size", Json::U64(image.size)),
+    ];
+    entries.extend(picture(image));
+    entries.extend(
+        image
+            .caption
+            .as_deref()
+            .map(|caption| ("caption", text(caption))),
+    );
+    map(entries)
+}
+
+/// A list of images under a key; the first also says how W&B draws the others.
+pub(crate) fn images(images: &[LoggedImage]) -> Json {
+    let mut entries = vec![("_type", text("images/separated"))];
+    entries.extend(images.first().into_iter().flat_map(picture));
+    let filenames = images.iter().map(|image| text(&image.path)).collect();
+    entries.push(("count", Json::U64(images.len() as u64)));
+    entries.push(("filenames", Json::List(filenames)));
+    if images.iter().any(|image| image.caption.is_some()) {
+        let caption = |image: &LoggedImage| image.caption.as_deref().map_or(Json::Null, text);
+        entries.push(("captions", Json::List(images.iter().map(caption).collect())));
+    }
+    map(entries)
+}
+
+fn picture(image: &LoggedImage) -> [(&'static str, Json); 3] {
+    [
+        ("format", text(image.format)),
+        ("width", Json::U64(image.width.into())),
+        ("height", Json::U64(image.height.into())),
+    ]
+}
+
+fn text(value: &str) -> Json {
+    Json::String(value.into())
+}
+
+fn map(entries: Vec<(&str, Json)>) -> Json {
+    Json::Map(
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.into(), value))
+            .collect(),
+    )
+}
+
+/// A media file, as a value of a row names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedFile {
+    /// The way to it, joined by dots as W&B shows it.
+    pub(crate) key: String,
+    pub(crate) path: String,
+    pub(crate) size: Option<u64>,
+    pub(crate) caption: Option<String>,
+    pub(crate) width: Option<u64>,
+    pub(crate) height: Option<u64>,
+    pub(crate) format: Option<String>,
+}
+
+/// Every file that a value names: images and their overlays, lists of images, and other media.
+pub(crate) fn named_files(key: &str, value: &Value) -> Vec<NamedFile> {
+    let mut found = Vec::new();
+    collect_named(key, value, &mut found);
+    found
+}
+
+fn collect_named(key: &str, value: &Value, found: &mut Vec<NamedFile>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(named_by_one(key, map));
+            found.extend(named_by_list(key, map));
+            for (name, child) in map {
+                collect_named(&format!("{key}.{name}"), child, found);
+            }
+        }
+        Value::Array(values) => {
+            let nested = values.iter().filter(|v| v.is_object() || v.is_array());
+            nested.for_each(|value| collect_named(key, value, found));
+        }
+        _ => {}
+    }
+}
+
+fn named_by_one(key: &str, map: &Map<String, Value>) -> Option<NamedFile> {
+    text_of(map, "_type")?;
+    Some(NamedFile {
+        path: text_of(map, "path")?,
+        size: number_of(map, "size"),
+        caption: text_of(map, "caption"),
+        ..described(key, map)
+    })
+}
+
+fn named_by_list(key: &str, map: &Map<String, Value>) -> Vec<NamedFile> {
+    let Some(Value::Array(paths)) = map.get("filenames") else {
+        return Vec::new();
+    };
+    let caption = |i: usize| Some(map.get("captions")?.get(i)?.as_str()?.into());
+    let file = |(i, path): (usize, &Value)| {
+        Some(NamedFile {
+            path: path.as_str()?.into(),
+            caption: caption(i),
+            ..described(key, map)
+        })
+    };
+    paths.iter().enumerate().filter_map(file).collect()
+}
+
+fn described(key: &str, map: &Map<String, Value>) -> NamedFile {
+    NamedFile {
+        key: key.into(),
+        path: String::new(),
+        size: None,
+        caption: None,
+        width: number_of(map, "width"),
+        height: number_of(map, "height"),
+        format: text_of(map, "format"),
+    }
+}
+
+fn text_of(map: &Map<String, Value>, key: &str) -> Option<String> {
+    Some(map.get(key)?.as_str()?.into())
+}
+
+fn number_of(map: &Map<String, Value>, key: &str) -> Option<u64> {
+    map.get(key)?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn logged(path: &str, caption: Option<&str>) -> LoggedImage {
+        LoggedImage {
+            path: path.into(),
+            sha256: "fe21".into(),
+            size: 77,
+            format: "png",
+            width: 5,
+            height: 4,
+            caption: caption.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn an_image_is_written_as_the_sdk_does() {
+        assert_eq!(
+            image(&logged("a.png", Some("cap"))).to_text(),
+            r#"{"_type":"image-file","path":"a.png","sha256":"fe21","size":77,"format":"png","width":5,"height":4,"caption":"cap"}"#
+        );
+        assert!(!image(&logged("a.png", None)).to_text().contains("caption"));
+    }
+
+    fn check_captions(captions: [Option<&str>; 2], expected: &str) {
+        let list = captions.map(|caption| logged("a.png", caption));
+        assert_eq!(
+            images(&list).to_text(),
+            format!(
+                r#"{{"_type":"images/separated","format":"png","width":5,"height":4,"count":2,"filenames":["a.png","a.png"]{expected}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_list_keeps_the_captions_that_there_are() {
+        check_captions([None, None], "");
+        check_captions([Some("q"), None], r#","captions":["q",null]"#);
+        check_captions([None, Some("z")], r#","captions":[null,"z"]"#);
+    }
+
+    fn check_named(value: &Value, expected: &[(&str, &str, Option<u64>, Option<&str>)]) {
+        let found = named_files("k", value);
+        let found: Vec<_> = found
+            .iter()
+            .map(|f| (&*f.key, &*f.path, f.size, f.caption.as_deref()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn images_lists_and_overlays_are_found() {
+        let image = json!({"_type": "image-file", "path": "a.png", "size": 7, "caption": "c",
+            "masks": {"truth": {"_type": "mask", "path": "m.png", "size": 3}}});
+        let overlay = ("k.masks.truth", "m.png", Some(3), None);
+        check_named(&image, &[("k", "a.png", Some(7), Some("c")), overlay]);
+
+        let list = json!({"_type": "images/separated", "filenames": ["a.png", "b.png"],
+            "captions": ["one", null], "width": 4, "format": "png",
+            "all_masks": [null, {"truth": {"_type": "mask", "path": "m.png"}}]});
+        let expected = [
+            ("k", "a.png", None, Some("one")),
+            ("k", "b.png", None, None),
+            ("k.all_masks.truth", "m.png", None, None),
+        ];
+        check_named(&list, &expected);
+        assert_eq!(named_files("k", &list)[1].width, Some(4));
+    }
+
+    #[test]
+    fn other_values_name_no_file() {
+        check_named(&json!({"path": "a.png"}), &[]);
+        check_named(&json!({"_type": "histogram", "values": [1, 2]}), &[]);
+        check_named(&json!([1, "a.png", null]), &[]);
+    }
+}

@@ -1,0 +1,296 @@
+//! [`RunBuilder`]: a run before it starts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::clock::Clock;
+use super::settings::{Environment, Settings};
+use super::voice::Voice;
+use super::writer::Writer;
+use super::{Run, RunMode, Shared, machine, signal, start};
+use crate::error::{Error, Result};
+use crate::image::json;
+use crate::sink::{self, Directory, Discard, RecordSink};
+use crate::value::Json;
+
+/// A run before it starts. Everything has a default; setters consume and return it.
+///
+/// A call here wins over the environment, which wins over the default. An empty variable counts
+/// as unset.
+///
+/// | setting | variable | default |
+/// | --- | --- | --- |
+/// | [`mode`](Self::mode) | `WANDB_MODE` | [`Offline`](RunMode::Offline) |
+/// | [`dir`](Self::dir) | `WANDB_DIR` | the current directory |
+/// | [`project`](Self::project) | `WANDB_PROJECT` | `uncategorized` |
+/// | [`entity`](Self::entity) | `WANDB_ENTITY` | that of the account that syncs |
+/// | [`name`](Self::name) | `WANDB_NAME` | W&B makes one up |
+/// | [`run_id`](Self::run_id) | `WANDB_RUN_ID` | eight random letters and digits |
+/// | [`group`](Self::group) | `WANDB_RUN_GROUP` | none |
+/// | [`job_type`](Self::job_type) | `WANDB_JOB_TYPE` | none |
+/// | [`notes`](Self::notes) | `WANDB_NOTES` | none |
+/// | [`tags`](Self::tags) | `WANDB_TAGS`, separated by commas | none |
+/// | [`config`](Self::config) | | empty |
+/// | [`starting_step`](Self::starting_step) | | 0 |
+/// | [`finish_on_signal`](Self::finish_on_signal) | | off |
+/// | silence on stderr | `WANDB_SILENT` | off |
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// let run = wandb_image::init()
+///     .project("digits")
+///     .tags(["autoencoder", "cpu"])
+/// #   .dir(dir.path())
+///     .start()?;
+/// run.log([("loss", 0.5)])?;
+/// run.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+#[must_use]
+pub struct RunBuilder {
+    pub(super) mode: Option<RunMode>,
+    pub(super) dir: Option<PathBuf>,
+    pub(super) project: Option<String>,
+    pub(super) entity: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) run_id: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) job_type: Option<String>,
+    pub(super) notes: Option<String>,
+    pub(super) tags: Option<Vec<String>>,
+    config: Vec<(String, Json)>,
+    starting_step: u64,
+    finish_on_signal: bool,
+}
+
+impl RunBuilder {
+    /// The defaults; [`wandb_image::init`](crate::init) is the same.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the run goes. `WANDB_MODE`, or [`Offline`](RunMode::Offline).
+    pub fn mode(mut self, mode: RunMode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// The folder in which `wandb/offline-run-…` is made. `WANDB_DIR`, or the current directory.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// The project, at most 128 characters. `WANDB_PROJECT`, or `uncategorized`.
+    pub fn project(mut self, project: impl Into<String>) -> Self {
+        self.project = Some(project.into());
+        self
+    }
+
+    /// The user or team. `WANDB_ENTITY`, or the default of the account that syncs.
+    pub fn entity(mut self, entity: impl Into<String>) -> Self {
+        self.entity = Some(entity.into());
+        self
+    }
+
+    /// The name that W&B shows. `WANDB_NAME`, or one that W&B makes up.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The run's identity in its project: 1 to 128 characters, none of `/ \ # ? % :`.
+    /// `WANDB_RUN_ID`, or eight random letters and digits.
+    #[doc(alias = "id")]
+    pub fn run_id(mut self, run_id: impl Into<String>) -> Self {
+        self.run_id = Some(run_id.into());
+        self
+    }
+
+    /// The group that the run belongs to. `WANDB_RUN_GROUP`, or none.
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+
+    /// The kind of the run within its group. `WANDB_JOB_TYPE`, or none.
+    pub fn job_type(mut self, job_type: impl Into<String>) -> Self {
+        self.job_type = Some(job_type.into());
+        self
+    }
+
+    /// A longer description. `WANDB_NOTES`, or none.
+    pub fn notes(mut self, notes: impl Into<String>) -> Self {
+        self.notes = Some(notes.into());
+        self
+    }
+
+    /// Tags, each of 1 to 64 characters. `WANDB_TAGS`, or none.
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = Some(tags.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The run's inputs, such as hyperparameters: a struct or a map. Called again, it adds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] for what is no struct or map, or can't be JSON; [`Error::Key`] for an
+    /// empty key and for `_wandb`.
+    ///
+    /// ```
+    /// #[derive(serde::Serialize)]
+    /// struct Config {
+    ///     learning_rate: f64,
+    ///     layers: Vec<usize>,
+    /// }
+    ///
+    /// let config = Config { learning_rate: 1e-3, layers: vec![16, 32] };
+    /// let builder = wandb_image::init().config(&config)?;
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn config(mut self, config: &(impl Serialize + ?Sized)) -> Result<Self> {
+        self.config.extend(entries(config)?);
+        Ok(self)
+    }
+
+    /// The step that the first [`Run::log`] takes. 0 by default.
+    pub fn starting_step(mut self, step: u64) -> Self {
+        self.starting_step = step;
+        self
+    }
+
+    /// Ends the run when the process gets SIGINT (Ctrl-C) or SIGTERM: the open row, the summary
+    /// and an exit record with code 255 are written, then the signal does what it does by
+    /// default. A second signal doesn't wait for that. Off by default, since a library shouldn't
+    /// take a program's signals unasked; it has no effect where there are no such signals
+    /// (Windows).
+    ///
+    /// Without it, a signal ends the process at once, as `std::process::exit`, an abort
+    /// (`panic = "abort"`), SIGKILL and a crash do: every row of [`Run::log`] is on disk and syncs, but the values gathered
+    /// by [`Run::log_at`] for the last step, the summary since the last [`Run::flush`], and the
+    /// exit record are missing, and W&B takes a run without one for failed (exit code 1).
+    pub fn finish_on_signal(mut self) -> Self {
+        self.finish_on_signal = true;
+        self
+    }
+
+    /// Starts the run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for a setting that W&B refuses, or a mode that this build lacks;
+    /// [`Error::RunExists`], [`Error::RunDirectory`] and [`Error::Io`] for the run's directory.
+    pub fn start(self) -> Result<Run> {
+        let environment = Environment::of_process();
+        let mode = environment.mode(self.mode)?;
+        let settings = environment.settings(&self)?;
+        let watch = self.check()?;
+        let clock = Clock::start();
+        let (sink, dir): (Box<dyn RecordSink>, _) = match mode {
+            RunMode::Disabled => (Box::new(Discard), None),
+            RunMode::Offline | RunMode::Online => {
+                let name = format!("offline-run-{}-{}", clock.stamp(), settings.run_id);
+                let wandb_dir = settings.dir.join("wandb");
+                let sink = Directory::create(&wandb_dir, &name, &settings.run_id)?;
+                let dir = sink.path().to_path_buf();
+                (Box::new(sink), Some(dir))
+            }
+        };
+        let begun = self.begin(&settings, clock, sink);
+        match (&begun, &dir) {
+            (Ok(_), Some(dir)) => sink::link_latest(dir),
+            (Err(_), Some(dir)) => sink::remove(dir),
+            (_, None) => {}
+        }
+        Ok(started(mode, settings, dir, begun?, watch))
+    }
+
+    /// Starts the run on a sink of your own, such as a [`MemorySink`](crate::sink::MemorySink)
+    /// in tests. [`mode`](Self::mode) and [`dir`](Self::dir) don't matter then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start), and whatever the sink returns.
+    pub fn start_on(self, sink: impl RecordSink + 'static) -> Result<Run> {
+        let settings = Environment::of_process().settings(&self)?;
+        let watch = self.check()?;
+        let writer = self.begin(&settings, Clock::start(), Box::new(sink))?;
+        Ok(started(RunMode::Offline, settings, None, writer, watch))
+    }
+
+    /// What can be refused before anything is made.
+    fn check(&self) -> Result<Option<signal::Watch>> {
+        super::writer::check_step(self.starting_step)?;
+        self.finish_on_signal.then(signal::watch).transpose()
+    }
+
+    /// Writes the first records.
+    fn begin(
+        &self,
+        settings: &Settings,
+        clock: Clock,
+        sink: Box<dyn RecordSink>,
+    ) -> Result<Writer> {
+        let mut writer = Writer::new(sink, clock, settings.run_id.clone(), self.starting_step);
+        writer.begin(
+            start::header(),
+            start::run(settings, &self.config, self.starting_step, clock.begun_at()),
+            machine::environment(clock.begun_at()),
+        )?;
+        Ok(writer)
+    }
+}
+
+fn started(
+    mode: RunMode,
+    settings: Settings,
+    dir: Option<PathBuf>,
+    writer: Writer,
+    watch: Option<signal::Watch>,
+) -> Run {
+    let voice = Voice {
+        silent: settings.silent,
+    };
+    let run = Run(Arc::new(Shared::new(
+        mode,
+        settings.run_id,
+        dir,
+        voice,
+        writer,
+    )));
+    if let Some(watch) = watch {
+        watch.add(&run.0);
+    }
+    run.0.say_start();
+    run
+}
+
+fn entries(config: &(impl Serialize + ?Sized)) -> Result<Vec<(String, Json)>> {
+    let Json::Map(entries) = Json::from_serialize(config)? else {
+        return Err(Error::Value {
+            reason: "the config is no struct or map, so its values have no keys: give a struct, a \
+                     map, or serde_json::json!({\"key\": value})"
+                .into(),
+        });
+    };
+    entries
+        .iter()
+        .try_for_each(|(key, _)| check_config_key(key))?;
+    Ok(entries)
+}
+
+pub(super) fn check_config_key(key: &str) -> Result<()> {
+    let reason = match key {
+        "" => "a key must not be empty",
+        json::WANDB => "this part of the config is W&B's own: rename it",
+        _ => return Ok(()),
+    };
+    Err(Error::Key {
+        key: key.into(),
+        reason,
+    })
+}

@@ -1,0 +1,230 @@
+//! Media files: from a key to a name that every system takes, and onto the disk.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::log::io_error;
+use crate::error::{Error, Result};
+
+/// The longest name of a file or folder, in bytes. File systems take 255; W&B's server adds to
+/// them.
+const MAX_NAME: usize = 200;
+
+/// The digits of the content's hash in a file's name.
+const HASH_DIGITS: usize = 20;
+
+/// The digits of the key's hash in a name that was cut.
+const CUT_DIGITS: usize = 12;
+
+/// A key under which a picture can be logged.
+///
+/// Its slashes make folders. Characters that some system refuses are percent-escaped in the file
+/// name alone; the key in the row stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MediaKey(String);
+
+impl MediaKey {
+    pub(crate) fn new(key: &str) -> Result<Self> {
+        match fault(key) {
+            Some(reason) => Err(Error::Key {
+                key: key.into(),
+                reason,
+            }),
+            None => Ok(Self(key.into())),
+        }
+    }
+
+    /// The path of an image's file, relative to the run's `files/`.
+    pub(crate) fn image_path(&self, step: u64, sha256: &str, extension: &str) -> String {
+        let hash = &sha256[..sha256.len().min(HASH_DIGITS)];
+        let ending = format!("_{step}_{hash}.{extension}");
+        let (folders, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
+        let mut path = String::from("media/images/");
+        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
+            path += &name_on_disk(folder, MAX_NAME);
+            path.push('/');
+        }
+        path + &name_on_disk(name, MAX_NAME - ending.len()) + &ending
+    }
+}
+
+fn fault(key: &str) -> Option<&'static str> {
+    if key.is_empty() {
+        return Some("a key must not be empty");
+    }
+    if key.starts_with('/') {
+        return Some("an image's key makes a path, so it must not begin with a slash: remove it");
+    }
+    if key.contains('\0') {
+        return Some("an image's key makes a path, so it must not hold NUL: remove it");
+    }
+    if key.split('/').any(str::is_empty) {
+        return Some(
+            "an image's key makes a path, so no part between slashes may be empty: use one slash, \
+             and none at the end",
+        );
+    }
+    if key.split('/').any(|part| part == "." || part == "..") {
+        return Some(
+            "an image's key makes a path, so no part between slashes may be `.` or `..`: rename it",
+        );
+    }
+    None
+}
+
+/// A part of a key as the name of a file or folder, at most `max` bytes long.
+fn name_on_disk(part: &str, max: usize) -> String {
+    let pieces: Vec<String> = escaped(part);
+    if pieces.iter().map(String::len).sum::<usize>() <= max {
+        return pieces.concat();
+    }
+    let mark = format!("-{}", &hex(&Sha256::digest(part))[..CUT_DIGITS]);
+    let mut name = String::new();
+    for piece in pieces {
+        if name.len() + piece.len() + mark.len() > max {
+            break;
+        }
+        name += &piece;
+    }
+    name + &mark
+}
+
+/// The characters of a part, those percent-escaped that Windows, macOS or Linux refuses.
+fn escaped(part: &str) -> Vec<String> {
+    let last = part.chars().count().saturating_sub(1);
+    let device = is_device(part);
+    let piece = |(index, c): (usize, char)| {
+        let at_end = index == last && matches!(c, '.' | ' ');
+        if is_refused(c) || at_end || (device && index == 0) {
+            percent(c)
+        } else {
+            c.to_string()
+        }
+    };
+    part.chars().enumerate().map(piece).collect()
+}
+
+fn is_refused(c: char) -> bool {
+    c.is_control() || matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
+}
+
+/// Whether Windows takes the name for a device, whatever its extension.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or_default().trim_end();
+    let stem = stem.to_ascii_uppercase();
+    let numbered = |prefix| {
+        stem.strip_prefix(prefix)
+            .is_some_and(|n: &str| matches!(n.as_bytes(), [b'0'..=b'9']))
+    };
+    matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
+        || numbered("COM")
+        || numbered("LPT")
+}
+
+fn percent(c: char) -> String {
+    let mut buffer = [0; 4];
+    let bytes = c.encode_utf8(&mut buffer).bytes();
+    bytes.map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// The hash that names a file's content, in 64 lower-case hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes the file under a name of its own first, so that one of this name is always whole.
+pub(super) fn write(files_dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = files_dir.join(name);
+    if path.exists() {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(files_dir);
+    fs::create_dir_all(folder).map_err(|source| io_error("create", folder, source))?;
+    let temporary = folder.join(format!(".{}.part", &sha256(name.as_bytes())[..HASH_DIGITS]));
+    write_through(&temporary, &path, bytes).map_err(|source| {
+        // Best effort: the name is never read, and used again for the same file.
+        let _ = fs::remove_file(&temporary);
+        io_error("write", &path, source)
+    })
+}
+
+fn write_through(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(temporary, bytes)?;
+    fs::rename(temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "0123456789abcdef0123456789abcdef";
+
+    fn path(key: &str) -> String {
+        MediaKey::new(key).unwrap().image_path(7, HASH, "png")
+    }
+
+    fn check(key: &str, expected: &str) {
+        let expected = format!("media/images/{expected}_7_0123456789abcdef0123.png");
+        assert_eq!(path(key), expected, "{key}");
+    }
+
+    #[test]
+    fn keys_become_names_that_every_system_takes() {
+        check("samples", "samples");
+        check("val/samples", "val/samples");
+        check("a b.c-d_é🙂", "a b.c-d_é🙂");
+        check(r#"\:*?"<>|"#, "%5C%3A%2A%3F%22%3C%3E%7C");
+        check("tab\tdel\u{7f}nel\u{85}", "tab%09del%7Fnel%C2%85");
+        check("ends./with ", "ends%2E/with%20");
+        check("...", "..%2E");
+        check(
+            "NUL/con.x/COM1/com10/CONSOLE",
+            "%4EUL/%63on.x/%43OM1/com10/CONSOLE",
+        );
+        check(".hidden", ".hidden");
+    }
+
+    fn check_cut(key: &str) {
+        let path = path(key);
+        let other = format!("{key}!");
+        for part in path.split('/') {
+            assert!(part.len() <= MAX_NAME, "{part}");
+        }
+        assert!(path.ends_with("_7_0123456789abcdef0123.png"), "{path}");
+        assert_ne!(path, self::path(&other), "two long keys share a name");
+    }
+
+    #[test]
+    fn long_names_are_cut_with_a_hash() {
+        check_cut(&"k".repeat(300));
+        check_cut(&"🙂".repeat(100));
+        check_cut(&"?".repeat(150));
+        check_cut(&format!("{}/{}", "d".repeat(300), "k".repeat(300)));
+        check(&"k".repeat(172), &"k".repeat(172));
+        check_cut(&"k".repeat(173));
+    }
+
+    fn check_refused(key: &str, expected: &str) {
+        let error = MediaKey::new(key).unwrap_err().to_string();
+        assert!(error.contains(expected), "{key:?}: {error}");
+    }
+
+    #[test]
+    fn keys_that_make_no_path_are_refused() {
+        check_refused("", "must not be empty");
+        check_refused("/samples", "begin with a slash");
+        check_refused("a\0b", "NUL");
+        check_refused("a//b", "may be empty");
+        check_refused("a/", "may be empty");
+        check_refused("..", "`.` or `..`");
+        check_refused("a/../b", "`.` or `..`");
+        check_refused("./a", "`.` or `..`");
+    }
+}

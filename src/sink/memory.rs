@@ -1,0 +1,111 @@
+//! A sink that keeps everything in memory: for tests of code that logs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::RecordSink;
+use super::records::{HistoryRecord, Record, RecordType};
+use crate::error::Result;
+
+/// Keeps what a run writes in memory. A clone shares it.
+///
+/// ```
+/// use wandb_image::sink::MemorySink;
+///
+/// let sink = MemorySink::new();
+/// let run = wandb_image::init().start_on(sink.clone())?;
+/// run.log([("loss", 0.5)])?;
+/// run.finish()?;
+///
+/// let rows = sink.rows();
+/// assert_eq!(rows.len(), 1);
+/// assert!(rows[0].item.iter().any(|item| item.key == "loss" && item.value_json == "0.5"));
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemorySink {
+    kept: Arc<Mutex<Vec<Kept>>>,
+}
+
+/// A media file that a [`MemorySink`] was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaFile {
+    /// Relative to the run's `files/`, with slashes.
+    pub path: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+}
+
+/// What a [`MemorySink`] was given.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there are few, in tests")]
+pub enum Kept {
+    /// A media file.
+    Media(MediaFile),
+    /// A record.
+    Record(Record),
+}
+
+impl MemorySink {
+    /// Holds nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Files and records, in the order in which they came.
+    pub fn kept(&self) -> Vec<Kept> {
+        self.lock().clone()
+    }
+
+    /// The media files.
+    pub fn files(&self) -> Vec<MediaFile> {
+        let file = |kept| match kept {
+            Kept::Media(file) => Some(file),
+            Kept::Record(_) => None,
+        };
+        self.kept().into_iter().filter_map(file).collect()
+    }
+
+    /// The records.
+    pub fn records(&self) -> Vec<RecordType> {
+        let record = |kept| match kept {
+            Kept::Media(_) => None,
+            Kept::Record(record) => record.record_type,
+        };
+        self.kept().into_iter().filter_map(record).collect()
+    }
+
+    /// The rows of the history.
+    pub fn rows(&self) -> Vec<HistoryRecord> {
+        let row = |record| match record {
+            RecordType::History(row) => Some(row),
+            _ => None,
+        };
+        self.records().into_iter().filter_map(row).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RecordSink for MemorySink {
+    fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let mut kept = self.lock();
+        let known = |kept: &Kept| matches!(kept, Kept::Media(file) if file.path == path);
+        if !kept.iter().any(known) {
+            let (path, bytes) = (path.into(), bytes.into());
+            kept.push(Kept::Media(MediaFile { path, bytes }));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record) -> Result<()> {
+        self.lock().push(Kept::Record(record.clone()));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

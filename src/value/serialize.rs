@@ -1,0 +1,365 @@
+//! Any `Serialize` as [`Json`]. serde_json can't be used: it makes NaN and the infinities null.
+//!
+//! Enums take serde_json's shape: a unit variant is its name, any other a map of one entry.
+
+use std::fmt::Display;
+
+use serde::ser::{self, Serialize};
+
+use super::Json;
+use crate::error::{Error, Result};
+
+pub(super) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<Json> {
+    value
+        .serialize(Serializer)
+        .map_err(|Refused(reason)| Error::Value { reason })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+impl ser::Error for Refused {
+    fn custom<T: Display>(message: T) -> Self {
+        Refused(message.to_string())
+    }
+}
+
+type Made<T = Json> = std::result::Result<T, Refused>;
+
+struct Serializer;
+
+impl ser::Serializer for Serializer {
+    type Ok = Json;
+    type Error = Refused;
+    type SerializeSeq = List;
+    type SerializeTuple = List;
+    type SerializeTupleStruct = List;
+    type SerializeTupleVariant = List;
+    type SerializeMap = Map;
+    type SerializeStruct = Map;
+    type SerializeStructVariant = Map;
+
+    fn serialize_bool(self, v: bool) -> Made {
+        Ok(Json::Bool(v))
+    }
+    fn serialize_i8(self, v: i8) -> Made {
+        Ok(Json::I64(v.into()))
+    }
+    fn serialize_i16(self, v: i16) -> Made {
+        Ok(Json::I64(v.into()))
+    }
+    fn serialize_i32(self, v: i32) -> Made {
+        Ok(Json::I64(v.into()))
+    }
+    fn serialize_i64(self, v: i64) -> Made {
+        Ok(Json::I64(v))
+    }
+    fn serialize_i128(self, v: i128) -> Made {
+        i64::try_from(v)
+            .map(Json::I64)
+            .or_else(|_| u64::try_from(v).map(Json::U64))
+            .map_err(|_| too_wide(v))
+    }
+    fn serialize_u8(self, v: u8) -> Made {
+        Ok(Json::U64(v.into()))
+    }
+    fn serialize_u16(self, v: u16) -> Made {
+        Ok(Json::U64(v.into()))
+    }
+    fn serialize_u32(self, v: u32) -> Made {
+        Ok(Json::U64(v.into()))
+    }
+    fn serialize_u64(self, v: u64) -> Made {
+        Ok(Json::U64(v))
+    }
+    fn serialize_u128(self, v: u128) -> Made {
+        u64::try_from(v).map(Json::U64).map_err(|_| too_wide(v))
+    }
+    fn serialize_f32(self, v: f32) -> Made {
+        Ok(Json::F64(v.into()))
+    }
+    fn serialize_f64(self, v: f64) -> Made {
+        Ok(Json::F64(v))
+    }
+    fn serialize_char(self, v: char) -> Made {
+        Ok(Json::String(v.into()))
+    }
+    fn serialize_str(self, v: &str) -> Made {
+        Ok(Json::String(v.into()))
+    }
+    fn serialize_bytes(self, v: &[u8]) -> Made {
+        Ok(Json::List(v.iter().map(|&b| Json::U64(b.into())).collect()))
+    }
+    fn serialize_none(self) -> Made {
+        Ok(Json::Null)
+    }
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Made {
+        value.serialize(self)
+    }
+    fn serialize_unit(self) -> Made {
+        Ok(Json::Null)
+    }
+    fn serialize_unit_struct(self, _name: &'static str) -> Made {
+        Ok(Json::Null)
+    }
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Made {
+        Ok(Json::String(variant.into()))
+    }
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Made {
+        value.serialize(self)
+    }
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Made {
+        Ok(tagged(Some(variant), value.serialize(self)?))
+    }
+    fn serialize_seq(self, _: Option<usize>) -> Made<List> {
+        Ok(List::new(None))
+    }
+    fn serialize_tuple(self, _: usize) -> Made<List> {
+        Ok(List::new(None))
+    }
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Made<List> {
+        Ok(List::new(None))
+    }
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Made<List> {
+        Ok(List::new(Some(variant)))
+    }
+    fn serialize_map(self, _: Option<usize>) -> Made<Map> {
+        Ok(Map::new(None))
+    }
+    fn serialize_struct(self, _: &'static str, _: usize) -> Made<Map> {
+        Ok(Map::new(None))
+    }
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Made<Map> {
+        Ok(Map::new(Some(variant)))
+    }
+}
+
+fn too_wide(value: impl Display) -> Refused {
+    Refused(format!(
+        "the integer {value} does not fit into 64 bits: log it as text or as a float"
+    ))
+}
+
+fn tagged(variant: Option<&'static str>, value: Json) -> Json {
+    match variant {
+        Some(variant) => Json::Map(vec![(variant.into(), value)]),
+        None => value,
+    }
+}
+
+struct List {
+    variant: Option<&'static str>,
+    values: Vec<Json>,
+}
+
+impl List {
+    fn new(variant: Option<&'static str>) -> Self {
+        let values = Vec::new();
+        Self { variant, values }
+    }
+
+    fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Made<()> {
+        self.values.push(value.serialize(Serializer)?);
+        Ok(())
+    }
+
+    fn finish(self) -> Made {
+        Ok(tagged(self.variant, Json::List(self.values)))
+    }
+}
+
+macro_rules! list {
+    ($($serializer:ident::$method:ident),*) => {$(
+        impl ser::$serializer for List {
+            type Ok = Json;
+            type Error = Refused;
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Made<()> {
+                self.push(value)
+            }
+            fn end(self) -> Made {
+                self.finish()
+            }
+        }
+    )*};
+}
+
+list!(
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field
+);
+
+struct Map {
+    variant: Option<&'static str>,
+    key: String,
+    entries: Vec<(String, Json)>,
+}
+
+impl Map {
+    fn new(variant: Option<&'static str>) -> Self {
+        Self {
+            variant,
+            key: String::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn push<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Made<()> {
+        self.entries.push((key, value.serialize(Serializer)?));
+        Ok(())
+    }
+
+    fn finish(self) -> Made {
+        Ok(tagged(self.variant, Json::Map(self.entries)))
+    }
+}
+
+impl ser::SerializeMap for Map {
+    type Ok = Json;
+    type Error = Refused;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Made<()> {
+        self.key = key_text(key.serialize(Serializer)?)?;
+        Ok(())
+    }
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Made<()> {
+        let key = std::mem::take(&mut self.key);
+        self.push(key, value)
+    }
+    fn end(self) -> Made {
+        self.finish()
+    }
+}
+
+fn key_text(key: Json) -> Made<String> {
+    match key {
+        Json::String(key) => Ok(key),
+        Json::Bool(_) | Json::I64(_) | Json::U64(_) => Ok(key.to_text()),
+        other => Err(Refused(format!(
+            "a map has the key {}, but a key is a text or an integer",
+            other.to_text()
+        ))),
+    }
+}
+
+macro_rules! record {
+    ($($serializer:ident),*) => {$(
+        impl ser::$serializer for Map {
+            type Ok = Json;
+            type Error = Refused;
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Made<()> {
+                self.push(key.into(), value)
+            }
+            fn end(self) -> Made {
+                self.finish()
+            }
+        }
+    )*};
+}
+
+record!(SerializeStruct, SerializeStructVariant);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Serialize)]
+    enum Variant {
+        Unit,
+        Newtype(f32),
+        Tuple(u8, char),
+        Struct { inner: Option<f64> },
+    }
+
+    #[derive(Serialize)]
+    struct Pair(u8, &'static str);
+
+    #[derive(Serialize)]
+    struct Config {
+        z_first: f64,
+        name: String,
+        nested: Pair,
+        skipped: (),
+    }
+
+    fn check(value: impl Serialize, expected: &str) {
+        assert_eq!(to_json(&value).unwrap().to_text(), expected);
+    }
+
+    #[test]
+    fn structs_keep_their_order_and_their_nan() {
+        check(
+            Config {
+                z_first: f64::NAN,
+                name: "a".into(),
+                nested: Pair(1, "x"),
+                skipped: (),
+            },
+            r#"{"z_first":NaN,"name":"a","nested":[1,"x"],"skipped":null}"#,
+        );
+    }
+
+    #[test]
+    fn enums_take_serde_jsons_shape() {
+        check(Variant::Unit, r#""Unit""#);
+        check(
+            Variant::Newtype(f32::NEG_INFINITY),
+            r#"{"Newtype":-Infinity}"#,
+        );
+        check(Variant::Tuple(1, 'c'), r#"{"Tuple":[1,"c"]}"#);
+        check(
+            Variant::Struct { inner: None },
+            r#"{"Struct":{"inner":null}}"#,
+        );
+    }
+
+    #[test]
+    fn map_keys_become_text() {
+        check(
+            BTreeMap::from([(1, "a"), (-2, "b")]),
+            r#"{"-2":"b","1":"a"}"#,
+        );
+        check(BTreeMap::from([(false, 0)]), r#"{"false":0}"#);
+        check(BTreeMap::from([('k', 1_i128)]), r#"{"k":1}"#);
+    }
+
+    fn check_refused(value: impl Serialize, expected: &str) {
+        let error = to_json(&value).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_refused() {
+        check_refused(u128::MAX, "does not fit into 64 bits");
+        check_refused(i128::MIN, "does not fit into 64 bits");
+        check_refused(BTreeMap::from([((1, 2), 3)]), "a map has the key [1,2]");
+    }
+}
