@@ -44,6 +44,9 @@ pub mod run;
 
 mod error;
 
+#[path = "../integrations/mod.rs"]
+pub mod integrations;
+
 pub use convert::{ImageOptions, IntoWandbImage};
 pub use encode::FileType;
 pub use error::{BoxedError, Error, Result};

@@ -7,6 +7,13 @@
 )]
 
 mod bad_input;
+#[cfg(any(
+    feature = "candle",
+    feature = "burn-example",
+    feature = "tch",
+    feature = "ndarray"
+))]
+mod contract;
 mod device;
 mod golden;
 mod history;
