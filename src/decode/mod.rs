@@ -1,5 +1,15 @@
-//! From files to pixels, with limits on what a file may claim.
+//! From files to pixels and tensors, with limits on what a file may claim.
 
+#[cfg(feature = "cli")]
+mod npy;
 mod picture;
+#[cfg(feature = "cli")]
+mod safetensors;
+#[cfg(feature = "cli")]
+mod tensor_file;
 
+#[cfg(feature = "cli")]
+pub use npy::read_npy;
 pub(crate) use picture::{PictureFile, pixels_from_dynamic};
+#[cfg(feature = "cli")]
+pub use safetensors::read_safetensors;

@@ -7,6 +7,8 @@
 )]
 
 mod bad_input;
+#[cfg(feature = "cli")]
+mod cli;
 #[cfg(any(
     feature = "candle",
     feature = "burn-example",

@@ -1,0 +1,240 @@
+//! The arguments, and what `--help` says of them.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use wandb_image::{FileType, ImageOptions, Layout, Mode, Normalize};
+
+use crate::log::FileKind;
+use crate::normalize;
+
+/// Log tensors and pictures from files to a Weights & Biases run on disk, and list what a run
+/// holds. Needs neither Python nor a network.
+#[derive(Parser)]
+#[command(name = "wandb-image", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Log(LogArgs),
+    Ls(LsArgs),
+}
+
+/// Log files as images of a new run, which `wandb sync` uploads
+///
+/// FILE is a .safetensors or .npy file of tensors, or a picture (.png, .jpg, .jpeg, .bmp), which
+/// is logged as it is. A tensor of rank 2 (H, W) or 3 is one image; of rank 4, a list of images,
+/// or one grid with --grid.
+///
+/// Without --key, each tensor of a .safetensors file is logged under its own name, and anything
+/// else under the name of its file without the extension. What has the same key is logged as one
+/// list, in the order given. With --key, everything goes under that key: as one image if it is
+/// one, else as one list.
+///
+/// All files are read before anything is logged: where one can't be, nothing is. The WANDB_*
+/// variables are heeded (WANDB_PROJECT, WANDB_DIR, WANDB_NAME, …); the options win over them.
+///
+/// The last line on stdout is the run's directory, alone. Everything else is said on stderr.
+#[derive(Args)]
+#[command(after_long_help = LOG_EXAMPLES)]
+pub(crate) struct LogArgs {
+    /// Log everything under this key [default: the tensor's or the file's name]
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+
+    /// The step to log at [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) step: Option<u64>,
+
+    /// Log this tensor of the .safetensors files; may be repeated [default: all]
+    #[arg(long = "tensor", value_name = "NAME")]
+    pub(crate) tensors: Vec<String>,
+
+    /// How values become pixels [default: min-max; for .npy to-uint8]
+    ///
+    /// min-max: the least value black, the greatest white.
+    /// range:LOW,HIGH: LOW black, HIGH white.
+    /// unit: 0 black, 1 white.
+    /// signed: -1 black, 1 white.
+    /// mean-std:M,…/S,…: standardised values are undone, one mean M and deviation S a channel or
+    /// one for all.
+    /// guess: by the data's range, as wandb 0.20 until 0.31 did.
+    /// to-uint8: as wandb documents it for arrays.
+    /// off: the values are 0 to 255 already.
+    #[arg(long, value_name = "RULE", value_parser = normalize::parse, verbatim_doc_comment)]
+    pub(crate) normalize: Option<Normalize>,
+
+    /// How the dimensions are read [default: chw; for .npy hwc]
+    #[arg(long, value_parser = layout())]
+    pub(crate) layout: Option<Layout>,
+
+    /// The channels of the picture, by PIL's names [default: by the tensor's channels]
+    #[arg(long, value_parser = mode())]
+    pub(crate) mode: Option<Mode>,
+
+    /// The format of the files [default: png; a picture keeps its own]
+    #[arg(long, value_name = "TYPE", value_parser = file_type())]
+    file_type: Option<FileType>,
+
+    /// The quality of JPEG files, 1 to 100; needs --file-type jpg [default: 75]
+    #[arg(long, value_name = "Q", requires = "file_type",
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: Option<u8>,
+
+    /// Lay the images of a rank-4 tensor out as one, eight a row
+    #[arg(long)]
+    pub(crate) grid: bool,
+
+    /// Log a rank-4 tensor as a list of images; this is the default
+    #[arg(long, conflicts_with = "grid")]
+    images: bool,
+
+    /// The text that W&B shows with each image
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) caption: Option<String>,
+
+    /// The project [default: WANDB_PROJECT, or uncategorized]
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+
+    /// The folder in which wandb/offline-run-… is made [default: WANDB_DIR, or the current one]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// .safetensors, .npy, .png, .jpg, .jpeg or .bmp
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const LOG_EXAMPLES: &str = "\
+Examples:
+  Every tensor of a file, each under its own name, tanh outputs:
+      wandb-image log --normalize signed samples.safetensors
+
+  One batch as a grid, under a key and a step of its own:
+      wandb-image log --tensor output --grid --key val/samples --step 100 batch.safetensors
+
+  An array and pictures as one list, then upload:
+      wandb sync \"$(wandb-image log --key compare before.npy after.png | tail -n 1)\"";
+
+/// List the media files of a run: key, step, path, size and caption
+///
+/// RUN is the directory of a run (wandb/offline-run-…) or the .wandb file in it, written by this
+/// program, its library, or the Python SDK. Paths are relative to the run's files/.
+///
+/// A log that is torn or damaged is listed as far as it is whole; then an error names the byte
+/// where reading ended, and the exit code is 1.
+#[derive(Args)]
+#[command(after_long_help = LS_EXAMPLES)]
+pub(crate) struct LsArgs {
+    /// The run's directory, or its .wandb file
+    pub(crate) run: PathBuf,
+
+    /// A JSON list of objects: key, step, path, size, caption, width, height, format, present
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  The latest run:
+      wandb-image ls wandb/latest-run
+
+  The files that are named but missing:
+      wandb-image ls --json wandb/latest-run | jq -r '.[] | select(.present | not).path'";
+
+impl LogArgs {
+    /// The arguments, or the end of the process with exit code 2 for those that don't go
+    /// together.
+    pub(crate) fn checked(self) -> Self {
+        if let Err((kind, reason)) = self.check() {
+            let mut command = Cli::command();
+            command.build();
+            let log = command.find_subcommand_mut("log");
+            log.map_or_else(Cli::command, |log| log.clone())
+                .error(kind, reason)
+                .exit();
+        }
+        self
+    }
+
+    fn check(&self) -> Result<(), (ErrorKind, &'static str)> {
+        let jpg = matches!(self.file_type, Some(FileType::Jpg { .. }));
+        if self.quality.is_some() && !jpg {
+            return Err((
+                ErrorKind::ArgumentConflict,
+                "--quality needs --file-type jpg",
+            ));
+        }
+        let is_safetensors = |file| FileKind::of(file) == Some(FileKind::Safetensors);
+        if !self.tensors.is_empty() && !self.files.iter().any(|file| is_safetensors(file)) {
+            let reason = "--tensor selects from .safetensors files, but none is given";
+            return Err((ErrorKind::ArgumentConflict, reason));
+        }
+        Ok(())
+    }
+
+    /// The format asked for, with its quality.
+    pub(crate) fn file_type(&self) -> Option<FileType> {
+        match (self.file_type, self.quality) {
+            (Some(FileType::Jpg { .. }), Some(quality)) => Some(FileType::Jpg { quality }),
+            (file_type, _) => file_type,
+        }
+    }
+
+    /// What is asked for tensors, with these defaults.
+    pub(crate) fn image_options(&self, layout: Layout, normalize: Normalize) -> ImageOptions {
+        let options = ImageOptions::new()
+            .layout(self.layout.unwrap_or(layout))
+            .normalize(self.normalize.clone().unwrap_or(normalize))
+            .file_type(self.file_type().unwrap_or_default());
+        match self.mode {
+            Some(mode) => options.mode(mode),
+            None => options,
+        }
+    }
+
+    /// The options given that say nothing about a picture file.
+    pub(crate) fn for_tensors_only(&self) -> Vec<&'static str> {
+        let given = [
+            (self.normalize.is_some(), "--normalize"),
+            (self.layout.is_some(), "--layout"),
+            (self.mode.is_some(), "--mode"),
+            (self.grid, "--grid"),
+        ];
+        let given = given.iter().filter(|(given, _)| *given);
+        given.map(|(_, name)| *name).collect()
+    }
+}
+
+fn layout() -> impl TypedValueParser<Value = Layout> {
+    PossibleValuesParser::new(["chw", "hwc"]).map(|name| match &*name {
+        "hwc" => Layout::Hwc,
+        _ => Layout::Chw,
+    })
+}
+
+fn mode() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(["L", "LA", "RGB", "RGBA"]).map(|name| match &*name {
+        "L" => Mode::L,
+        "LA" => Mode::La,
+        "RGBA" => Mode::Rgba,
+        _ => Mode::Rgb,
+    })
+}
+
+fn file_type() -> impl TypedValueParser<Value = FileType> {
+    let jpg = PossibleValue::new("jpg").alias("jpeg");
+    let values = [PossibleValue::new("png"), jpg, PossibleValue::new("bmp")];
+    PossibleValuesParser::new(values).map(|name| match &*name {
+        "jpg" | "jpeg" => FileType::jpg(),
+        "bmp" => FileType::Bmp,
+        _ => FileType::Png,
+    })
+}

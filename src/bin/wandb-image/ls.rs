@@ -1,0 +1,73 @@
+//! `wandb-image ls`.
+
+use std::io::{self, ErrorKind, Write};
+
+use wandb_image::sink::logged::{self, LoggedFile};
+
+use crate::args::LsArgs;
+use crate::failure::{Failure, Result};
+use crate::table::{Align, table};
+
+pub(crate) fn run(args: &LsArgs) -> Result<()> {
+    let media = logged::media(&args.run)?;
+    let text = match args.json {
+        true => json(&media.files)?,
+        false => lines(&media.files),
+    };
+    print(&text)?;
+    if let Some(damage) = media.damage {
+        return Err(Failure::about("the list ends early", damage));
+    }
+    if media.files.is_empty() {
+        // A closed stderr is no reason to fail.
+        let _ = writeln!(io::stderr(), "no media");
+    }
+    Ok(())
+}
+
+fn json(files: &[LoggedFile]) -> Result<String> {
+    let json = serde_json::to_string_pretty(files);
+    let json = json.map_err(|error| Failure::new(format!("the list is no JSON: {error}")))?;
+    Ok(json + "\n")
+}
+
+fn lines(files: &[LoggedFile]) -> String {
+    let row = |file: &LoggedFile| {
+        let size = file
+            .size
+            .map_or_else(|| "?".into(), |size| size.to_string());
+        let missing = if file.present { "" } else { " (missing)" };
+        [
+            file.key.clone(),
+            file.step.to_string(),
+            format!("{}{missing}", file.path),
+            size,
+            file.caption.clone().unwrap_or_default(),
+        ]
+    };
+    let columns = [
+        ("KEY", Align::Left),
+        ("STEP", Align::Right),
+        ("PATH", Align::Left),
+        ("BYTES", Align::Right),
+        ("CAPTION", Align::Left),
+    ];
+    match files {
+        [] => String::new(),
+        files => table(columns, &files.iter().map(row).collect::<Vec<_>>()),
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("could not write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

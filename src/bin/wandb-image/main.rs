@@ -1,0 +1,31 @@
+//! The command `wandb-image`: logs tensors and pictures from files, and lists what a run holds.
+
+mod args;
+mod failure;
+mod log;
+mod ls;
+mod normalize;
+mod progress;
+mod table;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Log(args) => log::run(&args.checked()),
+        Command::Ls(args) => ls::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A closed stderr leaves the exit code.
+            let _ = write!(std::io::stderr(), "{}", failure.report());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Columns of text for a person.
+
+#[derive(Clone, Copy)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// A line of headings, then one per row. Control characters are shown escaped, so that a row
+/// stays a line and no text speaks to the terminal.
+pub(crate) fn table<const N: usize>(columns: [(&str, Align); N], rows: &[[String; N]]) -> String {
+    let shown = |row: &[String; N]| row.each_ref().map(|cell| visible(cell));
+    let headings = columns.map(|(heading, _)| heading.to_string());
+    let rows: Vec<_> = std::iter::once(headings)
+        .chain(rows.iter().map(shown))
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    rows.iter().map(|row| line(row, columns, widths)).collect()
+}
+
+fn line<const N: usize>(
+    row: &[String; N],
+    columns: [(&str, Align); N],
+    widths: [usize; N],
+) -> String {
+    let cells = row.iter().zip(columns).zip(widths);
+    let cells = cells.map(|((cell, (_, align)), width)| match align {
+        Align::Left => format!("{cell:<width$}"),
+        Align::Right => format!("{cell:>width$}"),
+    });
+    let line = cells.collect::<Vec<_>>().join("  ");
+    format!("{}\n", line.trim_end())
+}
+
+fn visible(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_rows_stay_lines() {
+        let columns = [
+            ("NAME", Align::Left),
+            ("N", Align::Right),
+            ("TEXT", Align::Left),
+        ];
+        let row = |cells: [&str; 3]| cells.map(String::from);
+        let rows = [row(["é", "10", "a\nb\u{1b}[31m"]), row(["longer", "7", ""])];
+        assert_eq!(
+            table(columns, &rows),
+            "NAME     N  TEXT\n\
+             é       10  a\\nb\\u{1b}[31m\n\
+             longer   7\n"
+        );
+    }
+}

@@ -1,0 +1,787 @@
+//! The command `wandb-image`, run as a user runs it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use npyz::WriterBuilder;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/files");
+
+/// A directory with the files of a user.
+struct Desk(TempDir);
+
+/// What a run of the command gave.
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> &Self {
+        fs::write(self.path(name), bytes).unwrap();
+        self
+    }
+
+    fn safetensors(&self, name: &str, tensors: &[(&str, &[usize], &[f32])]) -> &Self {
+        self.write(name, &safetensors_of(tensors))
+    }
+
+    fn npy<T: npyz::AutoSerialize>(&self, name: &str, shape: &[u64], values: &[T]) -> &Self {
+        let mut bytes = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+        let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
+        writer.extend(values).unwrap();
+        writer.finish().unwrap();
+        self.write(name, &bytes)
+    }
+
+    fn picture(&self, name: &str) -> &Self {
+        let picture = image::RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 200]));
+        picture.save(self.path(name)).unwrap();
+        self
+    }
+
+    /// Runs the command there, with no variable of W&B's set.
+    fn command(&self, args: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wandb-image"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("WANDB_") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(self.0.path()).args(args);
+        command.envs(variables.iter().copied());
+        Ran::from(command.output().unwrap())
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.command(args, &[])
+    }
+
+    /// Logs, and lists what the run holds.
+    fn log(&self, args: &[&str]) -> Vec<Logged> {
+        let ran = self.run(&[&["log"], args].concat());
+        assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.stderr);
+        self.list(&ran.run_dir())
+    }
+
+    fn list(&self, run_dir: &Path) -> Vec<Logged> {
+        let listed = self.run(&["ls", "--json", run_dir.to_str().unwrap()]);
+        assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+        let rows: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
+        let logged = |row| Logged {
+            file: run_dir.join("files").join(row_text(&row, "path")),
+            row,
+        };
+        rows.into_iter().map(logged).collect()
+    }
+
+    /// Nothing was logged: there is no run.
+    fn has_no_run(&self) -> bool {
+        !self.path("wandb").exists()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ran {
+    fn run_dir(&self) -> PathBuf {
+        PathBuf::from(self.stdout.lines().last().unwrap())
+    }
+}
+
+/// A row of `ls --json`.
+struct Logged {
+    row: Value,
+    file: PathBuf,
+}
+
+impl Logged {
+    fn key(&self) -> String {
+        row_text(&self.row, "key")
+    }
+
+    fn size(&self) -> (u64, u64) {
+        let side = |name| self.row[name].as_u64().unwrap();
+        (side("width"), side("height"))
+    }
+
+    fn pixels(&self) -> Vec<u8> {
+        image::open(&self.file).unwrap().into_bytes()
+    }
+}
+
+fn row_text(row: &Value, name: &str) -> String {
+    row[name].as_str().unwrap().into()
+}
+
+fn keys(logged: &[Logged]) -> Vec<String> {
+    logged.iter().map(Logged::key).collect()
+}
+
+fn safetensors_of(tensors: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
+    let bytes =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let data: Vec<_> = tensors.iter().map(|(_, _, values)| bytes(values)).collect();
+    let views = tensors.iter().zip(&data).map(|(&(name, shape, _), data)| {
+        (
+            name,
+            TensorView::new(Dtype::F32, shape.to_vec(), data).unwrap(),
+        )
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn check_rule(rule: &[&str], values: [f32; 4], expected: [u8; 4]) {
+    let desk = Desk::new();
+    desk.safetensors("t.safetensors", &[("x", &[2, 2], &values)]);
+    let logged = desk.log(&[rule, &["t.safetensors"]].concat());
+    assert_eq!(logged[0].pixels(), expected, "{rule:?}");
+}
+
+#[test]
+fn every_rule_makes_its_pixels() {
+    let values = [-1.0, 0.0, 0.5, 1.0];
+    check_rule(&[], values, [0, 127, 191, 255]);
+    check_rule(
+        &["--normalize", "min-max"],
+        [-1.0, 0.0, 1.0, 4.0],
+        [0, 51, 102, 255],
+    );
+    check_rule(&["--normalize", "range:-1,3"], values, [0, 63, 95, 127]);
+    check_rule(&["--normalize", "unit"], values, [0, 0, 127, 255]);
+    check_rule(&["--normalize", "signed"], values, [0, 127, 191, 255]);
+    check_rule(
+        &["--normalize", "mean-std:0.5/0.25"],
+        values,
+        [63, 127, 159, 191],
+    );
+    check_rule(
+        &["--normalize", "guess"],
+        [0.0, 0.25, 0.5, 1.0],
+        [0, 63, 127, 255],
+    );
+    check_rule(
+        &["--normalize", "guess"],
+        [0.0, 2.0, 100.0, 300.0],
+        [0, 2, 100, 255],
+    );
+    check_rule(
+        &["--normalize", "to-uint8"],
+        [0.0, 0.5, 1.0, 1.0],
+        [0, 127, 255, 255],
+    );
+    check_rule(
+        &["--normalize", "off"],
+        [-5.0, 0.0, 200.5, 300.0],
+        [0, 0, 200, 255],
+    );
+}
+
+#[test]
+fn an_array_is_treated_as_numpys_and_a_tensor_as_torchs() {
+    let desk = Desk::new();
+    let values = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0];
+    desk.npy("array.npy", &[1, 2, 3], &values);
+    let logged = desk.log(&["array.npy"]);
+    assert_eq!(logged[0].size(), (2, 1));
+    assert_eq!(logged[0].pixels(), [10, 20, 30, 40, 50, 60]);
+
+    let as_tensor = ["--layout", "chw", "--normalize", "min-max", "array.npy"];
+    let logged = desk.log(&as_tensor);
+    assert_eq!(logged[0].size(), (3, 2));
+    assert_eq!(logged[0].pixels(), [0, 51, 102, 153, 204, 255]);
+
+    desk.safetensors(
+        "t.safetensors",
+        &[("x", &[1, 2, 3], &[10., 20., 30., 40., 50., 60.])],
+    );
+    let logged = desk.log(&["t.safetensors"]);
+    assert_eq!(logged[0].size(), (3, 2));
+    let logged = desk.log(&["--layout", "hwc", "t.safetensors"]);
+    assert_eq!(logged[0].size(), (2, 1));
+}
+
+#[test]
+fn a_batch_is_a_list_or_a_grid() {
+    let desk = Desk::new();
+    let values: Vec<f32> = (0..8).map(|i| i as f32).collect();
+    desk.safetensors("t.safetensors", &[("x", &[2, 1, 2, 2], &values)]);
+    for images in [&[][..], &["--images"]] {
+        let logged = desk.log(&[images, &["t.safetensors"]].concat());
+        assert_eq!(keys(&logged), ["x", "x"]);
+        assert_eq!(logged[1].size(), (2, 2));
+        assert_eq!(logged[1].pixels(), [0, 85, 170, 255]);
+    }
+    let logged = desk.log(&["--grid", "t.safetensors"]);
+    assert_eq!(logged.len(), 1);
+    assert_eq!(logged[0].size(), (10, 6));
+}
+
+#[test]
+fn keys_are_those_of_the_tensors_and_files() {
+    let desk = Desk::new();
+    let pixel: (&[usize], &[f32]) = (&[1, 1], &[1.0]);
+    desk.safetensors(
+        "t.safetensors",
+        &[("out", pixel.0, pixel.1), ("in", pixel.0, pixel.1)],
+    );
+    desk.npy("field.v2.npy", &[1, 1], &[1_u8])
+        .picture("cat.png");
+    let files = ["t.safetensors", "field.v2.npy", "cat.png"];
+    assert_eq!(keys(&desk.log(&files)), ["cat", "field.v2", "in", "out"]);
+
+    let chosen = ["--tensor", "out", "t.safetensors"];
+    assert_eq!(keys(&desk.log(&chosen)), ["out"]);
+
+    let together = [&["--key", "val/all"][..], &files].concat();
+    let logged = desk.log(&together);
+    assert_eq!(keys(&logged), ["val/all"; 4]);
+    assert!(
+        logged[0].row["path"]
+            .as_str()
+            .unwrap()
+            .starts_with("media/images/val/all_0_")
+    );
+
+    fs::create_dir(desk.path("other")).unwrap();
+    desk.picture("other/cat.png");
+    assert_eq!(
+        keys(&desk.log(&["cat.png", "other/cat.png"])),
+        ["cat", "cat"]
+    );
+}
+
+#[test]
+fn one_image_is_no_list_and_a_batch_of_one_is() {
+    let kind = |shape: &[usize]| {
+        let desk = Desk::new();
+        desk.safetensors("t.safetensors", &[("x", shape, &[0.0, 1.0])]);
+        let logged = desk.log(&["t.safetensors"]);
+        // The size stands in the row of one image alone; a list leaves it to the file.
+        let log = fs::read_dir(logged[0].file.ancestors().nth(4).unwrap()).unwrap();
+        let log = log
+            .map(|e| e.unwrap().path())
+            .find(|p| p.extension().is_some_and(|e| e == "wandb"));
+        let text = String::from_utf8_lossy(&fs::read(log.unwrap()).unwrap()).into_owned();
+        text.contains("images/separated")
+    };
+    assert!(!kind(&[1, 2]));
+    assert!(!kind(&[1, 1, 2]));
+    assert!(kind(&[1, 1, 1, 2]));
+}
+
+#[test]
+fn what_is_asked_of_the_picture_is_done() {
+    let desk = Desk::new();
+    desk.safetensors("t.safetensors", &[("x", &[2, 2], &[0.0, 1.0, 2.0, 3.0])]);
+    let format = |args: &[&str]| {
+        let logged = desk.log(&[args, &["t.safetensors"]].concat());
+        let color = image::open(&logged[0].file).unwrap().color();
+        (row_text(&logged[0].row, "format"), color)
+    };
+    assert_eq!(format(&[]), ("png".into(), image::ColorType::L8));
+    assert_eq!(
+        format(&["--mode", "RGBA"]),
+        ("png".into(), image::ColorType::Rgba8)
+    );
+    assert_eq!(
+        format(&["--mode", "LA"]),
+        ("png".into(), image::ColorType::La8)
+    );
+    assert_eq!(format(&["--file-type", "jpg", "--quality", "40"]).0, "jpg");
+    assert_eq!(
+        format(&["--file-type", "bmp", "--mode", "RGB"]),
+        ("bmp".into(), image::ColorType::Rgb8)
+    );
+
+    let step = ["--step", "41", "--caption", "two by two", "t.safetensors"];
+    let row = &desk.log(&step)[0].row;
+    assert_eq!(
+        (&row["step"], &row["caption"]),
+        (&json!(41), &json!("two by two"))
+    );
+}
+
+#[test]
+fn the_quality_of_a_jpeg_is_heeded() {
+    let desk = Desk::new();
+    let noise: Vec<f32> = (0..64 * 64).map(|i| (i * 7919 % 256) as f32).collect();
+    desk.safetensors("t.safetensors", &[("x", &[64, 64], &noise)]);
+    let size = |quality| {
+        let args = ["--file-type", "jpg", "--quality", quality, "t.safetensors"];
+        fs::metadata(&desk.log(&args)[0].file).unwrap().len()
+    };
+    assert!(size("10") < size("75") && size("75") < size("95"));
+}
+
+#[test]
+fn a_picture_is_logged_as_it_is() {
+    let desk = Desk::new();
+    desk.picture("a.png")
+        .picture("b.bmp")
+        .picture("c.jpg")
+        .picture("d.JPEG");
+    let logged = desk.log(&["a.png", "b.bmp", "c.jpg", "d.JPEG"]);
+    let same = |name: &str, logged: &Logged| {
+        fs::read(desk.path(name)).unwrap() == fs::read(&logged.file).unwrap()
+    };
+    assert!(same("a.png", &logged[0]) && same("b.bmp", &logged[1]) && same("c.jpg", &logged[2]));
+    assert_eq!(keys(&logged)[3], "d");
+
+    let ran = desk.run(&["log", "--normalize", "unit", "a.png"]);
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stderr.contains("note: a.png is a picture"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(
+        row_text(&desk.log(&["--file-type", "bmp", "a.png"])[0].row, "format"),
+        "bmp"
+    );
+}
+
+#[test]
+fn files_of_numpy_and_of_the_python_package_are_read() {
+    let desk = Desk::new();
+    let quarters: Vec<f64> = (0..18).map(|i| (f64::from(i) - 8.0) / 4.0).collect();
+    let expected: Vec<u8> = quarters.iter().map(|x| ((x + 2.0) * 60.0) as u8).collect();
+    let npy = format!("{GOLDEN}/fortran_big_endian.npy");
+    let logged = desk.log(&["--normalize", "range:-2,2.25", &npy]);
+    assert_eq!(
+        (keys(&logged), logged[0].size()),
+        (vec!["fortran_big_endian".into()], (3, 2))
+    );
+    assert_eq!(logged[0].pixels(), expected);
+
+    let tensors = format!("{GOLDEN}/tensors.safetensors");
+    let logged = desk.log(&[
+        "--normalize",
+        "range:-2,2.25",
+        "--tensor",
+        "image",
+        &tensors,
+    ]);
+    assert_eq!(logged[0].size(), (3, 2));
+    let half = |x: f64| half::f16::from_f64(x);
+    let in_half = |&x: &f64| {
+        let span = half(half(half(2.25).to_f64() - half(-2.0).to_f64()).to_f64());
+        let part = half(half(x + 2.0).to_f64() / span.to_f64());
+        half(part.to_f64() * 255.0).to_f64() as u8
+    };
+    assert_eq!(
+        logged[0].pixels(),
+        quarters.iter().map(in_half).collect::<Vec<_>>()
+    );
+
+    let logged = desk.log(&[&tensors]);
+    assert_eq!(keys(&logged), ["batch", "batch", "image", "mask"]);
+    assert_eq!(logged[1].pixels(), [0, 51, 102, 153, 204, 255]);
+    assert_eq!(logged[3].pixels(), [255, 0, 0, 255]);
+}
+
+#[test]
+fn the_directory_is_the_last_line_and_the_rest_is_on_stderr() {
+    let desk = Desk::new();
+    desk.picture("a.png");
+    fs::create_dir(desk.path("runs")).unwrap();
+    let ran = desk.run(&["log", "--dir", "runs", "--project", "digits", "a.png"]);
+    assert_eq!(ran.stdout.lines().count(), 1);
+    let run_dir = ran.run_dir();
+    assert!(run_dir.is_absolute() && run_dir.join("files/media/images").is_dir());
+    let wandb = fs::canonicalize(desk.path("runs/wandb")).unwrap();
+    assert_eq!(fs::canonicalize(run_dir.parent().unwrap()).unwrap(), wandb);
+    assert!(ran.stderr.contains("wandb sync"), "{}", ran.stderr);
+
+    let silent = desk.command(&["log", "a.png"], &[("WANDB_SILENT", "true")]);
+    assert_eq!((silent.code, &*silent.stderr), (Some(0), ""));
+    let disabled = desk.command(&["log", "a.png"], &[("WANDB_MODE", "disabled")]);
+    assert_eq!((disabled.code, &*disabled.stdout), (Some(0), ""));
+    assert!(
+        disabled.stderr.contains("nothing was written"),
+        "{}",
+        disabled.stderr
+    );
+}
+
+fn check_usage(args: &[&str], expected: &str) {
+    let desk = Desk::new();
+    desk.picture("a.png");
+    let ran = desk.run(args);
+    assert_eq!((ran.code, &*ran.stdout), (Some(2), ""), "{args:?}");
+    assert!(ran.stderr.contains(expected), "{args:?}: {}", ran.stderr);
+    assert!(desk.has_no_run());
+}
+
+#[test]
+fn a_wrong_call_ends_with_2_and_says_what_is_allowed() {
+    check_usage(&["log"], "<FILE>");
+    check_usage(
+        &["log", "--normalize", "minmax", "a.png"],
+        "the rules are min-max, range:LOW,HIGH",
+    );
+    check_usage(
+        &["log", "--normalize", "range:1,0", "a.png"],
+        "LOW must be less than HIGH",
+    );
+    check_usage(
+        &["log", "--layout", "nchw", "a.png"],
+        "[possible values: chw, hwc]",
+    );
+    check_usage(
+        &["log", "--mode", "CMYK", "a.png"],
+        "[possible values: L, LA, RGB, RGBA]",
+    );
+    check_usage(
+        &["log", "--file-type", "gif", "a.png"],
+        "[possible values: png, jpg, bmp]",
+    );
+    check_usage(
+        &["log", "--file-type", "jpg", "--quality", "0", "a.png"],
+        "1..=100",
+    );
+    check_usage(
+        &["log", "--file-type", "jpg", "--quality", "101", "a.png"],
+        "1..=100",
+    );
+    check_usage(&["log", "--quality", "50", "a.png"], "--file-type");
+    check_usage(
+        &["log", "--file-type", "png", "--quality", "5", "a.png"],
+        "needs --file-type jpg",
+    );
+    check_usage(
+        &["log", "--grid", "--images", "a.png"],
+        "cannot be used with",
+    );
+    check_usage(&["log", "--tensor", "x", "a.png"], "none is given");
+    check_usage(&["log", "--step", "-1", "a.png"], "--step");
+    check_usage(&["log", "--step", "9223372036854775808", "a.png"], "--step");
+    check_usage(&["ls"], "<RUN>");
+    check_usage(&["verify", "a"], "unrecognized subcommand");
+    check_usage(&[], "Usage: wandb-image");
+}
+
+fn check_error(desk: &Desk, args: &[&str], expected: &[&str]) {
+    let ran = desk.run(&[&["log"], args].concat());
+    assert_eq!(
+        (ran.code, &*ran.stdout),
+        (Some(1), ""),
+        "{args:?}: {}",
+        ran.stderr
+    );
+    assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+    for expected in expected {
+        assert!(ran.stderr.contains(expected), "{args:?}: {}", ran.stderr);
+    }
+    assert!(desk.has_no_run(), "{args:?}");
+}
+
+#[test]
+fn what_cannot_be_logged_is_an_error_and_leaves_no_run() {
+    let desk = Desk::new();
+    desk.picture("a.png")
+        .write("notes.txt", b"x")
+        .write("_own.npy", b"");
+    desk.npy("_own.npy", &[1, 1], &[1_u8])
+        .npy("vector.npy", &[3], &[1_u8, 2, 3]);
+    desk.npy("empty.npy", &[0, 2], &[0_u8; 0])
+        .npy("flat.npy", &[2, 2, 5], &[0_u8; 20]);
+    let x: (&str, &[usize], &[f32]) = ("x", &[5, 4, 3], &[0.0; 60]);
+    desk.safetensors("hwc.safetensors", &[x]);
+    check_error(&desk, &["a.png", "none.png"], &["could not read none.png"]);
+    check_error(&desk, &["a.png", "none.npy"], &["could not read none.npy"]);
+    check_error(
+        &desk,
+        &["none.safetensors"],
+        &["could not read none.safetensors"],
+    );
+    check_error(
+        &desk,
+        &["notes.txt"],
+        &["notes.txt is of an unknown kind", ".safetensors, .npy"],
+    );
+    let grey = image::GrayAlphaImage::from_raw(1, 1, vec![1, 2]).unwrap();
+    grey.save(desk.path("la.png")).unwrap();
+    for file_type in ["jpg", "bmp"] {
+        check_error(
+            &desk,
+            &["--file-type", file_type, "la.png"],
+            &["mode LA", file_type],
+        );
+    }
+    check_error(&desk, &["vector.npy"], &["vector.npy: ", "has rank 1"]);
+    check_error(&desk, &["empty.npy"], &["empty.npy: ", "is empty"]);
+    check_error(&desk, &["flat.npy"], &["flat.npy: ", "has 5 channels"]);
+    check_error(
+        &desk,
+        &["a.png", "hwc.safetensors"],
+        &[
+            "the tensor \"x\" of hwc.safetensors",
+            "help: --layout chw or --layout hwc",
+        ],
+    );
+    check_error(
+        &desk,
+        &["--tensor", "y", "hwc.safetensors"],
+        &["no tensor \"y\"; it holds \"x\""],
+    );
+    check_error(
+        &desk,
+        &[
+            "--layout",
+            "hwc",
+            "--normalize",
+            "mean-std:1,2/1",
+            "hwc.safetensors",
+        ],
+        &["mean"],
+    );
+    check_error(&desk, &["_own.npy"], &["the key \"_own\"", "help: --key"]);
+    check_error(&desk, &["--key", "../up", "a.png"], &["the key \"../up\""]);
+    check_error(
+        &desk,
+        &["--key", "", "a.png"],
+        &["the key \"\"", "must not be empty"],
+    );
+    check_error(
+        &desk,
+        &["--project", "a/b", "a.png"],
+        &["the project is \"a/b\""],
+    );
+    check_error(&desk, &["--dir", "notes.txt", "a.png"], &["notes.txt"]);
+    let online = desk.command(&["log", "a.png"], &[("WANDB_MODE", "online")]);
+    assert_eq!(online.code, Some(1));
+    assert!(
+        online.stderr.contains("feature `online`"),
+        "{}",
+        online.stderr
+    );
+}
+
+fn check_damaged(name: &str, bytes: &[u8]) {
+    let desk = Desk::new();
+    desk.picture("whole.png").write(name, bytes);
+    let ran = desk.run(&["log", "whole.png", name]);
+    assert_eq!(
+        (ran.code, &*ran.stdout),
+        (Some(1), ""),
+        "{name}: {}",
+        ran.stderr
+    );
+    let told = ran.stderr.strip_prefix("error: ").unwrap();
+    assert!(told.contains(name) && !told.contains("panicked"), "{told}");
+    assert!(desk.has_no_run());
+}
+
+#[test]
+fn a_damaged_file_is_an_error_wherever_it_is_cut() {
+    let desk = Desk::new();
+    desk.npy("a.npy", &[2, 2], &[1.0_f32, 2.0, 3.0, 4.0])
+        .picture("a.png");
+    let npy = fs::read(desk.path("a.npy")).unwrap();
+    let tensors = safetensors_of(&[("x", &[2, 2], &[0.0; 4])]);
+    for (name, whole) in [("a.npy", npy), ("a.safetensors", tensors)] {
+        for len in [0, 1, 7, 8, 9, 11, 20, whole.len() / 2, whole.len() - 1] {
+            check_damaged(name, &whole[..len]);
+        }
+        check_damaged(name, &[&whole[..], b"more"].concat());
+        check_damaged(name, &[0xFF; 64]);
+    }
+    let png = fs::read(desk.path("a.png")).unwrap();
+    check_damaged("a.png", &png[..png.len() / 2]);
+    check_damaged("a.png", b"not a picture");
+    check_damaged("a.npy", &png);
+}
+
+#[test]
+fn a_header_that_lies_is_an_error() {
+    let header = |shape: &str| {
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let len = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &len[..], header.as_bytes(), &[0; 32]].concat()
+    };
+    for shape in [
+        "(1000000, 1000000)",
+        "(4294967296, 4294967296, 4)",
+        "(99999999999999999999,)",
+    ] {
+        check_damaged("a.npy", &header(shape));
+    }
+    check_damaged("a.npy", &header(&"(".repeat(30_000)));
+    let lie = |info: &str| {
+        let header = format!("{{\"x\":{{\"dtype\":\"F32\",{info}}}}}");
+        [
+            &(header.len() as u64).to_le_bytes()[..],
+            header.as_bytes(),
+            &[0; 16],
+        ]
+        .concat()
+    };
+    check_damaged(
+        "a.safetensors",
+        &lie(r#""shape":[2,2],"data_offsets":[0,400]"#),
+    );
+    check_damaged(
+        "a.safetensors",
+        &lie(r#""shape":[9,9],"data_offsets":[0,16]"#),
+    );
+    check_damaged(
+        "a.safetensors",
+        &lie(r#""shape":[2,2],"data_offsets":[16,0]"#),
+    );
+    let huge = r#""shape":[18446744073709551615,18446744073709551615],"data_offsets":[0,16]"#;
+    check_damaged("a.safetensors", &lie(huge));
+}
+
+#[test]
+fn ls_tells_a_person_and_a_program_what_there_is() {
+    let desk = Desk::new();
+    desk.safetensors(
+        "t.safetensors",
+        &[("x", &[2, 1, 1, 2], &[0.0, 1.0, 2.0, 3.0])],
+    );
+    desk.picture("cat.png");
+    let files = [
+        "log",
+        "--caption",
+        "a\nb",
+        "--step",
+        "7",
+        "t.safetensors",
+        "cat.png",
+    ];
+    let run_dir = desk.run(&files).run_dir();
+    let logged = desk.list(&run_dir);
+    let path = row_text(&logged[0].row, "path");
+    let expected = json!({
+        "key": "cat", "step": 7, "path": path, "caption": "a\nb",
+        "size": fs::metadata(&logged[0].file).unwrap().len(),
+        "width": 3, "height": 2, "format": "png", "present": true,
+    });
+    assert_eq!(logged[0].row, expected);
+    let size = fs::metadata(&logged[1].file).unwrap().len();
+    assert_eq!(
+        (keys(&logged)[2].as_str(), &logged[1].row["size"]),
+        ("x", &json!(size))
+    );
+
+    let run = run_dir.to_str().unwrap();
+    let table = desk.run(&["ls", run]).stdout;
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[0].starts_with("KEY  STEP  PATH"), "{table}");
+    assert!(
+        lines[1].starts_with(&format!("cat     7  {path}")),
+        "{table}"
+    );
+    assert!(lines[1].ends_with("  a\\nb"), "{table}");
+
+    let log = fs::read_dir(&run_dir).unwrap().map(|e| e.unwrap().path());
+    let log = log
+        .into_iter()
+        .find(|p| p.extension().is_some_and(|e| e == "wandb"))
+        .unwrap();
+    assert_eq!(desk.run(&["ls", log.to_str().unwrap()]).stdout, table);
+
+    fs::remove_file(&logged[0].file).unwrap();
+    assert_eq!(desk.list(&run_dir)[0].row["present"], json!(false));
+    assert!(desk.run(&["ls", run]).stdout.contains("(missing)"));
+    torn(&desk, &run_dir, &log);
+}
+
+/// The log ends in the middle of a record: what was whole is listed, and the damage told.
+fn torn(desk: &Desk, run_dir: &Path, log: &Path) {
+    let whole = fs::read(log).unwrap();
+    fs::write(log, &whole[..whole.len() - 3]).unwrap();
+    let ran = desk.run(&["ls", "--json", run_dir.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("is damaged at byte "), "{}", ran.stderr);
+    let rows: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(rows.len(), 3);
+    let ran = desk.run(&["ls", run_dir.to_str().unwrap()]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 4));
+}
+
+#[test]
+fn ls_of_a_run_without_media_is_empty() {
+    let desk = Desk::new();
+    let run = wandb_image::init()
+        .dir(desk.0.path())
+        .run_id("empty")
+        .start()
+        .unwrap();
+    run.log([("loss", 0.5)]).unwrap();
+    run.finish().unwrap();
+    let run_dir = run.dir().unwrap().to_str().unwrap();
+    let ran = desk.run(&["ls", run_dir]);
+    assert_eq!(
+        (ran.code, &*ran.stdout, &*ran.stderr),
+        (Some(0), "", "no media\n")
+    );
+    let ran = desk.run(&["ls", "--json", run_dir]);
+    assert_eq!(
+        (ran.code, &*ran.stdout, &*ran.stderr),
+        (Some(0), "[]\n", "no media\n")
+    );
+}
+
+fn check_no_run(run: &str, expected: &str) {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("folder")).unwrap();
+    desk.write("text.wandb", b"no log");
+    let ran = desk.run(&["ls", run]);
+    assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+    assert!(
+        ran.stderr.starts_with("error: ") && ran.stderr.contains(expected),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn ls_of_what_is_no_run_says_so() {
+    check_no_run("none", "could not find the log of the run none");
+    check_no_run("folder", "holds 0 .wandb files");
+    check_no_run("text.wandb", "text.wandb is damaged at byte 0");
+}
+
+fn check_help(args: &[&str], expected: &[&str]) {
+    let ran = Desk::new().run(args);
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
+    for expected in expected {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn help_shows_examples() {
+    check_help(&["--help"], &["log", "ls"]);
+    check_help(
+        &["log", "--help"],
+        &["Examples:", "mean-std:M,…/S,…", "under that key"],
+    );
+    check_help(&["ls", "--help"], &["Examples:", "present"]);
+    check_help(&["--version"], &[env!("CARGO_PKG_VERSION")]);
+}
