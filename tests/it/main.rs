@@ -20,4 +20,5 @@ mod device;
 mod golden;
 mod history;
 mod pixels;
+mod readme;
 mod run;

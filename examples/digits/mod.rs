@@ -1,0 +1,108 @@
+//! What the three training examples share: the handwritten digits, clean and with noise, and
+//! what they log of them.
+
+use std::error::Error;
+use std::io::{IsTerminal, Read};
+
+use flate2::read::GzDecoder;
+use wandb_image::{Grid, ImageOptions, Normalize, Resize};
+
+/// Width and height of a digit, in pixels.
+pub(crate) const SIDE: usize = 8;
+/// Values of a digit.
+pub(crate) const PIXELS: usize = SIDE * SIDE;
+/// Training steps of an example.
+pub(crate) const STEPS: u64 = 1000;
+/// Digits in a training batch.
+pub(crate) const BATCH: usize = 32;
+/// How fast the weights change.
+pub(crate) const LEARNING_RATE: f64 = 1e-3;
+/// Samples are logged every so many steps.
+pub(crate) const SAMPLE_EVERY: u64 = 100;
+/// The digits that are followed through the whole run.
+pub(crate) const SAMPLES: usize = 16;
+
+const TRAINING_DIGITS: usize = 1500;
+const NOISE: f32 = 0.3;
+
+/// Digits as rows of 64 values from 0 (paper) to 1 (ink), without noise and with it.
+pub(crate) struct Pairs {
+    pub(crate) clean: Vec<f32>,
+    pub(crate) noisy: Vec<f32>,
+}
+
+/// The 1797 digits, split into those to train with and those to look at.
+pub(crate) struct Digits {
+    train: Vec<f32>,
+    validation: Vec<f32>,
+    random: fastrand::Rng,
+}
+
+impl Digits {
+    pub(crate) fn load() -> Result<Self, Box<dyn Error>> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.csv.gz");
+        let mut text = String::new();
+        GzDecoder::new(std::fs::File::open(path)?).read_to_string(&mut text)?;
+        let mut values = Vec::new();
+        for line in text.lines() {
+            let numbers: Vec<f32> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            values.extend(numbers[..PIXELS].iter().map(|grey| grey / 16.0));
+        }
+        let validation = values.split_off(TRAINING_DIGITS * PIXELS);
+        Ok(Self {
+            train: values,
+            validation,
+            random: fastrand::Rng::with_seed(7),
+        })
+    }
+
+    /// A batch to train with, drawn at random.
+    pub(crate) fn batch(&mut self) -> Pairs {
+        let mut clean = Vec::with_capacity(BATCH * PIXELS);
+        for _ in 0..BATCH {
+            let digit = self.random.usize(..TRAINING_DIGITS) * PIXELS;
+            clean.extend_from_slice(&self.train[digit..digit + PIXELS]);
+        }
+        self.with_noise(clean)
+    }
+
+    /// The digits that are shown: the same ones, with the same noise, whenever it is called
+    /// first.
+    pub(crate) fn samples(&mut self) -> Pairs {
+        let clean = self.validation[..SAMPLES * PIXELS].to_vec();
+        self.with_noise(clean)
+    }
+
+    fn with_noise(&mut self, clean: Vec<f32>) -> Pairs {
+        let noise = |value: &f32| (value + NOISE * normal(&mut self.random)).clamp(0.0, 1.0);
+        let noisy = clean.iter().map(noise).collect();
+        Pairs { clean, noisy }
+    }
+}
+
+/// A number of the standard normal distribution (Box and Muller's method).
+fn normal(random: &mut fastrand::Rng) -> f32 {
+    let radius = (-2.0 * (1.0 - random.f32()).ln()).sqrt();
+    radius * (std::f32::consts::TAU * random.f32()).cos()
+}
+
+/// Noisy input, output and target of one digit, a batch of three, side by side and large enough
+/// to see.
+pub(crate) fn side_by_side() -> ImageOptions {
+    ImageOptions::new()
+        .normalize(Normalize::Unit)
+        .resize(Resize::Enlarge(10))
+        .grid(Grid::new().nrow(3).padding(4).pad_value(0.4))
+}
+
+/// What W&B shows under it.
+pub(crate) fn caption(loss: f32) -> String {
+    format!("noisy | output | target, loss {loss:.4}")
+}
+
+/// A line on stderr, rewritten in a terminal as training goes on.
+pub(crate) fn progress(step: u64, loss: f32) {
+    let stays = step == STEPS || !std::io::stderr().is_terminal();
+    let end = if stays { '\n' } else { '\r' };
+    eprint!("step {step:>4} of {STEPS}, loss {loss:.4}{end}");
+}

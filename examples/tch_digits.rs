@@ -1,0 +1,116 @@
+//! A small convolutional autoencoder learns to remove noise from handwritten digits, in tch.
+//!
+//! ```text
+//! cargo run --release --features tch --example tch_digits
+//! ```
+//!
+//! Needs libtorch (see README.md). Every step logs the loss; every 100 steps log the same 16
+//! digits as noisy input, output and target. No account and no network is needed: see where the
+//! run lies on the last lines.
+
+mod digits;
+
+use std::error::Error;
+
+use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE, STEPS};
+use tch::nn::{self, ConvConfig, Module, OptimizerConfig, VarStore};
+use tch::{Device, Kind, Reduction, Tensor};
+use wandb_image::{Image, IntoWandbImage, Row};
+
+#[derive(Debug)]
+struct Denoiser {
+    encode: nn::Conv2D,
+    squeeze: nn::Conv2D,
+    expand: nn::Conv2D,
+    decode: nn::Conv2D,
+}
+
+impl Denoiser {
+    fn new(path: &nn::Path) -> Self {
+        let same = ConvConfig {
+            padding: 1,
+            ..Default::default()
+        };
+        let halved = ConvConfig { stride: 2, ..same };
+        Self {
+            encode: nn::conv2d(path / "encode", 1, 16, 3, same),
+            squeeze: nn::conv2d(path / "squeeze", 16, 32, 3, halved),
+            expand: nn::conv2d(path / "expand", 32, 16, 3, same),
+            decode: nn::conv2d(path / "decode", 16, 1, 3, same),
+        }
+    }
+}
+
+impl Module for Denoiser {
+    fn forward(&self, noisy: &Tensor) -> Tensor {
+        let side = SIDE as i64;
+        let code = noisy.apply(&self.encode).relu().apply(&self.squeeze).relu();
+        let wide = code.upsample_nearest2d([side, side], None, None);
+        wide.apply(&self.expand)
+            .relu()
+            .apply(&self.decode)
+            .sigmoid()
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut digits = Digits::load()?;
+    let samples = digits.samples();
+
+    tch::manual_seed(7);
+    let weights = VarStore::new(Device::cuda_if_available());
+    let model = Denoiser::new(&weights.root());
+    let mut optimizer = nn::AdamW::default().build(&weights, LEARNING_RATE)?;
+
+    let run = wandb_image::init()
+        .project("digits")
+        .name("tch denoiser")
+        .config(&serde_json::json!({
+            "framework": "tch",
+            "learning_rate": LEARNING_RATE,
+            "batch": BATCH,
+        }))?
+        .start()?;
+    for step in 0..=STEPS {
+        let Pairs { clean, noisy } = digits.batch();
+        let output = model.forward(&tensor(&noisy, BATCH, weights.device()));
+        let target = tensor(&clean, BATCH, weights.device());
+        let loss = output.mse_loss(&target, Reduction::Mean);
+        optimizer.backward_step(&loss);
+
+        let loss = loss.double_value(&[]) as f32;
+        run.log_at(step, Row::new().with("loss", loss))?;
+        if step % SAMPLE_EVERY == 0 {
+            let images = images(&model, &samples, weights.device())?;
+            run.log_at(step, Row::new().with("samples", images))?;
+            digits::progress(step, loss);
+        }
+    }
+    run.finish()?;
+    Ok(())
+}
+
+fn tensor(values: &[f32], digits: usize, device: Device) -> Tensor {
+    let side = SIDE as i64;
+    let tensor = Tensor::from_slice(values).view([digits as i64, 1, side, side]);
+    tensor.to_device(device)
+}
+
+fn images(model: &Denoiser, samples: &Pairs, device: Device) -> Result<Vec<Image>, Box<dyn Error>> {
+    let noisy = tensor(&samples.noisy, SAMPLES, device);
+    let target = tensor(&samples.clean, SAMPLES, device);
+    let output = tch::no_grad(|| model.forward(&noisy));
+    let errors =
+        (&output - &target)
+            .square()
+            .mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float);
+    let errors = Vec::<f32>::try_from(&errors)?;
+    let options = digits::side_by_side();
+    let image = |(i, error): (usize, f32)| {
+        let digit = |batch: &Tensor| batch.narrow(0, i as i64, 1);
+        let row = Tensor::cat(&[digit(&noisy), digit(&output), digit(&target)], 0);
+        let image = row.to_wandb_image_with(&options)?;
+        Ok(image.caption(digits::caption(error)))
+    };
+    errors.into_iter().enumerate().map(image).collect()
+}

@@ -1,0 +1,99 @@
+//! What README.md claims: its lines for each framework run, its tables are true.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wandb_image::Run;
+use wandb_image::sink::MemorySink;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The code under a heading of the README, line by line.
+fn code_under(heading: &str) -> Vec<String> {
+    let readme = read("README.md");
+    let section = readme.split_once(&format!("\n### {heading}\n")).unwrap().1;
+    let fenced = section.split("```").nth(1).unwrap();
+    let lines = fenced.lines().skip(1).map(|line| line.trim().to_owned());
+    lines.collect()
+}
+
+/// The README's lines for a framework stand in the function that `log` is, and run.
+#[allow(dead_code, reason = "for the frameworks that are built")]
+fn check(heading: &str, source: &str, log: impl FnOnce(&Run, u64)) {
+    let source: Vec<&str> = source.lines().map(str::trim).collect();
+    let code = code_under(heading);
+    let stands = source.windows(code.len()).any(|lines| lines == code);
+    assert!(stands, "{heading}: README.md has {code:#?}");
+    let sink = MemorySink::new();
+    let run = wandb_image::init().start_on(sink.clone()).unwrap();
+    log(&run, 7);
+    run.finish().unwrap();
+    assert_eq!(sink.rows().len(), 1);
+    assert_eq!(sink.files().len(), 3, "a grid and two samples");
+}
+
+#[test]
+fn every_framework_has_its_lines() {
+    for heading in ["candle", "burn", "tch"] {
+        assert_eq!(code_under(heading).len(), 3, "{heading}");
+    }
+}
+
+/// The rows of the table that begins with `| dtype |`.
+fn dtypes(text: &str) -> Vec<&str> {
+    let table = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| dtype |"));
+    table.take_while(|line| line.starts_with('|')).collect()
+}
+
+#[test]
+fn the_table_of_dtypes_is_the_one_that_the_contract_checks() {
+    let (readme, checked) = (read("README.md"), read("integrations/README.md"));
+    assert!(dtypes(&checked).len() > 10);
+    assert_eq!(dtypes(&readme), dtypes(&checked));
+}
+
+#[test]
+fn every_difference_from_the_sdk_has_its_test() {
+    let readme = read("README.md");
+    let table = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| | Python SDK |"));
+    let rows: Vec<&str> = table
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 5);
+    let tests: String = sources("tests/it")
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for row in rows {
+        let test = row.split('`').rev().nth(1).unwrap();
+        assert!(
+            tests.contains(&format!("#[test]\nfn {test}()")),
+            "no test {test}"
+        );
+    }
+}
+
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .collect()
+}
+
+#[cfg(feature = "burn-example")]
+mod burn;
+#[cfg(feature = "candle")]
+mod candle;
+#[cfg(feature = "tch")]
+mod tch;
