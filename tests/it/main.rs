@@ -9,6 +9,7 @@
 mod bad_input;
 #[cfg(feature = "cli")]
 mod cli;
+mod client;
 #[cfg(any(
     feature = "candle",
     feature = "burn-example",
@@ -18,7 +19,11 @@ mod cli;
 mod contract;
 mod device;
 mod golden;
+mod graph;
 mod history;
+mod invariants;
+mod pillow;
 mod pixels;
 mod readme;
 mod run;
+mod sync;

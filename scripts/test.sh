@@ -1,0 +1,292 @@
+#!/usr/bin/env bash
+# All tests, from a fresh clone: needs Rust (stable, with clippy and rustfmt) and Python 3.11.
+#
+#   scripts/test.sh          everything, the frameworks included: about half an hour the first
+#                            time on two cores, and about 12 GB of disk
+#   scripts/test.sh core     the quick ones: no framework, but W&B's own client
+#
+# What they need besides is installed into .tools/ (or $WANDB_IMAGE_TOOLS), nothing elsewhere:
+# W&B's Python client, and libtorch for tch. The network is used for the package registries
+# alone. CARGO_TARGET_DIR is honoured.
+set -euo pipefail
+
+case ${1:-full} in
+    full | core) mode=${1:-full} ;;
+    *) echo "usage: $0 [core]" >&2; exit 2 ;;
+esac
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools=${WANDB_IMAGE_TOOLS:-$PWD/.tools}
+wandb_version=0.31.0
+pillow_version=13.0.0
+
+# The frameworks, each with what its examples need, as one build: what stands here is compiled
+# once for the lints and the docs, and once more for the tests.
+features_ndarray=ndarray,cli
+features_candle=candle-example
+features_burn=burn-example
+features_tch=tch
+features_wgpu=burn-wgpu-test
+# What docs.rs builds, where there is no libtorch.
+features_docs_rs=candle,burn,tch,ndarray,cli,tch/doc-only
+
+# ---- steps: each is counted first, then run; the first failure ends it ----
+
+steps=0 done_steps=0 counting=1 summary=() skipped=()
+
+clock() {
+    printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+# step TITLE COMMAND…
+step() {
+    local title=$1 began=$SECONDS status
+    shift
+    if [[ $counting ]]; then
+        steps=$((steps + 1))
+        return
+    fi
+    done_steps=$((done_steps + 1))
+    printf '\n==> [%d/%d, after %s] %s\n' "$done_steps" "$steps" "$(clock "$SECONDS")" "$title"
+    set +e
+    (set -e; "$@")
+    status=$?
+    set -e
+    summary+=("$(printf '%6s  %s' "$(clock $((SECONDS - began)))" "$title")")
+    if [[ $status -ne 0 ]]; then
+        print_summary
+        printf '\nFAILED: step %d, %s (exit status %d)\n' "$done_steps" "$title" "$status"
+        exit 1
+    fi
+}
+
+print_summary() {
+    printf '\n==> Summary (minutes:seconds)\n'
+    printf '%s\n' "${summary[@]}"
+    printf '%6s  in all\n' "$(clock "$SECONDS")"
+    [[ ${#skipped[@]} -eq 0 ]] || printf 'SKIPPED: %s\n' "${skipped[@]}"
+}
+
+# ---- what is needed ----
+
+has() {
+    "$@" >/dev/null 2>&1
+}
+
+# The first Python that the client and libtorch run on.
+find_python() {
+    local name
+    for name in python3.11 python3 python3.12 python3.13 python; do
+        if has "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+# Where HOME is another folder than at the installation, rustup on the PATH doesn't find its
+# toolchains: they lie beside it.
+find_toolchains() {
+    local cargo beside
+    cargo=$(command -v cargo) || return 0
+    beside=$(dirname "$cargo")/../../.rustup
+    if [[ -z ${RUSTUP_HOME:-} && -d $beside ]] && ! has cargo --version; then
+        RUSTUP_HOME=$(cd "$beside" && pwd)
+        export RUSTUP_HOME
+    fi
+}
+
+check_prerequisites() {
+    local missing=0
+    has cargo --version || { echo "cargo is not on the PATH: install Rust, https://rustup.rs"; missing=1; }
+    has cargo clippy --version || { echo "clippy is missing: rustup component add clippy"; missing=1; }
+    has cargo fmt --version || { echo "rustfmt is missing: rustup component add rustfmt"; missing=1; }
+    find_python >/dev/null || { echo "no Python 3.11 or later with its venv module (Debian: python3-venv)"; missing=1; }
+    [[ $missing -eq 0 ]]
+    cargo --version
+    "$(find_python)" --version
+    echo "tools go to $tools"
+}
+
+install_client() {
+    local venv=$tools/wandb-$wandb_version
+    if [[ ! -e $venv/ready ]]; then
+        echo "installing wandb $wandb_version and pillow $pillow_version into $venv"
+        rm -rf -- "$venv"
+        "$(find_python)" -m venv "$venv"
+        "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off \
+            "wandb==$wandb_version" "pillow==$pillow_version"
+        touch "$venv/ready"
+    fi
+    "$venv/bin/wandb" --version
+}
+
+# ---- cargo ----
+
+with_torch() {
+    LIBTORCH=$tools/libtorch LD_LIBRARY_PATH=$tools/libtorch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$@"
+}
+
+lint() {
+    cargo clippy --locked --all-targets --features "$1" -- -D warnings
+}
+
+# The library under each feature by itself.
+lint_alone() {
+    local feature
+    for feature in "$@"; do
+        cargo clippy --locked --lib --bins --features "$feature" -- -D warnings
+    done
+}
+
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --lib --no-deps --features "$1"
+}
+
+# Unit, integration and doc tests.
+run_tests() {
+    cargo test --locked --features "$1"
+}
+
+# The same but for those that run W&B's client or Pillow: the crate is the same under every
+# feature, so they run once, without one.
+run_own_tests() {
+    cargo test --locked --features "$1" -- --skip sync:: --skip pillow::
+}
+
+# The integration tests whose name has $2, of which there must be some.
+run_some_tests() {
+    local log status=0
+    log=$(mktemp)
+    cargo test --locked --features "$1" --test it -- "$2" 2>&1 | tee "$log" || status=$?
+    grep -q 'test result: ok\. [1-9]' "$log" || { echo "no test named $2 passed"; status=1; }
+    rm -f -- "$log"
+    return "$status"
+}
+
+# Syncs the run $1 with W&B's client and lists its pictures, of which there must be some.
+check_run() {
+    local listed pictures
+    tests/tools/sync_run.sh "$WANDB_IMAGE_PYTHON" "$1"
+    listed=$(cargo run --locked --quiet --features "$features_ndarray" --bin wandb-image -- ls "$1")
+    pictures=$(grep -cE '\.(png|jpg|bmp)' <<<"$listed" || true)
+    echo "wandb-image ls: $pictures pictures, the first ones:"
+    head -n 3 <<<"$listed"
+    [[ $pictures -gt 0 ]]
+}
+
+# Runs the example $2 with the features $1 and the cargo options after them, in a folder of its
+# own, and checks what it logged.
+run_example() {
+    local features=$1 example=$2 run
+    shift 2
+    work=$(mktemp -d)
+    trap 'rm -rf -- "$work"' EXIT
+    WANDB_DIR=$work cargo run --locked "$@" --features "$features" --example "$example"
+    for run in "$work"/wandb/offline-run-*; do
+        check_run "$run"
+    done
+}
+
+package() {
+    local dirty=()
+    if [[ -n $(git status --porcelain 2>/dev/null) ]]; then
+        echo "the working tree has changes, which go into the package too"
+        dirty=(--allow-dirty)
+    fi
+    cargo package --locked --list "${dirty[@]}" >"$tools/package.txt"
+    local wanted
+    for wanted in integrations/mod.rs src/lib.rs LICENSE-MIT LICENSE-APACHE CHANGELOG.md README.md; do
+        grep -qx "$wanted" "$tools/package.txt" || { echo "the package lacks $wanted"; return 1; }
+    done
+    cargo package --locked "${dirty[@]}"
+}
+
+# ---- a Vulkan device whose memory is not the host's, without a GPU ----
+
+# The description of llvmpipe, Mesa's driver on the processor, where it is installed.
+find_llvmpipe() {
+    local places=${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}} place file
+    places=${places:-/usr/share/vulkan/icd.d:/usr/local/share/vulkan/icd.d:/etc/vulkan/icd.d}
+    local IFS=:
+    for place in $places; do
+        for file in "$place" "$place"/*.json; do
+            if [[ -f $file && $file == *.json ]] && grep -Eq 'lvp|llvmpipe' "$file"; then
+                echo "$file"
+                return
+            fi
+        done
+    done
+    return 1
+}
+
+wgpu_step() {
+    local driver title="contract through burn's wgpu on llvmpipe"
+    if ! driver=$(find_llvmpipe); then
+        [[ $counting ]] || printf '\n==> SKIPPED: %s\n' "$title"
+        [[ $counting ]] || skipped+=("$title: no Vulkan driver of that name is installed (Debian: apt install mesa-vulkan-drivers)")
+        return
+    fi
+    step "$title ($driver)" env VK_DRIVER_FILES="$driver" VK_ICD_FILENAMES="$driver" \
+        MESA_SHADER_CACHE_DISABLE=true bash -c "$(declare -f run_some_tests); run_some_tests $features_wgpu wgpu"
+}
+
+# ---- the order of things ----
+
+core() {
+    step "what is needed" check_prerequisites
+    step "format" cargo fmt --check
+    step "lints, no features" lint ""
+    step "docs, no features" docs ""
+    step "install W&B's client" install_client
+    step "tests, no features, W&B's client and Pillow among them" run_tests ""
+    step "lints, $features_ndarray" lint "$features_ndarray"
+    step "docs, $features_ndarray" docs "$features_ndarray"
+    step "tests, $features_ndarray" run_own_tests "$features_ndarray"
+    step "example random_fields" run_example "$features_ndarray" random_fields
+}
+
+full() {
+    step "the package" package
+    step "lints, candle, burn and cli alone" lint_alone candle burn cli
+    step "lints, $features_candle" lint "$features_candle"
+    step "docs, $features_candle" docs "$features_candle"
+    step "tests, $features_candle" run_own_tests "$features_candle"
+    step "example candle_digits, in release" run_example "$features_candle" candle_digits --release
+    step "lints, $features_burn" lint "$features_burn"
+    step "docs, $features_burn" docs "$features_burn"
+    step "tests, $features_burn" run_own_tests "$features_burn"
+    step "example burn_digits, in release" run_example "$features_burn" burn_digits --release
+    step "install libtorch" scripts/libtorch.sh "$tools/libtorch"
+    step "lints, $features_tch" with_torch lint "$features_tch"
+    step "docs, $features_tch" with_torch docs "$features_tch"
+    step "tests, $features_tch" with_torch run_own_tests "$features_tch"
+    step "example tch_digits" with_torch run_example "$features_tch" tch_digits
+    step "lints as docs.rs builds it: all frameworks, no libtorch" lint "$features_docs_rs"
+    step "docs as docs.rs builds it: all frameworks, no libtorch" docs "$features_docs_rs"
+    wgpu_step
+}
+
+all() {
+    core
+    if [[ $mode == full ]]; then
+        full
+    fi
+}
+
+# Nothing of the user's own settings, and no reports to W&B.
+for name in ${!WANDB_@}; do
+    [[ $name == WANDB_IMAGE_* ]] || unset "$name"
+done
+mkdir -p "$tools"
+tools=$(cd "$tools" && pwd)
+export WANDB_ERROR_REPORTING=false
+export WANDB_IMAGE_PYTHON=$tools/wandb-$wandb_version/bin/python
+export WANDB_IMAGE_REQUIRE_PYTHON=1
+find_toolchains
+
+all
+counting=
+all
+print_summary
+printf '\nall %d steps passed\n' "$steps"
