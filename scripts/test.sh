@@ -248,7 +248,7 @@ core() {
 
 full() {
     step "the package" package
-    step "lints, candle, burn and cli alone" lint_alone candle burn cli
+    step "lints, candle, burn, ndarray and cli alone" lint_alone candle burn ndarray cli
     step "lints, $features_candle" lint "$features_candle"
     step "docs, $features_candle" docs "$features_candle"
     step "tests, $features_candle" run_own_tests "$features_candle"

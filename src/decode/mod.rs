@@ -1,5 +1,6 @@
 //! From files to pixels and tensors, with limits on what a file may claim.
 
+mod jpeg;
 #[cfg(feature = "cli")]
 mod npy;
 mod picture;

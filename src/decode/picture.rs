@@ -1,4 +1,4 @@
-//! Picture files, by the `image` crate.
+//! Picture files: PNG and BMP by the `image` crate, JPEG by a decoder that is stricter.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 
+use super::jpeg;
 use crate::error::{Error, Result};
-use crate::pixels::{MAX_DIMENSION, Mode, Pixels};
-
-/// What a file may decode to at most: a picture of 16,384 × 16,384 with four channels.
-const MAX_DECODED_BYTES: u64 = 1 << 30;
+use crate::pixels::{MAX_BYTES, MAX_DIMENSION, Mode, Pixels};
 
 /// What is read of a file at most.
 const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -20,7 +18,7 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 pub(crate) struct PictureFile {
     path: PathBuf,
     bytes: Arc<Vec<u8>>,
-    format: &'static str,
+    format: ImageFormat,
     mode: Mode,
     width: u32,
     height: u32,
@@ -30,7 +28,7 @@ impl PictureFile {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = read_limited(path)?;
         let format = format_of(path, &bytes)?;
-        let picture = decode(path, &bytes)?;
+        let picture = decode(path, format, &bytes)?;
         Ok(Self {
             path: path.into(),
             format,
@@ -50,7 +48,11 @@ impl PictureFile {
     }
 
     pub(crate) fn format(&self) -> &'static str {
-        self.format
+        match self.format {
+            ImageFormat::Jpeg => "jpg",
+            ImageFormat::Bmp => "bmp",
+            _ => "png",
+        }
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -62,7 +64,7 @@ impl PictureFile {
     }
 
     pub(crate) fn pixels(&self) -> Result<Pixels> {
-        pixels_from_dynamic(decode(&self.path, &self.bytes)?)
+        pixels_from_dynamic(decode(&self.path, self.format, &self.bytes)?)
     }
 }
 
@@ -96,11 +98,10 @@ impl std::fmt::Debug for PictureFile {
     }
 }
 
-fn format_of(path: &Path, bytes: &[u8]) -> Result<&'static str> {
+fn format_of(path: &Path, bytes: &[u8]) -> Result<ImageFormat> {
+    use ImageFormat::{Bmp, Jpeg, Png};
     match image::guess_format(bytes) {
-        Ok(ImageFormat::Png) => Ok("png"),
-        Ok(ImageFormat::Jpeg) => Ok("jpg"),
-        Ok(ImageFormat::Bmp) => Ok("bmp"),
+        Ok(format @ (Png | Jpeg | Bmp)) => Ok(format),
         _ => Err(damaged(
             path,
             "it is no PNG, JPEG or BMP file: convert it to one of these",
@@ -108,15 +109,21 @@ fn format_of(path: &Path, bytes: &[u8]) -> Result<&'static str> {
     }
 }
 
-fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|e| damaged(path, e))?;
+fn decode(path: &Path, format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage> {
+    match format {
+        ImageFormat::Jpeg => jpeg::decode(bytes).map_err(|reason| damaged(path, reason)),
+        _ => decode_lossless(format, bytes).map_err(|error| damaged(path, error)),
+    }
+}
+
+fn decode_lossless(format: ImageFormat, bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    limits.max_alloc = Some(MAX_BYTES);
     limits.max_image_width = Some(MAX_DIMENSION as u32);
     limits.max_image_height = Some(MAX_DIMENSION as u32);
     reader.limits(limits);
-    reader.decode().map_err(|e| damaged(path, e))
+    reader.decode()
 }
 
 fn damaged(path: &Path, reason: impl ToString) -> Error {

@@ -75,7 +75,7 @@ impl Image {
     /// A picture file (PNG, JPEG or BMP), logged as it is: its bytes aren't changed.
     ///
     /// The file is read and decoded here once, so that a damaged one is found now and not in
-    /// W&B.
+    /// W&B: one that is cut short, or whose checksum is wrong (JPEG has none).
     ///
     /// # Errors
     ///

@@ -231,7 +231,7 @@ fn check_file(name: &str, bytes: &[u8], words: &[&str]) {
 
 #[test]
 fn a_file_that_is_no_picture_or_a_damaged_one() {
-    let photograph = photograph();
+    let png = noise(image::ImageFormat::Png);
     check_file(
         "empty.png",
         b"",
@@ -244,10 +244,18 @@ fn a_file_that_is_no_picture_or_a_damaged_one() {
     );
     check_file(
         "cut.png",
-        &photograph[..photograph.len() / 2],
+        &png[..png.len() / 2],
         &["can't be read as a picture"],
     );
-    let mut flipped = photograph;
+    for format in [image::ImageFormat::Jpeg, image::ImageFormat::Bmp] {
+        let file = noise(format);
+        check_file(
+            "cut",
+            &file[..file.len() / 2],
+            &["can't be read as a picture"],
+        );
+    }
+    let mut flipped = png;
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0xff;
     check_file("flipped.png", &flipped, &["can't be read as a picture"]);
@@ -260,17 +268,15 @@ fn a_file_that_is_no_picture_or_a_damaged_one() {
     );
 }
 
-/// A PNG file of noise.
-fn photograph() -> Vec<u8> {
+/// A picture file of noise.
+fn noise(format: image::ImageFormat) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(1);
     let pixels = std::iter::repeat_with(|| random.u8(..))
         .take(64 * 64 * 3)
         .collect();
     let picture = image::RgbImage::from_raw(64, 64, pixels).unwrap();
     let mut file = std::io::Cursor::new(Vec::new());
-    picture
-        .write_to(&mut file, image::ImageFormat::Png)
-        .unwrap();
+    picture.write_to(&mut file, format).unwrap();
     file.into_inner()
 }
 

@@ -258,7 +258,7 @@ const ENCODERS: [&str; 9] = [
     "use png::{",
     "write_to(",
 ];
-const DECODERS: [&str; 11] = [
+const DECODERS: [&str; 12] = [
     "ImageDecoder",
     "ImageReader",
     "SafeTensors",
@@ -270,6 +270,7 @@ const DECODERS: [&str; 11] = [
     "safetensors::Dtype",
     "safetensors::serialize",
     "safetensors::tensor",
+    "zune_jpeg",
 ];
 const WRITES: [&str; 15] = [
     "File::create",

@@ -1,0 +1,75 @@
+//! JPEG, by the `zune-jpeg` crate: `image` has it too, but takes a file that is cut short for a
+//! picture with a grey rest.
+
+use image::{DynamicImage, GrayImage, RgbImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::pixels::{MAX_BYTES, MAX_DIMENSION};
+
+/// The picture, grey or RGB, or why it is none. JPEG has no checksum: bytes that were changed
+/// inside may pass.
+pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(MAX_DIMENSION)
+        .set_max_height(MAX_DIMENSION);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|e| e.to_string())?;
+    let is_grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let (width, height) = decoder.dimensions().ok_or("it has no size")?;
+    if width as u64 * height as u64 * 3 > MAX_BYTES {
+        return Err(format!("{width}×{height} pixels take over 1 GiB in memory"));
+    }
+    let colours = if is_grey {
+        ColorSpace::Luma
+    } else {
+        ColorSpace::RGB
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(colours));
+    let data = decoder.decode().map_err(|e| e.to_string())?;
+    let (width, height) = (width as u32, height as u32);
+    let picture = match is_grey {
+        true => GrayImage::from_raw(width, height, data).map(DynamicImage::from),
+        false => RgbImage::from_raw(width, height, data).map(DynamicImage::from),
+    };
+    picture.ok_or_else(|| "its pixels don't fill its size".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use image::ImageFormat;
+
+    use super::*;
+
+    fn file(picture: &DynamicImage) -> Vec<u8> {
+        let mut file = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut file, ImageFormat::Jpeg).unwrap();
+        file.into_inner()
+    }
+
+    fn slope(width: u32, height: u32) -> DynamicImage {
+        RgbImage::from_fn(width, height, |x, y| [x as u8 * 3, y as u8 * 5, 90].into()).into()
+    }
+
+    #[test]
+    fn a_whole_file_gives_what_the_image_crate_gives() {
+        for (width, height) in [(1, 1), (13, 7), (64, 48)] {
+            for picture in [slope(width, height), slope(width, height).to_luma8().into()] {
+                let file = file(&picture);
+                let expected = image::load_from_memory(&file).unwrap();
+                assert_eq!(decode(&file).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_is_none() {
+        let file = file(&slope(64, 48));
+        for len in [0, 2, 20, file.len() / 4, file.len() / 2, file.len() * 3 / 4] {
+            assert!(decode(&file[..len]).is_err(), "{len} of {}", file.len());
+        }
+    }
+}
