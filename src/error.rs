@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -208,7 +209,7 @@ pub enum Error {
     /// A step whose row is on disk already, or lies before one that is.
     #[error(
         "step {step} can't take more: rows go to disk in the order of their steps, when the step \
-         moves on, at flush and at finish, and those up to step {last} are there already; log at \
+         moves on, at flush and at finish, and those up to step {last} are closed already; log at \
          step {next} or later, or let `log` count"
     )]
     StepWritten {
@@ -280,6 +281,54 @@ pub enum Error {
         reason: String,
     },
 
+    /// A row, or a picture of a row, that was accepted and couldn't be written. A row keeps its
+    /// other values.
+    #[error("{what} at step {step} was not written: {source}")]
+    Unwritten {
+        /// What it is, with its key.
+        what: String,
+        /// Its step.
+        step: u64,
+        /// Why.
+        source: Arc<Error>,
+    },
+
+    /// Not everything that was logged is on disk: what [`flush`](crate::Run::flush) and
+    /// [`finish`](crate::Run::finish) say.
+    #[error("{}", incomplete(self))]
+    Incomplete {
+        /// Rows that were still on their way when the time was up.
+        rows_queued: u64,
+        /// Pictures that were still on their way when the time was up.
+        pictures_queued: u64,
+        /// How long was waited, where the time was up.
+        waited: Option<Duration>,
+        /// Rows that the disk refused.
+        rows_failed: u64,
+        /// Pictures that couldn't be made, and those that the disk refused.
+        pictures_failed: u64,
+        /// Pictures that were dropped since the queue was full.
+        pictures_dropped: u64,
+        /// The first failure.
+        first: Option<Arc<Error>>,
+    },
+
+    /// A panic on one of the crate's own threads.
+    #[error("it panicked while {when}: {message}")]
+    Panicked {
+        /// What was being done.
+        when: &'static str,
+        /// What the panic said.
+        message: String,
+    },
+
+    /// A thread that couldn't be started.
+    #[error("could not start a thread for the run: {source}; choose fewer workers")]
+    Thread {
+        /// The system's error.
+        source: std::io::Error,
+    },
+
     /// The operating system refused.
     #[error("could not {action} {}: {source}", path.display())]
     Io {
@@ -341,4 +390,67 @@ fn element_count(shape: &[usize]) -> String {
         .iter()
         .try_fold(1_usize, |product, &dim| product.checked_mul(dim))
         .map_or_else(|| "more than fit into memory".into(), |n| n.to_string())
+}
+
+/// The text of [`Error::Incomplete`]: what is lost, what is late, and what to do.
+fn incomplete(error: &Error) -> String {
+    let Error::Incomplete {
+        rows_queued,
+        pictures_queued,
+        waited,
+        rows_failed,
+        pictures_failed,
+        pictures_dropped,
+        first,
+    } = error
+    else {
+        return String::new();
+    };
+    let late = waited.map(|waited| {
+        format!(
+            "{} still on their way after {} s: call it again, or give it more time",
+            rows_and_pictures(*rows_queued, *pictures_queued),
+            waited.as_secs_f32()
+        )
+    });
+    let dropped = (*pictures_dropped > 0).then(|| {
+        format!(
+            "{} dropped, since the queue was full (see Overflow)",
+            counted(*pictures_dropped, "picture")
+        )
+    });
+    let failed = (*rows_failed + *pictures_failed > 0).then(|| {
+        format!(
+            "{} failed",
+            rows_and_pictures(*rows_failed, *pictures_failed)
+        )
+    });
+    let first = first
+        .as_ref()
+        .map(|first| format!("the first failure: {first}"));
+    let parts: Vec<String> = [late, dropped, failed, first]
+        .into_iter()
+        .flatten()
+        .collect();
+    format!("not all that was logged is on disk: {}", parts.join("; "))
+}
+
+/// What there is of rows and pictures, in words.
+pub(crate) fn rows_and_pictures(rows: u64, pictures: u64) -> String {
+    match (rows, pictures) {
+        (rows, 0) => counted(rows, "row"),
+        (0, pictures) => counted(pictures, "picture"),
+        _ => format!(
+            "{} and {}",
+            counted(rows, "row"),
+            counted(pictures, "picture")
+        ),
+    }
+}
+
+pub(crate) fn counted(n: u64, thing: &str) -> String {
+    match n {
+        1 => format!("1 {thing}"),
+        _ => format!("{n} {thing}s"),
+    }
 }

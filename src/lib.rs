@@ -3,9 +3,10 @@
 //! # Inside
 //!
 //! A tensor goes one way: `integrations/` takes a snapshot and brings it to the host as a
-//! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file; [`run`]
-//! accepts rows, and a [`sink`] keeps files and records, in order. [`image`] holds what is not
-//! made yet.
+//! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file. [`run`]
+//! accepts rows in the caller; the workers and the writer of `pipeline` make pictures in the
+//! background and hand them on; a [`sink`] keeps files and records, in order. [`image`] holds what
+//! is not made yet.
 //!
 //! What each file may know (`tests/it/invariants.rs` reads the sources and checks it):
 //!
@@ -14,13 +15,15 @@
 //! 2. An integration hands over and stops: shape, dtype, a selection or a snapshot on the device,
 //!    the elements on the host. No layout, no normalising, no clamping.
 //! 3. Only `encode/<format>.rs` names an encoder, only `decode/` a decoder. Only `image/json.rs`
-//!    spells a JSON key of W&B. Only `sink/` writes to disk; only `run/` reads a clock.
+//!    spells a JSON key of W&B. Only `sink/` writes to disk; only `run/`,
+//!    `pipeline/` and `sample/` read a clock.
 //! 4. `pixels/` and `encode/` are pure functions of their input. What they noticed is part of
 //!    what they return, and the run reports it once per key.
 //! 5. Preconditions live in types; nothing re-checks them later.
-//! 6. Nothing panics on user data.
+//! 6. Nothing panics on user data, and nothing that fails behind `log` stops a training loop: it
+//!    is counted and told, and `finish` returns the first failure.
 //! 7. Modules depend one way: integrations → convert → image → encode, decode → pixels → tensor,
-//!    and run → sink → image; all → error.
+//!    and sample → run → pipeline → sink → image; all → error.
 
 #![forbid(unsafe_code)]
 
@@ -40,6 +43,8 @@ pub mod convert;
 
 pub mod sink;
 
+mod pipeline;
+
 pub mod run;
 
 mod error;
@@ -51,6 +56,7 @@ pub use convert::{ImageOptions, IntoWandbImage};
 pub use encode::FileType;
 pub use error::{BoxedError, Error, Result};
 pub use image::Image;
+pub use pipeline::{Counts, Overflow, Stats};
 pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize};
 pub use run::{Row, Run, RunBuilder, RunMode, Scalar, Value, init};
 pub use tensor::{DType, HostTensor, Snapshot};

@@ -10,6 +10,7 @@ use crate::tensor::{HostTensor, Snapshot};
 #[derive(Debug)]
 pub(super) struct Batch {
     plan: Plan,
+    size_bytes: u64,
     snapshot: Mutex<Option<Snapshot>>,
     host: OnceLock<Result<OnHost, Arc<Error>>>,
 }
@@ -25,6 +26,7 @@ impl Batch {
     pub(super) fn new(snapshot: Snapshot, plan: Plan) -> Self {
         Self {
             plan,
+            size_bytes: snapshot.size_bytes() as u64,
             snapshot: Mutex::new(Some(snapshot)),
             host: OnceLock::new(),
         }
@@ -32,6 +34,11 @@ impl Batch {
 
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Bytes that the tensor takes on the host.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
     }
 
     pub(super) fn render(&self, index: usize) -> Result<(Pixels, Observed)> {

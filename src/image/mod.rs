@@ -150,6 +150,19 @@ impl Image {
         }
     }
 
+    /// The memory that the picture holds until it is made, in bytes. What several images share
+    /// has the same number in each.
+    pub(crate) fn held(&self) -> Vec<(usize, u64)> {
+        match &self.source {
+            Source::Pixels(pixels) => {
+                vec![(address(pixels), pixels.as_bytes().len() as u64)]
+            }
+            Source::File(file) => vec![(address(file), file.bytes().len() as u64)],
+            Source::Tensor { batch, .. } => vec![(address(batch), batch.size_bytes())],
+            Source::Refused { .. } => Vec::new(),
+        }
+    }
+
     /// Refuses what the making of the picture would, as far as that is known without making it.
     pub(crate) fn check(&self) -> Result<()> {
         let file_type = match (&self.source, self.file_type) {
@@ -245,6 +258,10 @@ impl Image {
             },
         })
     }
+}
+
+fn address<T>(shared: &Arc<T>) -> usize {
+    Arc::as_ptr(shared) as usize
 }
 
 impl From<Pixels> for Image {

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::clock::Clock;
+use super::ledger::{self, Ledger};
 use super::settings::{Environment, Settings};
-use super::voice::Voice;
-use super::writer::Writer;
+use super::turn::Turn;
 use super::{Run, RunMode, Shared, machine, signal, start};
 use crate::error::{Error, Result};
 use crate::image::json;
+use crate::pipeline::{Clock, Limits, Overflow, Pipeline, Voice, Writer};
 use crate::sink::{self, Directory, Discard, RecordSink};
 use crate::value::Json;
 
@@ -34,6 +36,12 @@ use crate::value::Json;
 /// | [`tags`](Self::tags) | `WANDB_TAGS`, separated by commas | none |
 /// | [`config`](Self::config) | | empty |
 /// | [`starting_step`](Self::starting_step) | | 0 |
+/// | [`synchronous`](Self::synchronous) | | off |
+/// | [`queue_bytes`](Self::queue_bytes) | | 256 MiB |
+/// | [`queue_rows`](Self::queue_rows) | | 10,000 |
+/// | [`overflow`](Self::overflow) | | [`Wait`](Overflow::Wait), one second in all |
+/// | [`workers`](Self::workers) | | one less than there are processors, 1 to 8 |
+/// | [`finish_timeout`](Self::finish_timeout) | | five minutes |
 /// | [`finish_on_signal`](Self::finish_on_signal) | | off |
 /// | silence on stderr | `WANDB_SILENT` | off |
 ///
@@ -48,7 +56,7 @@ use crate::value::Json;
 /// run.finish()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use]
 pub struct RunBuilder {
     pub(super) mode: Option<RunMode>,
@@ -63,7 +71,33 @@ pub struct RunBuilder {
     pub(super) tags: Option<Vec<String>>,
     config: Vec<(String, Json)>,
     starting_step: u64,
+    limits: Limits,
+    is_synchronous: bool,
+    finish_timeout: Duration,
     finish_on_signal: bool,
+}
+
+impl Default for RunBuilder {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            dir: None,
+            project: None,
+            entity: None,
+            name: None,
+            run_id: None,
+            group: None,
+            job_type: None,
+            notes: None,
+            tags: None,
+            config: Vec::new(),
+            starting_step: 0,
+            limits: Limits::default(),
+            is_synchronous: false,
+            finish_timeout: Duration::from_secs(300),
+            finish_on_signal: false,
+        }
+    }
 }
 
 impl RunBuilder {
@@ -163,6 +197,58 @@ impl RunBuilder {
         self
     }
 
+    /// Whether [`Run::log`] and [`Run::log_at`] wait until what they were given is written (a row
+    /// that is open: until its pictures are made), and return what failed. `false` by default:
+    /// they return when the row is accepted.
+    ///
+    /// ```
+    /// # let sink = wandb_image::sink::MemorySink::new();
+    /// let run = wandb_image::init().synchronous(true).start_on(sink.clone())?;
+    /// run.log([("loss", 0.5)])?;
+    /// assert_eq!(run.stats().rows.written, 1);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn synchronous(mut self, is_synchronous: bool) -> Self {
+        self.is_synchronous = is_synchronous;
+        self
+    }
+
+    /// The most memory that pictures on their way may hold, in bytes, at least 1. 256 MiB by
+    /// default. See [`Overflow`].
+    pub fn queue_bytes(mut self, bytes: u64) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// The most rows on their way that pictures may be added to, at least 1. 10,000 by default.
+    /// Rows of scalars alone, which are small, go beyond it, unless the policy is
+    /// [`Overflow::Block`].
+    pub fn queue_rows(mut self, rows: usize) -> Self {
+        self.limits.rows = rows;
+        self
+    }
+
+    /// What happens when the queue is full. By default [`log`](Run::log) waits for one second in
+    /// all, and then pictures are dropped.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.limits.overflow = overflow;
+        self
+    }
+
+    /// Threads that make pictures, at least 1. By default one less than there are processors, so
+    /// that one is left to the training loop, but at most 8.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.limits.workers = workers;
+        self
+    }
+
+    /// How long [`Run::finish`], or the drop of the last clone, waits for what is on its way.
+    /// Five minutes by default.
+    pub fn finish_timeout(mut self, timeout: Duration) -> Self {
+        self.finish_timeout = timeout;
+        self
+    }
+
     /// Ends the run when the process gets SIGINT (Ctrl-C) or SIGTERM: the open row, the summary
     /// and an exit record with code 255 are written, then the signal does what it does by
     /// default. A second signal doesn't wait for that. Off by default, since a library shouldn't
@@ -170,9 +256,10 @@ impl RunBuilder {
     /// (Windows).
     ///
     /// Without it, a signal ends the process at once, as `std::process::exit`, an abort
-    /// (`panic = "abort"`), SIGKILL and a crash do: every row of [`Run::log`] is on disk and syncs, but the values gathered
-    /// by [`Run::log_at`] for the last step, the summary since the last [`Run::flush`], and the
-    /// exit record are missing, and W&B takes a run without one for failed (exit code 1).
+    /// (`panic = "abort"`), SIGKILL and a crash do: what is written is on disk and syncs, but rows
+    /// on their way since the last [`Run::flush`] (under a moment's worth), the values gathered
+    /// by [`Run::log_at`] for the last step, the summary since the last flush, and the exit record
+    /// are missing, and W&B takes a run without one for failed (exit code 1).
     pub fn finish_on_signal(mut self) -> Self {
         self.finish_on_signal = true;
         self
@@ -200,13 +287,13 @@ impl RunBuilder {
                 (Box::new(sink), Some(dir))
             }
         };
-        let begun = self.begin(&settings, clock, sink);
+        let begun = self.begin(mode, settings, dir.clone(), clock, sink);
         match (&begun, &dir) {
             (Ok(_), Some(dir)) => sink::link_latest(dir),
             (Err(_), Some(dir)) => sink::remove(dir),
             (_, None) => {}
         }
-        Ok(started(mode, settings, dir, begun?, watch))
+        Ok(started(begun?, watch))
     }
 
     /// Starts the run on a sink of your own, such as a [`MemorySink`](crate::sink::MemorySink)
@@ -218,50 +305,60 @@ impl RunBuilder {
     pub fn start_on(self, sink: impl RecordSink + 'static) -> Result<Run> {
         let settings = Environment::of_process().settings(&self)?;
         let watch = self.check()?;
-        let writer = self.begin(&settings, Clock::start(), Box::new(sink))?;
-        Ok(started(RunMode::Offline, settings, None, writer, watch))
+        let sink = Box::new(sink);
+        let begun = self.begin(RunMode::Offline, settings, None, Clock::start(), sink);
+        Ok(started(begun?, watch))
     }
 
     /// What can be refused before anything is made.
     fn check(&self) -> Result<Option<signal::Watch>> {
-        super::writer::check_step(self.starting_step)?;
+        ledger::check_step(self.starting_step)?;
+        self.limits.check()?;
         self.finish_on_signal.then(signal::watch).transpose()
     }
 
-    /// Writes the first records.
+    /// Writes the first records, and starts the threads that write the others.
     fn begin(
-        &self,
-        settings: &Settings,
+        self,
+        mode: RunMode,
+        settings: Settings,
+        dir: Option<PathBuf>,
         clock: Clock,
         sink: Box<dyn RecordSink>,
-    ) -> Result<Writer> {
-        let mut writer = Writer::new(sink, clock, settings.run_id.clone(), self.starting_step);
+    ) -> Result<Shared> {
+        let mut writer = Writer::new(sink, clock, settings.run_id.clone());
         writer.begin(
             start::header(),
-            start::run(settings, &self.config, self.starting_step, clock.begun_at()),
+            start::run(
+                &settings,
+                &self.config,
+                self.starting_step,
+                clock.begun_at(),
+            ),
             machine::environment(clock.begun_at()),
         )?;
-        Ok(writer)
+        let voice = Voice::new(settings.silent);
+        let pipeline = Pipeline::start(self.limits, voice.clone(), writer)?;
+        let ledger = Ledger::new(clock, settings.run_id.clone(), self.starting_step);
+        Ok(Shared {
+            mode,
+            run_id: settings.run_id,
+            dir,
+            voice,
+            is_synchronous: self.is_synchronous,
+            finish_timeout: self.finish_timeout,
+            failed: AtomicBool::new(false),
+            exit_code: AtomicI32::new(0),
+            next_step: AtomicU64::new(self.starting_step),
+            has_said_end: AtomicBool::new(false),
+            ledger: Turn::new(ledger),
+            pipeline,
+        })
     }
 }
 
-fn started(
-    mode: RunMode,
-    settings: Settings,
-    dir: Option<PathBuf>,
-    writer: Writer,
-    watch: Option<signal::Watch>,
-) -> Run {
-    let voice = Voice {
-        silent: settings.silent,
-    };
-    let run = Run(Arc::new(Shared::new(
-        mode,
-        settings.run_id,
-        dir,
-        voice,
-        writer,
-    )));
+fn started(shared: Shared, watch: Option<signal::Watch>) -> Run {
+    let run = Run(Arc::new(shared));
     if let Some(watch) = watch {
         watch.add(&run.0);
     }

@@ -1,34 +1,31 @@
 //! The face: [`Run`], its builder, its rows.
 
 mod builder;
-mod clock;
-mod items;
+mod ledger;
 mod machine;
-mod notice;
 mod row;
 mod settings;
 mod signal;
 mod start;
-mod summary;
+mod turn;
 mod value;
-mod voice;
-mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use builder::RunBuilder;
 pub use row::Row;
 pub use value::{Scalar, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted, rows_and_pictures};
+use crate::pipeline::{Deadline, Pipeline, Stats, Voice};
 use crate::value::Json;
-use row::PreparedRow;
+use ledger::Ledger;
+use row::CheckedRow;
+use turn::Turn;
 use value::Kind;
-use voice::Voice;
-use writer::Writer;
 
 /// A run to be configured and started: `wandb.init` in Python.
 ///
@@ -59,8 +56,20 @@ pub enum RunMode {
 
 /// A run of W&B: rows, pictures, config and summary, in a directory that `wandb sync` uploads.
 ///
-/// A clone is cheap and is the same run, also on another thread. What one thread logs is on
-/// disk in the order of its calls.
+/// A clone is cheap and is the same run, also on another thread. Rows go to disk in the order of
+/// their steps, those of one thread in the order of its calls.
+///
+/// # What waits for what
+///
+/// [`log`](Self::log) and [`log_at`](Self::log_at) check what they are given, take a snapshot of
+/// it and return: pictures are read from their device, normalised, encoded and hashed on workers,
+/// and one thread writes the rows. [`Overflow`](crate::Overflow) says what happens when pictures
+/// come faster than that. [`flush`](Self::flush) and [`finish`](Self::finish) are the
+/// confirmation that all is on disk; [`RunBuilder::synchronous`] makes `log` one.
+///
+/// What fails after `log` has returned (a picture that can't be made, a disk that refuses) costs
+/// that picture alone, or that row: it is counted ([`stats`](Self::stats)), told once per key on
+/// stderr or through `tracing`, and returned by `flush` and `finish`. Training goes on.
 ///
 /// # Its end
 ///
@@ -95,17 +104,18 @@ pub enum RunMode {
 pub struct Run(Arc<Shared>);
 
 impl Run {
-    /// Writes a row at the next step: 0 (or the starting step), then the last step + 1.
+    /// Logs a row at the next step: 0 (or the starting step), then the last step + 1.
     ///
-    /// When this returns, the row and its pictures are with the operating system: the end of
-    /// this process can't take them. A row that [`log_at`](Self::log_at) left open is written
-    /// first. Nothing of a row is written when anything in it is refused.
+    /// When this returns, the row is accepted; see [`Run`], under "What waits for what". A row
+    /// that [`log_at`](Self::log_at) left open is closed first. Nothing of a row is accepted when
+    /// anything in it is refused.
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] for a key that can't be, every error that making a picture has,
-    /// [`Error::Io`] when the disk refuses (the run goes on, without this row; a row that was
-    /// open stays so), [`Error::Finished`] after the end.
+    /// [`Error::Key`] for a key that can't be, what is known to be wrong with a picture without
+    /// making it, [`Error::Finished`] after the end. Where the run is
+    /// [synchronous](RunBuilder::synchronous), also [`Error::Unwritten`] for what could not be
+    /// made or written.
     ///
     /// ```
     /// # let run = wandb_image::init().start_on(wandb_image::sink::MemorySink::new())?;
@@ -117,25 +127,28 @@ impl Run {
         self.0.log(None, row.into())
     }
 
-    /// Adds to the row of `step`, which is written when the step moves on, at
+    /// Adds to the row of `step`, which is closed when the step moves on, at
     /// [`flush`](Self::flush) and at the end. Where a key comes again, the last value stays.
+    /// Several threads may add to one row.
     ///
     /// Steps rise; they may have gaps.
     ///
     /// # Errors
     ///
     /// As for [`log`](Self::log), [`Error::Step`] for a step below the open one, and
-    /// [`Error::StepWritten`] for one that is on disk already. When the row before can't be
-    /// written, it stays open and nothing of this call is taken: call it again.
+    /// [`Error::StepWritten`] for one that is closed already.
     ///
     /// ```
+    /// use std::time::Duration;
+    ///
     /// # let sink = wandb_image::sink::MemorySink::new();
     /// # let run = wandb_image::init().start_on(sink.clone())?;
     /// run.log_at(10, [("loss", 0.5)])?;
     /// run.log_at(10, [("accuracy", 0.9)])?;
     /// run.log_at(20, [("loss", 0.4)])?;
-    /// assert_eq!(sink.rows().len(), 1); // step 10; step 20 is still open
     /// assert!(run.log_at(10, [("late", 1)]).is_err());
+    /// run.flush(Duration::from_secs(10))?;
+    /// assert_eq!(sink.rows().len(), 2); // step 10 and step 20
     /// # Ok::<(), wandb_image::Error>(())
     /// ```
     pub fn log_at(&self, step: u64, row: impl Into<Row>) -> Result<()> {
@@ -153,54 +166,71 @@ impl Run {
     pub fn summary(&self, key: &str, value: impl Into<Value>) -> Result<()> {
         row::check_key(key)?;
         let json = json_only(value.into(), "the summary")?;
-        self.0.writer().set_summary(key, &json)
+        self.0.give(|pipeline| pipeline.set_summary(key, json))
     }
 
-    /// Sets a value of the config, at once.
+    /// Sets a value of the config.
     ///
     /// # Errors
     ///
-    /// As for [`summary`](Self::summary), and [`Error::Io`] when the disk refuses.
+    /// As for [`summary`](Self::summary).
     pub fn config(&self, key: &str, value: impl Into<Value>) -> Result<()> {
         builder::check_config_key(key)?;
         let json = json_only(value.into(), "the config")?;
-        self.0.writer().set_config(key, &json)
+        self.0.give(|pipeline| pipeline.set_config(key, json))
     }
 
-    /// Writes the open row and, where it changed, the summary, so that a process that is killed
-    /// later has both. More values for the open step are refused after that.
-    ///
-    /// An offline run writes in the caller, so there is nothing to wait for: `timeout` is for
-    /// what may still be under way in other modes.
+    /// Waits until everything that was logged before is on disk: the open row, which takes no
+    /// more values after that, every row and picture on its way, and the summary where it
+    /// changed. A process that is killed later has lost nothing of it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the disk refuses, [`Error::Finished`] after the end.
+    /// [`Error::Incomplete`] says what isn't on disk: what is still on its way after `timeout`,
+    /// and what was dropped or has failed since the last `flush`. [`Error::Finished`] after the
+    /// end.
     pub fn flush(&self, timeout: Duration) -> Result<()> {
-        let _ = timeout;
-        self.0.writer().flush()
+        self.0.flush(Deadline::after(timeout))
     }
 
-    /// Ends the run: writes the open row, the summary and the exit record. All is on disk, or
-    /// this is an error, after which it can be called again. Once it has succeeded, calling it
-    /// again does nothing.
+    /// Ends the run: everything that was logged is written, then the summary and the exit
+    /// record. Waits for at most [`finish_timeout`](RunBuilder::finish_timeout), five minutes by
+    /// default, and tells on stderr how far it is when it takes longer than a second. Once the
+    /// run has ended, calling it again does nothing but to return the same.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the disk refuses.
+    /// [`Error::Incomplete`] says what isn't on disk: what is still on its way when the time is
+    /// up, or what the end itself met (call it again then), and whatever was dropped or has failed
+    /// since the run began, with its first failure.
     pub fn finish(&self) -> Result<()> {
         self.finish_with(0)
     }
 
-    /// Ends the run with an exit code: 0 is success, anything else a failure. Where a thread
-    /// panicked, 0 becomes 1.
+    /// [`finish`](Self::finish), with another limit of time.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the disk refuses.
+    /// As for [`finish`](Self::finish).
+    pub fn finish_within(&self, timeout: Duration) -> Result<()> {
+        self.0.finish(0, Deadline::after(timeout))
+    }
+
+    /// Ends the run with an exit code: 0 is success, anything else a failure. Where a thread
+    /// panicked, or rows are missing since the disk refused them, 0 becomes 1.
+    ///
+    /// # Errors
+    ///
+    /// As for [`finish`](Self::finish).
     #[doc(alias = "exit_code")]
     pub fn finish_with(&self, exit_code: i32) -> Result<()> {
-        self.0.finish(exit_code)
+        self.0
+            .finish(exit_code, Deadline::after(self.0.finish_timeout))
+    }
+
+    /// What became of everything that was logged, up to now.
+    pub fn stats(&self) -> Stats {
+        self.0.pipeline.stats()
     }
 
     /// The run's directory, absolute: what `wandb sync` takes. None where nothing is written to
@@ -217,7 +247,7 @@ impl Run {
 
     /// The step that [`log`](Self::log) would take now.
     pub fn step(&self) -> u64 {
-        self.0.writer().next_step()
+        self.0.next_step.load(Ordering::SeqCst)
     }
 
     /// Where the run goes.
@@ -249,59 +279,73 @@ struct Shared {
     run_id: String,
     dir: Option<PathBuf>,
     voice: Voice,
+    is_synchronous: bool,
+    finish_timeout: Duration,
     /// A thread that held a clone has panicked.
     failed: AtomicBool,
     /// What a `finish` that failed was given: the end has it all the same.
     exit_code: AtomicI32,
-    writer: Mutex<Writer>,
+    next_step: AtomicU64,
+    has_said_end: AtomicBool,
+    ledger: Turn<Ledger>,
+    pipeline: Pipeline,
 }
 
 impl Shared {
-    fn new(
-        mode: RunMode,
-        run_id: String,
-        dir: Option<PathBuf>,
-        voice: Voice,
-        writer: Writer,
-    ) -> Self {
-        Self {
-            mode,
-            run_id,
-            dir,
-            voice,
-            failed: AtomicBool::new(false),
-            exit_code: AtomicI32::new(0),
-            writer: Mutex::new(writer),
-        }
-    }
-
-    /// A panic elsewhere doesn't harm the writer: each of its changes is whole.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn log(&self, step: Option<u64>, row: Row) -> Result<()> {
-        self.writer().check(step)?;
-        let values = self.prepare(row)?;
-        let sayings = self.accept(step, values)?;
-        sayings.iter().for_each(|text| self.voice.warn(text));
-        Ok(())
+        let row = row.checked()?;
+        let row = match self.mode {
+            RunMode::Disabled => CheckedRow::default(),
+            RunMode::Offline | RunMode::Online => row,
+        };
+        self.ledger.take(|ledger| {
+            ledger.log(&self.pipeline, step, row)?;
+            self.next_step.store(ledger.next_step(), Ordering::SeqCst);
+            self.settled()
+        })
     }
 
-    /// Pictures are encoded here, outside the lock.
-    fn prepare(&self, row: Row) -> Result<PreparedRow> {
-        match self.mode {
-            RunMode::Disabled => row.check().map(|()| PreparedRow::new()),
-            RunMode::Offline | RunMode::Online => row.prepare(),
+    /// Where the run is synchronous, waits for what was given.
+    fn settled(&self) -> Result<()> {
+        match self.is_synchronous {
+            true => self.pipeline.settle(),
+            false => Ok(()),
         }
     }
 
-    fn accept(&self, step: Option<u64>, values: PreparedRow) -> Result<Vec<String>> {
-        let mut writer = self.writer();
-        match step {
-            None => writer.log(values),
-            Some(step) => writer.log_at(step, values),
+    fn give(&self, entry: impl FnOnce(&Pipeline)) -> Result<()> {
+        self.ledger.take(|ledger| {
+            ledger.check_running(&self.pipeline)?;
+            entry(&self.pipeline);
+            self.settled()
+        })
+    }
+
+    fn flush(&self, until: Deadline) -> Result<()> {
+        let closed = self.ledger.take_until(until, |ledger| {
+            ledger.check_running(&self.pipeline)?;
+            ledger.close(&self.pipeline);
+            Ok(())
+        });
+        closed.unwrap_or(Ok(()))?;
+        self.pipeline.flush(until)
+    }
+
+    fn finish(&self, exit_code: i32, until: Deadline) -> Result<()> {
+        let exit_code = self.exit_code(exit_code);
+        self.exit_code.store(exit_code, Ordering::SeqCst);
+        self.pipeline.close();
+        let closed = self
+            .ledger
+            .take_until(until, |ledger| ledger.close(&self.pipeline));
+        let result = match closed {
+            Some(()) => self.pipeline.finish(exit_code, until),
+            None => self.pipeline.late(until),
+        };
+        if self.pipeline.has_ended() && !self.has_said_end.swap(true, Ordering::SeqCst) {
+            self.say_end();
         }
+        result
     }
 
     fn exit_code(&self, given: i32) -> i32 {
@@ -311,36 +355,15 @@ impl Shared {
         }
     }
 
-    fn finish(&self, exit_code: i32) -> Result<()> {
-        let exit_code = self.exit_code(exit_code);
-        let totals = {
-            let mut writer = self.writer();
-            if writer.finished() {
-                return Ok(());
-            }
-            self.exit_code.store(exit_code, Ordering::SeqCst);
-            writer.finish(exit_code)?;
-            writer.totals()
-        };
-        self.say_end(&totals);
-        Ok(())
-    }
-
     /// Ends the run where nobody can take an error: it is said instead.
     fn finish_anyway(&self, exit_code: i32) {
-        let exit_code = self.exit_code(exit_code);
-        let (result, totals) = {
-            let mut writer = self.writer();
-            if writer.finished() {
-                return;
-            }
-            (writer.finish_anyway(exit_code), writer.totals())
-        };
-        if let Err(error) = result {
+        if self.pipeline.has_ended() {
+            return;
+        }
+        if let Err(error) = self.finish(exit_code, Deadline::after(self.finish_timeout)) {
             self.voice
                 .error(&format!("the run {} is incomplete: {error}", self.run_id));
         }
-        self.say_end(&totals);
     }
 
     fn say_start(&self) {
@@ -353,8 +376,10 @@ impl Shared {
         }
     }
 
-    fn say_end(&self, totals: &[String]) {
-        totals.iter().for_each(|text| self.voice.warn(text));
+    fn say_end(&self) {
+        if let Some(text) = lost(&self.pipeline.stats()) {
+            self.voice.warn(&text);
+        }
         if let Some(dir) = &self.dir {
             let (run_id, dir) = (&self.run_id, dir.display());
             self.voice
@@ -364,10 +389,24 @@ impl Shared {
     }
 }
 
+/// What was lost in all, where anything was.
+fn lost(stats: &Stats) -> Option<String> {
+    let Stats { rows, pictures, .. } = stats;
+    let dropped = (pictures.dropped > 0).then(|| {
+        let dropped = counted(pictures.dropped, "picture");
+        format!("{dropped} dropped, since the queue was full")
+    });
+    let failed = (rows.failed + pictures.failed > 0)
+        .then(|| format!("{} failed", rows_and_pictures(rows.failed, pictures.failed)));
+    let parts: Vec<String> = [dropped, failed].into_iter().flatten().collect();
+    let all = rows_and_pictures(rows.accepted, pictures.accepted);
+    (!parts.is_empty()).then(|| format!("of {all} in all: {}", parts.join("; ")))
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
         let asked = self.exit_code.load(Ordering::SeqCst);
-        if self.dir.is_some() && !self.writer().finished() && self.exit_code(asked) == 0 {
+        if self.dir.is_some() && !self.pipeline.has_ended() && self.exit_code(asked) == 0 {
             self.voice.line(UNFINISHED);
         }
         self.finish_anyway(asked);

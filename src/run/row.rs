@@ -1,12 +1,11 @@
-//! Rows: what one call of `log` hands over, and the same with its pictures encoded.
+//! Rows: what one call of `log` hands over, and the same once it is checked.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::value::{Kind, Value};
 use crate::error::{Error, Result};
-use crate::image::{Image, Noticed};
-use crate::sink::{MediaKey, sha256};
+use crate::image::Image;
+use crate::sink::MediaKey;
 use crate::value::Json;
 
 /// The values of one step, each under its key. Where a key comes twice, the last value stays.
@@ -40,19 +39,30 @@ impl Row {
     }
 
     /// Checks all that can be checked without making a picture.
-    pub(super) fn check(&self) -> Result<()> {
-        self.0
-            .iter()
-            .try_for_each(|(key, value)| check_value(key, value))
+    pub(super) fn checked(self) -> Result<CheckedRow> {
+        let values = self.0.into_iter();
+        let checked = values.map(|(key, value)| {
+            let value = checked(&key, value)?;
+            Ok((key, value))
+        });
+        Ok(CheckedRow(checked.collect::<Result<_>>()?))
     }
+}
 
-    /// Checks everything and encodes the pictures.
-    pub(super) fn prepare(self) -> Result<PreparedRow> {
-        self.check()?;
+/// A row that can be refused no more.
+#[derive(Debug, Default)]
+pub(super) struct CheckedRow(Vec<(String, Checked)>);
+
+#[derive(Debug)]
+pub(super) enum Checked {
+    Json(Json),
+    Image(MediaKey, Box<Image>),
+    Images(MediaKey, Vec<Image>),
+}
+
+impl CheckedRow {
+    pub(super) fn into_values(self) -> Vec<(String, Checked)> {
         self.0
-            .into_iter()
-            .map(|(key, value)| Ok((key.clone(), prepare(&key, value)?)))
-            .collect()
     }
 }
 
@@ -97,75 +107,23 @@ pub(super) fn check_key(key: &str) -> Result<()> {
     })
 }
 
-fn check_value(key: &str, value: &Value) -> Result<()> {
+fn checked(key: &str, value: Value) -> Result<Checked> {
     check_key(key)?;
-    match &value.0 {
-        Kind::Json(_) => Ok(()),
+    match value.0 {
+        Kind::Json(json) => Ok(Checked::Json(json)),
         Kind::Images(images) if images.is_empty() => Err(Error::Key {
             key: key.into(),
             reason: "its list of images is empty, which W&B can't show: leave the key out",
         }),
-        Kind::Image(image) => check_images(key, std::slice::from_ref(image)),
-        Kind::Images(images) => check_images(key, images),
-    }
-}
-
-fn check_images(key: &str, images: &[Image]) -> Result<()> {
-    MediaKey::new(key)?;
-    images.iter().try_for_each(Image::check)
-}
-
-/// A row that can be written: nothing in it can fail but the disk.
-pub(super) type PreparedRow = BTreeMap<String, Prepared>;
-
-#[derive(Debug)]
-pub(super) enum Prepared {
-    Json(Json),
-    Image(MediaKey, PreparedImage),
-    Images(MediaKey, Vec<PreparedImage>),
-}
-
-impl Prepared {
-    pub(super) fn images(&self) -> &[PreparedImage] {
-        match self {
-            Prepared::Json(_) => &[],
-            Prepared::Image(_, image) => std::slice::from_ref(image),
-            Prepared::Images(_, images) => images,
+        Kind::Image(image) => {
+            let media_key = MediaKey::new(key)?;
+            image.check()?;
+            Ok(Checked::Image(media_key, image))
         }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct PreparedImage {
-    pub(super) bytes: Arc<Vec<u8>>,
-    pub(super) sha256: String,
-    pub(super) format: &'static str,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) caption: Option<String>,
-    pub(super) noticed: Noticed,
-}
-
-fn prepare(key: &str, value: Value) -> Result<Prepared> {
-    Ok(match value.0 {
-        Kind::Json(json) => Prepared::Json(json),
-        Kind::Image(image) => Prepared::Image(MediaKey::new(key)?, encode(&image)?),
         Kind::Images(images) => {
-            let images = images.iter().map(encode).collect::<Result<_>>()?;
-            Prepared::Images(MediaKey::new(key)?, images)
+            let media_key = MediaKey::new(key)?;
+            images.iter().try_for_each(Image::check)?;
+            Ok(Checked::Images(media_key, images))
         }
-    })
-}
-
-fn encode(image: &Image) -> Result<PreparedImage> {
-    let encoded = image.encode()?;
-    Ok(PreparedImage {
-        sha256: sha256(&encoded.bytes),
-        bytes: encoded.bytes,
-        format: encoded.format,
-        width: image.width(),
-        height: image.height(),
-        caption: image.caption_text().map(Into::into),
-        noticed: encoded.noticed,
-    })
+    }
 }

@@ -1,8 +1,8 @@
 //! The records at the beginning of a log.
 
-use super::items;
 use super::machine;
 use super::settings::Settings;
+use crate::pipeline::whole;
 use crate::sink::records::{ConfigRecord, HeaderRecord, Item, RunRecord, Timestamp, VersionInfo};
 use crate::value::Json;
 
@@ -26,7 +26,7 @@ pub(super) fn run(
 ) -> RunRecord {
     let update: Vec<Item> = config
         .iter()
-        .map(|(key, value)| items::whole(key, value))
+        .map(|(key, value)| whole(key, value))
         .collect();
     RunRecord {
         run_id: settings.run_id.clone(),

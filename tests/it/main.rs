@@ -23,6 +23,7 @@ mod graph;
 mod history;
 mod invariants;
 mod pillow;
+mod pipeline;
 mod pixels;
 mod readme;
 mod run;

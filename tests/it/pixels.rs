@@ -213,6 +213,7 @@ fn logged(image: Image) -> Vec<u8> {
     let sink = MemorySink::new();
     let run = wandb_image::init().start_on(sink.clone()).unwrap();
     run.log(Row::new().with("picture", image)).unwrap();
+    run.finish().unwrap();
     let [file] = <[_; 1]>::try_from(sink.files()).unwrap();
     file.bytes.to_vec()
 }

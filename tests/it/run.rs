@@ -9,11 +9,11 @@ use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{HistoryRecord, Item, RecordType};
 use wandb_image::sink::{Kept, MemorySink, RecordSink, records::Record};
 use wandb_image::{
-    Error, FileType, HostTensor, Image, ImageOptions, IntoWandbImage, Mode, Normalize, Pixels,
-    Result, Row, Run, RunMode, Value, init,
+    DType, Error, FileType, HostTensor, Image, ImageOptions, IntoWandbImage, Mode, Normalize,
+    Pixels, Result, Row, Run, RunMode, Snapshot, Value, init,
 };
 
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(60);
 
 fn image(level: u8) -> Image {
     Image::from(Pixels::new(3, 2, Mode::L, vec![level; 6]).unwrap())
@@ -21,11 +21,13 @@ fn image(level: u8) -> Image {
 
 fn in_memory() -> (Run, MemorySink) {
     let sink = MemorySink::new();
-    (init().start_on(sink.clone()).unwrap(), sink)
+    let run = init().synchronous(true).start_on(sink.clone()).unwrap();
+    (run, sink)
 }
 
 fn offline(dir: &Path) -> Run {
-    init().mode(RunMode::Offline).dir(dir).start().unwrap()
+    let builder = init().mode(RunMode::Offline).dir(dir);
+    builder.synchronous(true).start().unwrap()
 }
 
 fn value<'a>(items: &'a [Item], path: &[&str]) -> Option<&'a str> {
@@ -100,7 +102,11 @@ fn log_counts_steps() {
 #[test]
 fn log_counts_from_the_starting_step() {
     let sink = MemorySink::new();
-    let run = init().starting_step(100).start_on(sink.clone()).unwrap();
+    let run = init()
+        .starting_step(100)
+        .synchronous(true)
+        .start_on(sink.clone())
+        .unwrap();
     check_error(
         run.log_at(7, [("a", 1)]),
         "step 7 lies before step 100, at which this run starts",
@@ -143,7 +149,7 @@ fn flush_writes_the_open_row_and_the_summary() {
     assert_eq!(sink.records().len(), n, "nothing had changed");
     check_error(
         run.log_at(5, [("b", 2)]),
-        "up to step 5 are there already; log at step 6 or later",
+        "up to step 5 are closed already; log at step 6 or later",
     );
 }
 
@@ -271,6 +277,7 @@ fn the_config_is_in_the_run_and_grows() {
     run.config("later", 5).unwrap();
     check_error(run.config("_wandb", 1), "W&B's own");
     check_error(run.config("sample", image(0)), "takes no image");
+    run.flush(SOON).unwrap();
     let config: Vec<Item> = sink
         .records()
         .into_iter()
@@ -605,34 +612,37 @@ fn breakable() -> (Run, MemorySink, impl Fn(bool)) {
         broken: broken.clone(),
     };
     let set = move |to| broken.store(to, std::sync::atomic::Ordering::SeqCst);
-    (init().start_on(sink).unwrap(), inner, set)
+    let run = init().synchronous(true).start_on(sink).unwrap();
+    (run, inner, set)
 }
 
 #[test]
-fn a_full_disk_fails_that_call_alone() {
+fn a_full_disk_fails_that_row_alone() {
     let (run, sink, set_broken) = breakable();
     run.log([("a", 1)]).unwrap();
     set_broken(true);
-    check_error(run.log([("a", 2)]), "could not write to the/disk");
+    check_error(
+        run.log([("a", 2)]),
+        "a row at step 1 was not written: could not write to the/disk",
+    );
     set_broken(false);
     run.log([("a", 3)]).unwrap();
-    check_rows(&sink, &[(0, "a=1"), (1, "a=3")]);
+    check_rows(&sink, &[(0, "a=1"), (2, "a=3")]);
+    check_error(run.finish(), "1 row failed");
+    assert_eq!(exit_codes(&sink.records()), [1]);
 }
 
 #[test]
-fn a_gathered_row_waits_for_the_disk() {
+fn a_summary_waits_for_the_disk() {
     let (run, sink, set_broken) = breakable();
-    run.log_at(1, Row::new().with("a", 1).with("sample", image(1)))
-        .unwrap();
+    run.log([("a", 1)]).unwrap();
     set_broken(true);
-    check_error(run.log_at(2, [("a", 2)]), "the/disk");
-    check_error(run.flush(SOON), "the/disk");
-    check_error(run.finish(), "the/disk");
+    check_error(run.flush(SOON), "could not write to the/disk");
+    check_error(run.finish(), "could not write to the/disk");
     set_broken(false);
-    run.log_at(2, [("a", 3)]).unwrap();
+    run.log([("a", 2)]).unwrap();
     run.finish().unwrap();
-    let steps: Vec<_> = sink.rows().iter().map(step).collect();
-    assert_eq!((steps, sink.files().len()), (vec![1, 2], 1));
+    assert_eq!(summary(&sink.records(), "a").as_deref(), Some("2"));
     assert_eq!(exit_codes(&sink.records()), [0]);
 }
 
@@ -647,13 +657,18 @@ fn an_exit_code_outlives_a_full_disk() {
 }
 
 #[test]
-fn a_run_that_lacks_a_row_at_its_end_is_no_success() {
+fn a_file_that_the_disk_refuses_costs_its_picture_alone() {
     let sink = MemorySink::new();
     let run = init().start_on(WithoutFiles(sink.clone())).unwrap();
-    run.log_at(1, [("sample", image(1))]).unwrap();
-    drop(run);
-    assert_eq!(sink.rows().len(), 0);
-    assert_eq!(exit_codes(&sink.records()), [1]);
+    run.log_at(1, Row::new().with("sample", image(1)).with("a", 1))
+        .unwrap();
+    check_error(
+        run.finish(),
+        "1 picture failed; the first failure: a picture of \"sample\" at step 1 was \
+         not written: could not write media/images/sample_1_",
+    );
+    check_rows(&sink, &[(1, "a=1")]);
+    assert_eq!(exit_codes(&sink.records()), [0]);
 }
 
 /// Takes records, but no file.
@@ -698,10 +713,11 @@ fn the_directory_is_what_wandb_reads() {
     );
     assert_eq!(run_dir.parent().unwrap(), dir.path().join("wandb"));
     assert!(run_dir.join("logs").is_dir());
+    run.flush(SOON).unwrap();
     let before_the_end = records_on_disk(&run_dir);
     assert!(matches!(
-        before_the_end.last(),
-        Some(RecordType::History(_))
+        before_the_end[before_the_end.len() - 2..],
+        [RecordType::History(_), RecordType::Summary(_)]
     ));
     run.finish().unwrap();
     let records = records_on_disk(&run_dir);
@@ -895,7 +911,6 @@ mod processes {
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
 
-    use super::listening::Warnings;
     use super::*;
 
     const TASK: &str = "WANDB_IMAGE_TEST_TASK";
@@ -920,12 +935,9 @@ mod processes {
                 }
                 run.finish().unwrap();
             }
-            Ok("listen for a while") => {
+            Ok("finish slowly") => {
                 let run = init().start().unwrap();
-                tracing::subscriber::with_default(Warnings::default(), || {
-                    run.log([("see-through", transparent())]).unwrap();
-                });
-                run.log([("values", out_of_range())]).unwrap();
+                run.log([("sample", slow())]).unwrap();
                 run.finish().unwrap();
             }
             Ok("drop") => drop(init().start().unwrap()),
@@ -945,6 +957,23 @@ mod processes {
         Image::from(pixels).file_type(FileType::jpg())
     }
 
+    /// A picture that takes more than a second to be read.
+    fn slow() -> Image {
+        struct Slow;
+        impl IntoWandbImage for Slow {
+            fn to_host(&self) -> Result<HostTensor> {
+                HostTensor::new([1, 1], vec![0_u8])
+            }
+            fn snapshot(&self) -> Result<Snapshot> {
+                Ok(Snapshot::new([1, 1], DType::U8, || {
+                    std::thread::sleep(Duration::from_millis(1_700));
+                    Slow.to_host()
+                }))
+            }
+        }
+        Slow.to_wandb_image().unwrap()
+    }
+
     fn wait_for_a_signal(asked: bool) {
         let builder = if asked {
             init().finish_on_signal()
@@ -953,6 +982,7 @@ mod processes {
         };
         let run = builder.start().unwrap();
         run.log([("a", 1)]).unwrap();
+        run.flush(SOON).unwrap();
         run.log_at(5, [("b", 2)]).unwrap();
         println!("\nready");
         loop {
@@ -1024,7 +1054,7 @@ mod processes {
         let rows = records
             .iter()
             .filter(|record| matches!(record, RecordType::History(_)));
-        assert_eq!(rows.count(), 1, "the row of `log`, and not the open one");
+        assert_eq!(rows.count(), 1, "the row that `flush` confirmed");
     }
 
     fn stderr_of(task: &str, variables: &[(&str, &str)]) -> (String, PathBuf, tempfile::TempDir) {
@@ -1085,9 +1115,12 @@ mod processes {
     }
 
     #[test]
-    fn stderr_has_the_warnings_again_once_nobody_listens() {
-        let (stderr, _, _dir) = stderr_of("listen for a while", &[]);
-        assert_eq!(warnings(&stderr)[0], VALUES, "{stderr}");
+    fn an_end_that_takes_long_says_how_far_it_is() {
+        let (stderr, _, _dir) = stderr_of("finish slowly", &[]);
+        let expected = "finishing: 1 row and 1 picture left after 1 s, of at most 300 s";
+        assert!(stderr.contains(expected), "{stderr}");
+        let (stderr, _, _dir) = stderr_of("start", &[]);
+        assert!(!stderr.contains("finishing"), "{stderr}");
     }
 
     #[test]
@@ -1100,8 +1133,8 @@ mod processes {
     }
 }
 
-/// A subscriber of `tracing` that keeps the warnings.
-mod listening {
+/// A subscriber of `tracing` that keeps warnings and errors.
+pub(super) mod listening {
     use std::sync::{Arc, Mutex};
 
     use tracing::field::{Field, Visit};
@@ -1109,11 +1142,17 @@ mod listening {
     use tracing::{Event, Level, Metadata, Subscriber};
 
     #[derive(Clone, Default)]
-    pub(super) struct Warnings(pub(super) Arc<Mutex<Vec<String>>>);
+    pub(crate) struct Told(Arc<Mutex<Vec<String>>>);
 
-    impl Subscriber for Warnings {
+    impl Told {
+        pub(crate) fn lines(&self) -> Vec<String> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl Subscriber for Told {
         fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            *metadata.level() == Level::WARN
+            *metadata.level() <= Level::WARN
         }
         fn event(&self, event: &Event<'_>) {
             event.record(&mut Message(self));
@@ -1127,7 +1166,7 @@ mod listening {
         fn exit(&self, _: &Id) {}
     }
 
-    struct Message<'a>(&'a Warnings);
+    struct Message<'a>(&'a Told);
 
     impl Visit for Message<'_> {
         fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
@@ -1138,15 +1177,15 @@ mod listening {
 
 #[test]
 fn warnings_go_to_tracing_where_somebody_listens() {
-    let warnings = listening::Warnings::default();
-    let (run, _sink) = in_memory();
+    let told = listening::Told::default();
     let wide = Image::from(Pixels::new(2, 1, Mode::L, vec![0, 1]).unwrap());
-    tracing::subscriber::with_default(warnings.clone(), || {
+    tracing::subscriber::with_default(told.clone(), || {
+        let (run, _sink) = in_memory();
         for _ in 0..2 {
             run.log([("list", vec![image(1), wide.clone()])]).unwrap();
         }
     });
-    let warnings = warnings.0.lock().unwrap();
+    let warnings = told.lines();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
         warnings[0].contains("differ in size (3×2 and 2×1)"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::row::{Prepared, PreparedImage, PreparedRow};
+use super::row::{Prepared, PreparedImage};
 use crate::pixels::Observed;
 
 /// The images that W&B shows of one list.
@@ -30,7 +30,7 @@ struct Tally {
 
 impl Notices {
     /// Takes note of a row, and returns what is to be said of it.
-    pub(super) fn observe(&mut self, row: &PreparedRow) -> Vec<String> {
+    pub(super) fn observe(&mut self, row: &BTreeMap<String, Prepared>) -> Vec<String> {
         let mut sayings = Vec::new();
         for (key, value) in row.iter().filter(|(_, value)| !value.images().is_empty()) {
             let tally = self.keys.entry(key.clone()).or_default();
@@ -227,9 +227,9 @@ mod tests {
         }
     }
 
-    fn row(images: Vec<PreparedImage>) -> PreparedRow {
+    fn row(images: Vec<PreparedImage>) -> BTreeMap<String, Prepared> {
         let key = MediaKey::new("k").unwrap();
-        PreparedRow::from([("k".into(), Prepared::Images(key, images))])
+        BTreeMap::from([("k".into(), Prepared::Images(key, images))])
     }
 
     fn seen(nan: u64, infinite: u64, outside: u64) -> Option<Observed> {

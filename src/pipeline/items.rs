@@ -5,7 +5,7 @@ use crate::value::Json;
 
 /// The leaves of a value: one per scalar, list and empty map. `wandb leet` draws an image only
 /// from its leaves.
-pub(super) fn leaves(key: &str, value: &Json) -> Vec<Item> {
+pub(crate) fn leaves(key: &str, value: &Json) -> Vec<Item> {
     let mut items = Vec::new();
     let mut path = vec![key];
     collect(&mut path, value, &mut items);
@@ -37,7 +37,7 @@ fn item(path: &[&str], value: &Json) -> Item {
 }
 
 /// A value under its key, nested or not: as config takes it.
-pub(super) fn whole(key: &str, value: &Json) -> Item {
+pub(crate) fn whole(key: &str, value: &Json) -> Item {
     Item {
         key: key.into(),
         value_json: value.to_text(),

@@ -1,0 +1,443 @@
+//! Between `log` and the disk: a bounded queue, workers that make pictures, and one writer that
+//! keeps the rows in the order of their steps.
+//!
+//! `queue.rs` holds the state, `worker.rs` the threads, `writer.rs` what becomes of a row; here
+//! stands who waits for what.
+
+mod clock;
+mod items;
+mod notice;
+mod overflow;
+mod queue;
+mod report;
+mod row;
+mod stats;
+mod summary;
+mod voice;
+mod worker;
+mod writer;
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) use clock::Clock;
+pub(crate) use items::whole;
+pub(crate) use overflow::Limits;
+pub use overflow::Overflow;
+pub(crate) use row::{Pictures, Queued, QueuedRow};
+pub use stats::{Counts, Stats};
+pub(crate) use voice::Voice;
+pub(crate) use writer::Writer;
+
+use crate::error::{Error, Result, rows_and_pictures};
+use crate::image::Image;
+use crate::value::Json;
+use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State};
+use row::{PictureId, PreparedImage, PreparedRow};
+
+/// The way from a run to its sink.
+#[derive(Debug)]
+pub(crate) struct Pipeline(Arc<Shared>);
+
+/// What callers, workers and the writer share.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// There is a picture to make, or nothing will come any more.
+    for_workers: Condvar,
+    /// There may be an entry to write, or nothing will come any more.
+    for_writer: Condvar,
+    /// Something was made or written: there may be room, or what one waits for is done.
+    for_callers: Condvar,
+    voice: Voice,
+}
+
+impl Pipeline {
+    pub(crate) fn start(limits: Limits, voice: Voice, writer: Writer) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(limits)),
+            for_workers: Condvar::new(),
+            for_writer: Condvar::new(),
+            for_callers: Condvar::new(),
+            voice,
+        });
+        worker::spawn(&shared, limits.workers, writer)?;
+        Ok(Self(shared))
+    }
+
+    /// Takes the pictures of one value, or drops them as the policy says. Only one thread calls
+    /// this at a time.
+    pub(crate) fn accept(&self, key: &str, step: u64, images: Vec<Image>) -> Vec<PictureId> {
+        let place = Place {
+            key: key.into(),
+            step,
+        };
+        let bytes = Load::of(&images).bytes();
+        let state = self.0.lock();
+        let (mut state, dropped, is_first) = self.0.with_room(state, bytes);
+        let has_room = state.has_room(bytes) || state.takes_beyond_bounds();
+        let (ids, is_refused) = match has_room {
+            true => (state.accept(&place, images), false),
+            false => (Vec::new(), state.refuse(images.len() as u64)),
+        };
+        drop(state);
+        drop(dropped);
+        self.0.for_workers.notify_all();
+        if is_first || is_refused {
+            self.0.voice.warn(&first_drop(&place));
+        }
+        ids
+    }
+
+    /// Forgets pictures that were replaced under the same key and step.
+    pub(crate) fn replace(&self, ids: &[PictureId]) {
+        let replaced = self.0.lock().replace(ids);
+        drop(replaced);
+        self.0.for_callers.notify_all();
+    }
+
+    /// Counts a row that begins to gather values.
+    pub(crate) fn open_row(&self) {
+        self.0.lock().open_row();
+    }
+
+    /// Gives an open row to the writer.
+    pub(crate) fn close_row(&self, row: QueuedRow) {
+        let state = self.0.lock();
+        let mut state = self.0.with_room_for_row(state);
+        state.give(Entry::Row(row));
+        drop(state);
+        self.0.for_writer.notify_one();
+    }
+
+    pub(crate) fn set_summary(&self, key: &str, value: Json) {
+        let key = key.into();
+        self.give(Entry::Summary { key, value });
+    }
+
+    pub(crate) fn set_config(&self, key: &str, value: Json) {
+        let key = key.into();
+        self.give(Entry::Config { key, value });
+    }
+
+    fn give(&self, entry: Entry<QueuedRow>) -> u64 {
+        let number = self.0.lock().give(entry);
+        self.0.for_writer.notify_one();
+        number
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.0.lock().stats()
+    }
+
+    /// Waits until everything that was given is done, and returns the first failure since this
+    /// was last asked.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let is_settled = |state: &State| state.is_idle();
+        let mut state = self.0.wait_until(None, is_settled, |_, _| {}).0;
+        state.take_unreported().first_failure()
+    }
+
+    /// Waits until everything before is on disk.
+    pub(crate) fn flush(&self, until: Deadline) -> Result<()> {
+        let number = self.give(Entry::Flush);
+        let (mut state, is_done) =
+            self.0
+                .wait_until(Some(until), |state| state.has_done(number), |_, _| {});
+        let report = state.take_unreported();
+        match is_done {
+            true => report.result(),
+            false => Err(report.unfinished(&state.stats(), until.timeout)),
+        }
+    }
+
+    /// That the time was up before anything could be done.
+    pub(crate) fn late(&self, until: Deadline) -> Result<()> {
+        let state = self.0.lock();
+        Err(state.totals().unfinished(&state.stats(), until.timeout))
+    }
+
+    /// Whether callers may still log.
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.lock().phase == Phase::Running
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.lock().phase == Phase::Ended
+    }
+
+    /// From here on nobody waits for room.
+    pub(crate) fn close(&self) {
+        let mut state = self.0.lock();
+        if state.phase == Phase::Running {
+            state.phase = Phase::Closing;
+        }
+        drop(state);
+        self.0.for_callers.notify_all();
+    }
+
+    /// Waits until all is written, the exit record last. A run that lacks rows is no success. On
+    /// a thread of the pipeline itself, it doesn't wait.
+    pub(crate) fn finish(&self, exit_code: i32, until: Deadline) -> Result<()> {
+        let number = self.0.lock().give_exit(exit_code);
+        self.0.for_writer.notify_one();
+        if worker::is_ours() {
+            return Ok(());
+        }
+        let mut progress = Progress::new(until);
+        let say = |state: &State, waited| progress.say(&self.0.voice, state, waited);
+        let (state, is_done) = self
+            .0
+            .wait_until(Some(until), |state| state.has_done(number), say);
+        let totals = state.totals();
+        match is_done {
+            true => totals.result(),
+            false => Err(totals.unfinished(&state.stats(), until.timeout)),
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    /// The threads end when they have done what there is.
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere doesn't harm the state: each of its changes is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abandon(&self) {
+        self.lock().abandon();
+        self.notify();
+    }
+
+    fn notify(&self) {
+        self.for_workers.notify_all();
+        self.for_writer.notify_all();
+        self.for_callers.notify_all();
+    }
+
+    // ---- callers ----
+
+    /// Makes room for pictures, or waits for it, as the policy says. Also returns the pictures
+    /// that were dropped for it, and whether they were the first ones.
+    fn with_room<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        bytes: u64,
+    ) -> (MutexGuard<'a, State>, Vec<Picture>, bool) {
+        let limit = match state.limits.overflow {
+            Overflow::Wait(limit) => Some(limit),
+            Overflow::Block => None,
+            Overflow::DropOldest => {
+                let (dropped, is_first) = state.make_room(bytes);
+                return (state, dropped, is_first);
+            }
+        };
+        (self.wait_for_room(state, limit, bytes), Vec::new(), false)
+    }
+
+    fn wait_for_room<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        limit: Option<Duration>,
+        bytes: u64,
+    ) -> MutexGuard<'a, State> {
+        let must_wait = |state: &State| {
+            !state.has_room(bytes) && !state.is_idle() && state.phase == Phase::Running
+        };
+        while must_wait(&state) {
+            let left = limit.map_or(TICK, |limit| limit.saturating_sub(state.waited));
+            if left.is_zero() {
+                break;
+            }
+            let began = Instant::now();
+            state = wait(&self.for_callers, state, left);
+            state.waited += began.elapsed();
+        }
+        state
+    }
+
+    /// Rows are waited for only where nothing may be dropped and nothing may grow.
+    fn with_room_for_row<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let must_wait = |state: &State| {
+            state.limits.overflow == Overflow::Block
+                && !state.has_room_for_rows()
+                && state.phase == Phase::Running
+        };
+        while must_wait(&state) {
+            state = wait(&self.for_callers, state, TICK);
+        }
+        state
+    }
+
+    /// Waits until it is done or the time is up; whether it is done. `each` sees the state every
+    /// now and then.
+    fn wait_until(
+        &self,
+        until: Option<Deadline>,
+        is_done: impl Fn(&State) -> bool,
+        mut each: impl FnMut(&State, Duration),
+    ) -> (MutexGuard<'_, State>, bool) {
+        let began = Instant::now();
+        let mut state = self.lock();
+        while !is_done(&state) {
+            let left = until.map_or(TICK, Deadline::left);
+            if left.is_zero() {
+                return (state, false);
+            }
+            state = wait(&self.for_callers, state, left.min(TICK));
+            each(&state, began.elapsed());
+        }
+        (state, true)
+    }
+
+    // ---- workers ----
+
+    /// None when nothing will come any more.
+    fn wait_for_job(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.next_job() {
+                return Some(job);
+            }
+            if state.is_over() {
+                return None;
+            }
+            state = wait_long(&self.for_workers, state);
+        }
+    }
+
+    fn made(&self, id: PictureId, result: Result<PreparedImage>, took: Duration) {
+        let failure = self.lock().made(id, result, took);
+        self.for_writer.notify_one();
+        self.for_callers.notify_all();
+        self.tell(failure);
+    }
+
+    // ---- the writer ----
+
+    /// None when nothing will come any more.
+    fn wait_for_entry(&self) -> Option<Entry<PreparedRow>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(entry) = state.next_entry() {
+                return Some(entry);
+            }
+            if state.is_over() {
+                return None;
+            }
+            state = wait_long(&self.for_writer, state);
+        }
+    }
+
+    fn row_done(&self, pictures: u64, outcome: Outcome) {
+        let failures = self.lock().row_done(pictures, outcome);
+        self.for_callers.notify_all();
+        self.tell(failures);
+    }
+
+    fn other_done(&self, is_flush: bool, result: Result<u64, Arc<Error>>) {
+        let failure = self.lock().other_done(is_flush, result);
+        self.for_callers.notify_all();
+        self.tell(failure);
+    }
+
+    fn exit_done(&self, result: Result<u64, Arc<Error>>) {
+        self.lock().exit_done(result);
+        self.notify();
+    }
+
+    fn tell(&self, failures: impl IntoIterator<Item = Failure>) {
+        for failure in failures {
+            self.voice.error(&told(&failure));
+        }
+    }
+}
+
+/// The longest that a caller sleeps at a time.
+const TICK: Duration = Duration::from_millis(500);
+
+fn wait<'a>(
+    condition: &Condvar,
+    state: MutexGuard<'a, State>,
+    limit: Duration,
+) -> MutexGuard<'a, State> {
+    let woken = condition.wait_timeout(state, limit);
+    woken.unwrap_or_else(PoisonError::into_inner).0
+}
+
+fn wait_long<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    condition
+        .wait(state)
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+fn first_drop(place: &Place) -> String {
+    format!(
+        "the queue is full, and pictures are dropped, first at step {} under {:?}: they come faster \
+         than they are written; log fewer or smaller ones, choose a larger queue_bytes, more \
+         workers or another Overflow; this is said once, with totals at the end",
+        place.step, place.key
+    )
+}
+
+/// What a person hears of a failure, once per key.
+fn told(Failure { key, error }: &Failure) -> String {
+    let next = match &**key {
+        "" => "training goes on, and further failures are counted",
+        _ => "its row keeps its other values, and further failures under this key are counted",
+    };
+    format!("{error}; {next}")
+}
+
+/// Tells how far the end is, after a second and then ever more rarely.
+struct Progress {
+    until: Deadline,
+    next: Duration,
+}
+
+impl Progress {
+    fn new(until: Deadline) -> Self {
+        let next = Duration::from_secs(1);
+        Self { until, next }
+    }
+
+    fn say(&mut self, voice: &Voice, state: &State, waited: Duration) {
+        if waited < self.next {
+            return;
+        }
+        self.next = (self.next * 2).min(self.next + Duration::from_secs(10));
+        let stats = state.stats();
+        voice.line(&format!(
+            "finishing: {} left after {} s, of at most {} s",
+            rows_and_pictures(stats.rows.queued, stats.pictures.queued),
+            waited.as_secs(),
+            self.until.timeout.as_secs(),
+        ));
+    }
+}
+
+/// When a wait is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    began: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(timeout: Duration) -> Self {
+        Self {
+            began: Instant::now(),
+            timeout,
+        }
+    }
+
+    pub(crate) fn left(self) -> Duration {
+        self.timeout.saturating_sub(self.began.elapsed())
+    }
+}

@@ -1,0 +1,810 @@
+//! The queue's state: what is on its way, what it holds, and what became of the rest. Plain data;
+//! who waits for what stands in `mod.rs`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::overflow::{Limits, Overflow};
+use super::report::Report;
+use super::row::{PictureId, Pictures, Prepared, PreparedImage, PreparedRow, Queued, QueuedRow};
+use super::stats::Stats;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::value::Json;
+
+/// What the writer takes, in order.
+#[derive(Debug)]
+pub(super) enum Entry<R> {
+    Row(R),
+    Summary { key: String, value: Json },
+    Config { key: String, value: Json },
+    Flush,
+    Exit(i32),
+}
+
+/// Where a picture belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) key: Arc<str>,
+    pub(super) step: u64,
+}
+
+/// Memory that the pictures of one value hold until they are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Of the tensors that they share.
+    shared: u64,
+    /// Of all their pixels.
+    pixels: u64,
+}
+
+/// A picture on its way.
+#[derive(Debug)]
+pub(super) struct Picture {
+    place: Place,
+    /// The first picture of the same value.
+    value: PictureId,
+    /// Memory of its own: its pixels, later its file.
+    bytes: u64,
+    making: Making,
+}
+
+#[derive(Debug)]
+enum Making {
+    Waiting(Box<Image>),
+    Working,
+    /// Being made, though a later call has replaced it.
+    Replaced,
+    Made(Box<PreparedImage>),
+}
+
+/// What the pictures of one value share, until the last of them is made.
+#[derive(Debug)]
+struct Share {
+    bytes: u64,
+    left: usize,
+}
+
+/// Work for a worker.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: PictureId,
+    pub(super) image: Box<Image>,
+}
+
+/// What the writer made of an entry.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The row's own failure. Its pictures have failed with it.
+    pub(super) failure: Option<Arc<Error>>,
+    pub(super) pictures_failed: Vec<Failure>,
+    pub(super) pictures_written: u64,
+    pub(super) bytes_written: u64,
+}
+
+/// A picture that isn't in its row.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) key: Arc<str>,
+    pub(super) error: Arc<Error>,
+}
+
+/// How far the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Running,
+    /// `finish` was called: who waits for room waits no longer.
+    Closing,
+    /// The exit record is on disk.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) limits: Limits,
+    pub(super) phase: Phase,
+    /// How long callers have waited for room since the queue was last empty.
+    pub(super) waited: Duration,
+    entries: VecDeque<Entry<QueuedRow>>,
+    pictures: BTreeMap<PictureId, Picture>,
+    shares: BTreeMap<PictureId, Share>,
+    /// Pictures to be made, the oldest first. Some of them are gone.
+    waiting: VecDeque<PictureId>,
+    next_id: PictureId,
+    /// Entries that were given, and that are done.
+    given: u64,
+    done: u64,
+    /// The writer has an entry in hand.
+    is_writing: bool,
+    in_hand: u64,
+    /// Pictures that no worker has begun, and those that one makes.
+    unmade: usize,
+    working: usize,
+    bytes: u64,
+    /// The number of the entry that ends the run, until that has failed.
+    exit: Option<u64>,
+    exit_failure: Option<Arc<Error>>,
+    /// Nobody can give anything any more.
+    is_orphan: bool,
+    stats: Stats,
+    totals: Report,
+    unreported: Report,
+    said: BTreeSet<String>,
+}
+
+impl Load {
+    /// A tensor that several images share is held once.
+    pub(super) fn of(images: &[Image]) -> Self {
+        let shared: BTreeMap<usize, u64> = images.iter().flat_map(Image::held).collect();
+        Self {
+            shared: shared.values().sum(),
+            pixels: images.iter().map(pixel_bytes).sum(),
+        }
+    }
+
+    pub(super) fn bytes(self) -> u64 {
+        self.shared + self.pixels
+    }
+}
+
+fn pixel_bytes(image: &Image) -> u64 {
+    u64::from(image.width()) * u64::from(image.height()) * image.mode().channels() as u64
+}
+
+impl State {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            phase: Phase::Running,
+            waited: Duration::ZERO,
+            entries: VecDeque::new(),
+            pictures: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            next_id: 0,
+            given: 0,
+            done: 0,
+            is_writing: false,
+            in_hand: 0,
+            unmade: 0,
+            working: 0,
+            bytes: 0,
+            exit: None,
+            exit_failure: None,
+            is_orphan: false,
+            stats: Stats::default(),
+            totals: Report::default(),
+            unreported: Report::default(),
+            said: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            queued_bytes: self.bytes,
+            ..self.stats
+        }
+    }
+
+    // ---- taking ----
+
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.has_room_for_rows()
+            && (self.bytes == 0 || self.bytes.saturating_add(bytes) <= self.limits.bytes)
+    }
+
+    pub(super) fn has_room_for_rows(&self) -> bool {
+        self.entries.len() < self.limits.rows
+    }
+
+    /// Nothing is under way that could make room.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_making = self.unmade + self.working > 0;
+        self.entries.is_empty() && !self.is_writing && !is_making
+    }
+
+    /// Waiting for room would be forever.
+    pub(super) fn takes_beyond_bounds(&self) -> bool {
+        self.limits.overflow == Overflow::Block && self.phase == Phase::Running && self.is_idle()
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.is_orphan = true;
+    }
+
+    /// No thread is needed any more.
+    pub(super) fn is_over(&self) -> bool {
+        let is_empty = self.entries.is_empty() && self.unmade == 0;
+        self.phase == Phase::Ended || (self.is_orphan && is_empty)
+    }
+
+    /// Takes the pictures of one value, to be made.
+    pub(super) fn accept(&mut self, place: &Place, images: Vec<Image>) -> Vec<PictureId> {
+        let load = Load::of(&images);
+        let value = self.next_id;
+        self.bytes += load.bytes();
+        let share = Share {
+            bytes: load.shared,
+            left: images.len(),
+        };
+        self.shares.insert(value, share);
+        self.stats.pictures.accept(images.len() as u64);
+        let ids = images
+            .into_iter()
+            .map(|image| self.accept_one(place, value, image));
+        ids.collect()
+    }
+
+    fn accept_one(&mut self, place: &Place, value: PictureId, image: Image) -> PictureId {
+        let id = self.next_id;
+        self.next_id += 1;
+        let picture = Picture {
+            place: place.clone(),
+            value,
+            bytes: pixel_bytes(&image),
+            making: Making::Waiting(Box::new(image)),
+        };
+        self.pictures.insert(id, picture);
+        self.waiting.push_back(id);
+        self.unmade += 1;
+        id
+    }
+
+    /// Counts pictures for which there is no room. Whether it is the first time.
+    pub(super) fn refuse(&mut self, pictures: u64) -> bool {
+        self.stats.pictures.accept(pictures);
+        self.count_dropped(pictures)
+    }
+
+    fn count_dropped(&mut self, pictures: u64) -> bool {
+        let is_first = self.stats.pictures.dropped == 0;
+        self.stats.pictures.drop(pictures);
+        self.report(|report| report.drop_pictures(pictures));
+        is_first && pictures > 0
+    }
+
+    /// Drops pictures, the oldest first, until there is room: returns them, and whether they were
+    /// the first ones.
+    pub(super) fn make_room(&mut self, bytes: u64) -> (Vec<Picture>, bool) {
+        let (mut dropped, mut is_first) = (Vec::new(), false);
+        while !self.has_room(bytes) {
+            let Some(id) = self.oldest() else { break };
+            dropped.extend(self.remove(id));
+            is_first |= self.count_dropped(1);
+        }
+        (dropped, is_first)
+    }
+
+    /// The oldest picture that no thread has in hand.
+    fn oldest(&self) -> Option<PictureId> {
+        let mut free = self
+            .pictures
+            .iter()
+            .filter(|(_, picture)| matches!(picture.making, Making::Waiting(_) | Making::Made(_)));
+        free.next().map(|(id, _)| *id)
+    }
+
+    /// Forgets pictures that a later call of the same step has replaced, and returns them.
+    pub(super) fn replace(&mut self, ids: &[PictureId]) -> Vec<Picture> {
+        let mut replaced = Vec::new();
+        for &id in ids {
+            let Some(picture) = self.pictures.get_mut(&id) else {
+                continue;
+            };
+            self.stats.pictures.take_back(1);
+            match picture.making {
+                Making::Working => picture.making = Making::Replaced,
+                _ => replaced.extend(self.remove(id)),
+            }
+        }
+        replaced
+    }
+
+    /// Takes a picture out that no thread has in hand.
+    fn remove(&mut self, id: PictureId) -> Option<Picture> {
+        let picture = self.pictures.remove(&id)?;
+        self.release(picture.bytes);
+        if matches!(picture.making, Making::Waiting(_)) {
+            self.unmade -= 1;
+            self.release_share(picture.value);
+        }
+        while self
+            .waiting
+            .front()
+            .is_some_and(|id| !self.pictures.contains_key(id))
+        {
+            self.waiting.pop_front();
+        }
+        Some(picture)
+    }
+
+    fn release(&mut self, bytes: u64) {
+        self.bytes -= bytes;
+    }
+
+    /// Something is done: where all is, a burst may be waited for again.
+    fn rest(&mut self) {
+        if self.is_idle() {
+            self.waited = Duration::ZERO;
+        }
+    }
+
+    /// One picture of the value no longer needs what they share.
+    fn release_share(&mut self, value: PictureId) {
+        let Some(share) = self.shares.get_mut(&value) else {
+            return;
+        };
+        share.left -= 1;
+        if share.left == 0 {
+            let bytes = share.bytes;
+            self.shares.remove(&value);
+            self.release(bytes);
+        }
+    }
+
+    /// A row that gathers values is on its way from its first value on.
+    pub(super) fn open_row(&mut self) {
+        self.stats.rows.accept(1);
+    }
+
+    /// Gives the writer an entry. Returns its number, for `has_done`.
+    pub(super) fn give(&mut self, entry: Entry<QueuedRow>) -> u64 {
+        self.entries.push_back(entry);
+        self.given += 1;
+        self.given
+    }
+
+    /// Whether the writer is done with the entry of this number, or with all that it takes.
+    pub(super) fn has_done(&self, number: u64) -> bool {
+        self.done >= number || self.phase == Phase::Ended
+    }
+
+    // ---- making ----
+
+    pub(super) fn next_job(&mut self) -> Option<Job> {
+        while let Some(id) = self.waiting.pop_front() {
+            let Some(picture) = self.pictures.get_mut(&id) else {
+                continue;
+            };
+            if let Making::Waiting(image) = std::mem::replace(&mut picture.making, Making::Working)
+            {
+                self.unmade -= 1;
+                self.working += 1;
+                return Some(Job { id, image });
+            }
+        }
+        None
+    }
+
+    /// Takes what a worker made. A failure is returned where it is the first under its key.
+    pub(super) fn made(
+        &mut self,
+        id: PictureId,
+        result: Result<PreparedImage>,
+        took: Duration,
+    ) -> Option<Failure> {
+        self.working -= 1;
+        self.stats.encode_time += took;
+        let picture = self.pictures.get_mut(&id)?;
+        let (value, place, pixels) = (picture.value, picture.place.clone(), picture.bytes);
+        let failure = match (&picture.making, result) {
+            (Making::Working, Ok(prepared)) => {
+                let bytes = prepared.bytes.len() as u64;
+                picture.bytes = bytes;
+                picture.making = Making::Made(Box::new(prepared));
+                self.bytes += bytes;
+                None
+            }
+            (Making::Working, Err(error)) => {
+                self.pictures.remove(&id);
+                Some(failure(&place, error))
+            }
+            _ => {
+                self.pictures.remove(&id);
+                None
+            }
+        };
+        self.release(pixels);
+        self.release_share(value);
+        self.rest();
+        failure.filter(|failure| self.fail_picture(failure))
+    }
+
+    /// Counts a picture as failed. Whether it is the first under its key.
+    fn fail_picture(&mut self, failure: &Failure) -> bool {
+        self.stats.pictures.fail(1);
+        self.report(|report| report.fail_picture(&failure.error));
+        self.said.insert(failure.key.to_string())
+    }
+
+    fn report(&mut self, change: impl Fn(&mut Report)) {
+        change(&mut self.totals);
+        change(&mut self.unreported);
+    }
+
+    // ---- writing ----
+
+    /// The next entry, once all its pictures are made.
+    pub(super) fn next_entry(&mut self) -> Option<Entry<PreparedRow>> {
+        if self.is_writing || self.is_held_up() {
+            return None;
+        }
+        let entry = self.entries.pop_front()?;
+        self.is_writing = true;
+        Some(match entry {
+            Entry::Row(row) => Entry::Row(self.collect(row)),
+            Entry::Summary { key, value } => Entry::Summary { key, value },
+            Entry::Config { key, value } => Entry::Config { key, value },
+            Entry::Flush => Entry::Flush,
+            Entry::Exit(code) => Entry::Exit(self.exit_code(code)),
+        })
+    }
+
+    /// A picture of the next row isn't made yet.
+    fn is_held_up(&self) -> bool {
+        let Some(Entry::Row(row)) = self.entries.front() else {
+            return false;
+        };
+        let mut pictures = row.pictures().filter_map(|id| self.pictures.get(&id));
+        pictures.any(|picture| !matches!(picture.making, Making::Made(_)))
+    }
+
+    /// The row with its pictures. Those that are gone, and keys without any, are left out.
+    fn collect(&mut self, row: QueuedRow) -> PreparedRow {
+        let mut values = BTreeMap::new();
+        for (key, value) in row.values {
+            let prepared = match value {
+                Queued::Json(json) => Some(Prepared::Json(json)),
+                Queued::Pictures(pictures) => self.collect_pictures(pictures),
+            };
+            values.extend(prepared.map(|value| (key, value)));
+        }
+        PreparedRow {
+            step: row.step,
+            logged: row.logged,
+            values,
+        }
+    }
+
+    fn collect_pictures(&mut self, pictures: Pictures) -> Option<Prepared> {
+        let mut images = Vec::new();
+        for id in &pictures.ids {
+            let Some(picture) = self.pictures.remove(id) else {
+                continue;
+            };
+            if let Making::Made(image) = picture.making {
+                self.in_hand += picture.bytes;
+                images.push(*image);
+            }
+        }
+        match pictures.is_list {
+            true if images.is_empty() => None,
+            true => Some(Prepared::Images(pictures.key, images)),
+            false => images
+                .pop()
+                .map(|image| Prepared::Image(pictures.key, image)),
+        }
+    }
+
+    /// Takes what the writer made of a row. Failures are returned that are the first of their
+    /// kind.
+    pub(super) fn row_done(&mut self, pictures: u64, outcome: Outcome) -> Vec<Failure> {
+        self.entry_done(outcome.bytes_written);
+        let failed = outcome.pictures_failed.len() as u64;
+        let mut firsts = outcome.pictures_failed;
+        firsts.retain(|failure| self.fail_picture(failure));
+        match outcome.failure {
+            None => {
+                self.stats.rows.write(1);
+                self.stats.pictures.write(outcome.pictures_written);
+            }
+            Some(error) => {
+                let lost = pictures - failed;
+                self.stats.rows.fail(1);
+                self.stats.pictures.fail(lost);
+                self.report(|report| report.fail_row(lost, &error));
+                firsts.extend(self.first_failure("", error));
+            }
+        }
+        firsts
+    }
+
+    /// Takes what became of the config or of a flush. What a flush couldn't write is written by
+    /// the next one.
+    pub(super) fn other_done(
+        &mut self,
+        is_flush: bool,
+        result: Result<u64, Arc<Error>>,
+    ) -> Option<Failure> {
+        self.entry_done(*result.as_ref().unwrap_or(&0));
+        let error = result.err()?;
+        self.unreported.fail(&error);
+        if !is_flush {
+            self.totals.fail(&error);
+        }
+        self.first_failure("", error)
+    }
+
+    /// Ends the run, or lets it go on where its end can't be written.
+    pub(super) fn exit_done(&mut self, result: Result<u64, Arc<Error>>) {
+        self.entry_done(*result.as_ref().unwrap_or(&0));
+        self.exit_failure = result.err();
+        if self.exit_failure.is_some() {
+            self.phase = Phase::Running;
+            self.exit = None;
+        } else {
+            self.phase = Phase::Ended;
+        }
+    }
+
+    fn entry_done(&mut self, bytes_written: u64) {
+        self.is_writing = false;
+        self.done += 1;
+        self.stats.bytes_written += bytes_written;
+        let in_hand = std::mem::take(&mut self.in_hand);
+        self.release(in_hand);
+        self.rest();
+    }
+
+    fn first_failure(&mut self, key: &str, error: Arc<Error>) -> Option<Failure> {
+        let key: Arc<str> = key.into();
+        let is_first = self.said.insert(key.to_string());
+        is_first.then_some(Failure { key, error })
+    }
+
+    // ---- confirming ----
+
+    /// Gives the entry that ends the run, or the number of the one that was given.
+    pub(super) fn give_exit(&mut self, exit_code: i32) -> u64 {
+        if let Some(number) = self.exit {
+            return number;
+        }
+        let number = self.give(Entry::Exit(exit_code));
+        self.exit = Some(number);
+        number
+    }
+
+    /// A run that lacks rows is no success.
+    fn exit_code(&self, given: i32) -> i32 {
+        match given {
+            0 => i32::from(self.totals.lacks_rows()),
+            code => code,
+        }
+    }
+
+    /// What was lost since this was last asked.
+    pub(super) fn take_unreported(&mut self) -> Report {
+        std::mem::take(&mut self.unreported)
+    }
+
+    /// What was lost in all, and the end where it couldn't be written.
+    pub(super) fn totals(&self) -> Report {
+        let mut report = self.totals.clone();
+        if let Some(error) = &self.exit_failure {
+            report.fail(error);
+        }
+        report
+    }
+}
+
+fn failure(place: &Place, error: Error) -> Failure {
+    Failure {
+        key: Arc::clone(&place.key),
+        error: Arc::new(Error::Unwritten {
+            what: format!("a picture of {:?}", place.key),
+            step: place.step,
+            source: Arc::new(error),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock::Clock;
+    use super::super::stats::Counts;
+    use super::*;
+    use crate::convert::IntoWandbImage;
+    use crate::sink::MediaKey;
+    use crate::tensor::HostTensor;
+
+    /// A run of random calls, in any order in which callers, workers and the writer can make
+    /// them.
+    struct Play {
+        state: State,
+        random: fastrand::Rng,
+        clock: Clock,
+        open: Option<QueuedRow>,
+        jobs: Vec<Job>,
+        /// The pictures of the row that the writer has in hand.
+        in_hand: Option<u64>,
+        steps: u64,
+    }
+
+    impl Play {
+        fn new(seed: u64, overflow: Overflow) -> Self {
+            let limits = Limits {
+                bytes: 2_000,
+                rows: 20,
+                overflow,
+                workers: 2,
+            };
+            Self {
+                state: State::new(limits),
+                random: fastrand::Rng::with_seed(seed),
+                clock: Clock::start(),
+                open: None,
+                jobs: Vec::new(),
+                in_hand: None,
+                steps: 0,
+            }
+        }
+
+        fn images(&mut self) -> Vec<Image> {
+            let n = self.random.usize(1..4);
+            let batch = HostTensor::new([n, 1, 4, 4], vec![0.5_f32; 16 * n]).unwrap();
+            batch.to_wandb_images().unwrap()
+        }
+
+        fn log(&mut self) {
+            if self.open.is_none() {
+                self.state.open_row();
+                self.steps += 1;
+            }
+            let images = self.images();
+            let key = ["a", "b"][self.random.usize(..2)];
+            let place = Place {
+                key: key.into(),
+                step: self.steps,
+            };
+            let bytes = Load::of(&images).bytes();
+            if self.state.limits.overflow == Overflow::DropOldest {
+                self.state.make_room(bytes);
+            }
+            let ids = match self.state.has_room(bytes) {
+                true => self.state.accept(&place, images),
+                false => {
+                    self.state.refuse(images.len() as u64);
+                    Vec::new()
+                }
+            };
+            let (step, logged) = (self.steps, self.clock.now());
+            let row = self.open.get_or_insert_with(|| QueuedRow {
+                step,
+                logged,
+                values: BTreeMap::new(),
+            });
+            let pictures = Queued::Pictures(Pictures {
+                key: MediaKey::new(key).unwrap(),
+                is_list: true,
+                ids,
+            });
+            if let Some(old) = row.values.insert(key.into(), pictures) {
+                self.state.replace(old.pictures());
+            }
+        }
+
+        fn close(&mut self) {
+            if let Some(row) = self.open.take() {
+                self.state.give(Entry::Row(row));
+            }
+        }
+
+        fn begin_job(&mut self) {
+            if self.jobs.len() < self.state.limits.workers {
+                self.jobs.extend(self.state.next_job());
+            }
+        }
+
+        fn end_job(&mut self) {
+            if self.jobs.is_empty() {
+                return;
+            }
+            let job = self.jobs.swap_remove(self.random.usize(..self.jobs.len()));
+            let result = match self.random.u8(..4) {
+                0 => Err(Error::device("planned")),
+                _ => PreparedImage::make(&job.image),
+            };
+            self.state.made(job.id, result, Duration::from_micros(1));
+        }
+
+        fn begin_row(&mut self) {
+            if let Some(Entry::Row(row)) = self.state.next_entry() {
+                let images = row.values.values().map(|value| value.images().len() as u64);
+                self.in_hand = Some(images.sum());
+            }
+        }
+
+        fn end_row(&mut self) {
+            let Some(pictures) = self.in_hand.take() else {
+                return;
+            };
+            let refused = self.random.u64(..=pictures.min(1));
+            let error = || Arc::new(Error::device("planned"));
+            let failure = Failure {
+                key: "a".into(),
+                error: error(),
+            };
+            let outcome = Outcome {
+                failure: (self.random.u8(..4) == 0).then(error),
+                pictures_failed: vec![failure; refused as usize],
+                pictures_written: pictures - refused,
+                bytes_written: 1,
+            };
+            self.state.row_done(pictures, outcome);
+        }
+
+        fn turn(&mut self) {
+            match self.random.u8(..6) {
+                0 => self.log(),
+                1 => self.close(),
+                2 => self.begin_job(),
+                3 => self.end_job(),
+                4 => self.begin_row(),
+                _ => self.end_row(),
+            }
+        }
+
+        fn check(&self) {
+            let stats = self.state.stats();
+            for counts in [stats.rows, stats.pictures] {
+                let sum = counts.written + counts.dropped + counts.failed + counts.queued;
+                assert_eq!(counts.accepted, sum, "{counts:?}");
+            }
+            let pictures: u64 = self.state.pictures.values().map(|p| p.bytes).sum();
+            let shares: u64 = self.state.shares.values().map(|share| share.bytes).sum();
+            let held = pictures + shares + self.state.in_hand;
+            assert_eq!(stats.queued_bytes, held);
+            let waits = |picture: &&Picture| matches!(picture.making, Making::Waiting(_));
+            let waiting = self.state.pictures.values().filter(waits).count();
+            assert_eq!(self.state.unmade, waiting);
+            let replaced = |picture: &&Picture| matches!(picture.making, Making::Replaced);
+            let replaced = self.state.pictures.values().filter(replaced).count();
+            let kept = (self.state.pictures.len() - replaced) as u64;
+            assert_eq!(stats.pictures.queued, kept + self.in_hand.unwrap_or(0));
+        }
+
+        fn drain(&mut self) {
+            self.close();
+            while !self.state.is_idle() {
+                self.begin_job();
+                self.end_job();
+                self.begin_row();
+                self.end_row();
+            }
+        }
+    }
+
+    fn check(overflow: Overflow) {
+        let (mut seen, mut has_rested) = ([0; 3], false);
+        for seed in 0..60 {
+            let mut play = Play::new(seed, overflow);
+            for _ in 0..600 {
+                play.turn();
+                play.check();
+            }
+            play.state.waited = Duration::from_secs(1);
+            play.drain();
+            play.check();
+            let stats = play.state.stats();
+            assert_eq!((stats.rows.queued, stats.pictures.queued), (0, 0));
+            assert_eq!((stats.queued_bytes, play.state.shares.len()), (0, 0));
+            has_rested |= play.state.waited.is_zero();
+            assert_eq!(stats.rows.accepted, play.steps);
+            let Counts {
+                written,
+                dropped,
+                failed,
+                ..
+            } = stats.pictures;
+            seen = [seen[0] + written, seen[1] + dropped, seen[2] + failed];
+        }
+        assert!(has_rested && seen.iter().all(|&n| n > 1000), "{seen:?}");
+    }
+
+    #[test]
+    fn nothing_is_lost_or_counted_twice_in_any_order() {
+        check(Overflow::default());
+        check(Overflow::DropOldest);
+    }
+}

@@ -1,0 +1,103 @@
+//! Rows on their way, and rows whose pictures are made.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::clock::Moment;
+use crate::error::Result;
+use crate::image::{Image, Noticed};
+use crate::sink::{MediaKey, sha256};
+use crate::value::Json;
+
+/// The number of a picture on its way. A later one is greater.
+pub(crate) type PictureId = u64;
+
+/// A row that was accepted. Its pictures are made meanwhile.
+#[derive(Debug)]
+pub(crate) struct QueuedRow {
+    pub(crate) step: u64,
+    pub(crate) logged: Moment,
+    pub(crate) values: BTreeMap<String, Queued>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Queued {
+    Json(Json),
+    Pictures(Pictures),
+}
+
+/// The pictures under one key.
+#[derive(Debug)]
+pub(crate) struct Pictures {
+    pub(crate) key: MediaKey,
+    pub(crate) is_list: bool,
+    pub(crate) ids: Vec<PictureId>,
+}
+
+impl QueuedRow {
+    pub(super) fn pictures(&self) -> impl Iterator<Item = PictureId> {
+        self.values.values().flat_map(Queued::pictures).copied()
+    }
+}
+
+impl Queued {
+    pub(crate) fn pictures(&self) -> &[PictureId] {
+        match self {
+            Queued::Json(_) => &[],
+            Queued::Pictures(pictures) => &pictures.ids,
+        }
+    }
+}
+
+/// A row that can be written: nothing in it can fail but the disk.
+#[derive(Debug)]
+pub(super) struct PreparedRow {
+    pub(super) step: u64,
+    pub(super) logged: Moment,
+    pub(super) values: BTreeMap<String, Prepared>,
+}
+
+#[derive(Debug)]
+pub(super) enum Prepared {
+    Json(Json),
+    Image(MediaKey, PreparedImage),
+    Images(MediaKey, Vec<PreparedImage>),
+}
+
+impl Prepared {
+    pub(super) fn images(&self) -> &[PreparedImage] {
+        match self {
+            Prepared::Json(_) => &[],
+            Prepared::Image(_, image) => std::slice::from_ref(image),
+            Prepared::Images(_, images) => images,
+        }
+    }
+}
+
+/// A picture as the bytes of a file that has no name yet.
+#[derive(Debug)]
+pub(super) struct PreparedImage {
+    pub(super) bytes: Arc<Vec<u8>>,
+    pub(super) sha256: String,
+    pub(super) format: &'static str,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) caption: Option<String>,
+    pub(super) noticed: Noticed,
+}
+
+impl PreparedImage {
+    /// Makes the picture: the work of a worker.
+    pub(super) fn make(image: &Image) -> Result<Self> {
+        let encoded = image.encode()?;
+        Ok(Self {
+            sha256: sha256(&encoded.bytes),
+            bytes: encoded.bytes,
+            format: encoded.format,
+            width: image.width(),
+            height: image.height(),
+            caption: image.caption_text().map(Into::into),
+            noticed: encoded.noticed,
+        })
+    }
+}
