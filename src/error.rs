@@ -185,6 +185,24 @@ pub enum Error {
     #[error(transparent)]
     Shared(Arc<Error>),
 
+    /// Whatever was to give samples failed: a model's forward pass, for example.
+    #[error("there are no samples to log: {source}")]
+    Sample {
+        /// The failure, of any type.
+        source: BoxedError,
+    },
+
+    /// Columns of samples that don't go together.
+    #[error(
+        "the columns of the samples have {}, but a sample has one image in each: give all columns \
+         as many images",
+        column_counts(columns)
+    )]
+    Columns {
+        /// The name of each column, and the images in it.
+        columns: Vec<(String, usize)>,
+    },
+
     /// A key that W&B can't hold.
     #[error("the key {key:?} can't be logged: {reason}")]
     Key {
@@ -383,6 +401,14 @@ impl Error {
             source: source.into(),
         }
     }
+}
+
+fn column_counts(columns: &[(String, usize)]) -> String {
+    let counts = columns.iter().map(|(name, images)| {
+        let s = if *images == 1 { "" } else { "s" };
+        format!("{images} image{s} in {name:?}")
+    });
+    Vec::from_iter(counts).join(", ")
 }
 
 fn element_count(shape: &[usize]) -> String {

@@ -6,7 +6,7 @@
 //! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file. [`run`]
 //! accepts rows in the caller; the workers and the writer of `pipeline` make pictures in the
 //! background and hand them on; a [`sink`] keeps files and records, in order. [`image`] holds what
-//! is not made yet.
+//! is not made yet, and [`sample`] says when there is something to log.
 //!
 //! What each file may know (`tests/it/invariants.rs` reads the sources and checks it):
 //!
@@ -47,6 +47,8 @@ mod pipeline;
 
 pub mod run;
 
+pub mod sample;
+
 mod error;
 
 #[path = "../integrations/mod.rs"]
@@ -59,4 +61,5 @@ pub use image::Image;
 pub use pipeline::{Counts, Overflow, Stats};
 pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize};
 pub use run::{Row, Run, RunBuilder, RunMode, Scalar, Value, init};
+pub use sample::{Choose, Every, IntoSamples, Keep, SampleLogger, Samples};
 pub use tensor::{DType, HostTensor, Snapshot};

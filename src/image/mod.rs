@@ -1,6 +1,7 @@
 //! [`Image`]: a picture, a file, or the snapshot of a tensor, with what W&B shows beside it.
 
 mod batch;
+mod joined;
 pub(crate) mod json;
 
 use std::path::Path;
@@ -9,10 +10,11 @@ use std::sync::Arc;
 use crate::decode::PictureFile;
 use crate::encode::{self, FileType};
 use crate::error::{Error, Result};
-use crate::pixels::{Mode, Observed, Pixels, Plan};
+use crate::pixels::{Grid, Mode, Observed, Pixels, Plan};
 use crate::tensor::Snapshot;
 
 use batch::Batch;
+use joined::Joined;
 
 /// A picture to log, as `wandb.Image` is in Python.
 ///
@@ -47,6 +49,7 @@ enum Source {
         batch: Arc<Batch>,
         index: usize,
     },
+    Joined(Arc<Joined>),
     Refused {
         reason: Arc<Error>,
         width: u32,
@@ -89,6 +92,45 @@ impl Image {
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let file = PictureFile::read(path.as_ref())?;
         Ok(Self::new(Source::File(Arc::new(file)), None))
+    }
+
+    /// Several images as one picture, side by side in the cells of a grid. It is made when its
+    /// parts are: not here.
+    ///
+    /// Sizes and modes may differ. A cell has the greatest width and the greatest height, with a
+    /// smaller image in its middle; the mode is the one that holds all (L beside RGB becomes RGB,
+    /// with one alpha among them all have it), and the padding is opaque. The file type is that
+    /// of the first image, PNG where it has none; captions aren't kept. One image alone has no
+    /// padding.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for no image, and for a grid that can't be; [`Error::TooLarge`]; and the
+    /// error of an image that is refused.
+    ///
+    /// ```
+    /// use wandb_image::{Grid, Image, Mode, Pixels};
+    ///
+    /// let black = Image::from(Pixels::new(1, 2, Mode::L, vec![0, 0])?);
+    /// let red = Image::from(Pixels::new(1, 2, Mode::Rgb, vec![255, 0, 0, 255, 0, 0])?);
+    /// let both = Image::joined([black, red], Grid::new().padding(0))?.caption("black | red");
+    /// assert_eq!((both.width(), both.height(), both.mode()), (2, 2, Mode::Rgb));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn joined(images: impl IntoIterator<Item = Image>, grid: Grid) -> Result<Self> {
+        let images: Vec<Image> = images.into_iter().collect();
+        images.iter().try_for_each(Image::check_made)?;
+        let file_type = images.first().and_then(|image| image.file_type);
+        let joined = Joined::new(images, grid)?;
+        Ok(Self::new(Source::Joined(Arc::new(joined)), file_type))
+    }
+
+    /// Refuses what has no pixels.
+    fn check_made(&self) -> Result<()> {
+        match &self.source {
+            Source::Refused { reason, .. } => Err(Error::Shared(Arc::clone(reason))),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn from_snapshot(snapshot: Snapshot, plan: Plan, file_type: FileType) -> Self {
@@ -146,6 +188,7 @@ impl Image {
             Source::Pixels(pixels) => (pixels.width(), pixels.height()),
             Source::File(file) => (file.width(), file.height()),
             Source::Tensor { batch, .. } => batch.plan().size(),
+            Source::Joined(joined) => joined.join().size(),
             Source::Refused { width, height, .. } => (*width, *height),
         }
     }
@@ -159,14 +202,15 @@ impl Image {
             }
             Source::File(file) => vec![(address(file), file.bytes().len() as u64)],
             Source::Tensor { batch, .. } => vec![(address(batch), batch.size_bytes())],
+            Source::Joined(joined) => joined.images().iter().flat_map(Self::held).collect(),
             Source::Refused { .. } => Vec::new(),
         }
     }
 
     /// Refuses what the making of the picture would, as far as that is known without making it.
     pub(crate) fn check(&self) -> Result<()> {
+        self.check_made()?;
         let file_type = match (&self.source, self.file_type) {
-            (Source::Refused { reason, .. }, _) => return Err(Error::Shared(Arc::clone(reason))),
             (Source::File(_), None) => return Ok(()),
             (_, file_type) => file_type.unwrap_or_default(),
         };
@@ -180,6 +224,7 @@ impl Image {
             Source::Pixels(pixels) => pixels.mode(),
             Source::File(file) => file.mode(),
             Source::Tensor { batch, .. } => batch.plan().mode(),
+            Source::Joined(joined) => joined.join().mode(),
             Source::Refused { .. } => Mode::Rgb,
         }
     }
@@ -233,6 +278,10 @@ impl Image {
             Source::Tensor { batch, index } => {
                 let (pixels, observed) = batch.render(*index)?;
                 Ok((Arc::new(pixels), Some(observed)))
+            }
+            Source::Joined(joined) => {
+                let (pixels, observed) = joined.render()?;
+                Ok((Arc::new(pixels), observed))
             }
         }
     }

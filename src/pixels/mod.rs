@@ -6,6 +6,7 @@
 
 mod grid;
 mod interleave;
+mod join;
 mod layout;
 mod mode;
 mod normalize;
@@ -15,6 +16,7 @@ mod resize;
 mod sample;
 
 pub use grid::Grid;
+pub(crate) use join::{Join, observed as join_observed};
 pub use layout::Layout;
 pub use mode::Mode;
 pub use normalize::Normalize;

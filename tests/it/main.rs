@@ -27,4 +27,5 @@ mod pipeline;
 mod pixels;
 mod readme;
 mod run;
+mod sample;
 mod sync;

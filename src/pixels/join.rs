@@ -1,0 +1,113 @@
+//! Pictures of any size and mode side by side, in the cells of a grid.
+
+use std::borrow::Cow;
+
+use super::grid::{Grid, Placement};
+use super::mode::{self, Mode};
+use super::range::Observed;
+use super::{Pixels, check_size};
+use crate::error::{Error, Result};
+
+/// How pictures of these sizes and modes become one. A join that exists can be carried out.
+#[derive(Debug)]
+pub(crate) struct Join {
+    placement: Placement,
+    /// Width and height of a cell: the greatest of the pictures.
+    cell: (usize, usize),
+    mode: Mode,
+    pad: u8,
+}
+
+impl Join {
+    pub(crate) fn new(parts: &[(u32, u32, Mode)], grid: Grid) -> Result<Self> {
+        grid.check()?;
+        let Some(mode) = parts.iter().map(|part| part.2).reduce(widest) else {
+            return Err(Error::Option {
+                option: "the number of images to join",
+                given: "0".into(),
+                expected: "there must be at least one".into(),
+            });
+        };
+        let cell = parts.iter().fold((0, 0), |(width, height), part| {
+            (width.max(part.0 as usize), height.max(part.1 as usize))
+        });
+        let placement = grid.place(parts.len(), cell);
+        check_size(placement.size.0, placement.size.1, mode.channels())?;
+        Ok(Self {
+            placement,
+            cell,
+            mode,
+            pad: (grid.pad_value * 255.0).round() as u8,
+        })
+    }
+
+    /// Width and height, in pixels.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.placement.size.0 as u32, self.placement.size.1 as u32)
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The parts, given in the order and with the sizes and modes of [`new`](Self::new), as one.
+    pub(crate) fn render<P: std::ops::Deref<Target = Pixels>>(
+        &self,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<Pixels> {
+        let (width, height) = self.size();
+        let mut data = self.padding(self.placement.size);
+        for (index, part) in parts.into_iter().enumerate() {
+            let cell = self.centred(&part);
+            let channels = self.mode.channels();
+            self.placement
+                .paste(&mut data, index, &cell, self.cell.0, channels);
+        }
+        Pixels::new(width, height, self.mode, data)
+    }
+
+    /// The part in the middle of a cell.
+    fn centred<'p>(&self, part: &'p Pixels) -> Cow<'p, [u8]> {
+        let data = match part.mode == self.mode {
+            true => Cow::Borrowed(&part.data[..]),
+            false => mode::convert(part.data.clone(), part.mode, self.mode).into(),
+        };
+        let (width, height) = (part.width as usize, part.height as usize);
+        if (width, height) == self.cell {
+            return data;
+        }
+        let channels = self.mode.channels();
+        let left = (self.cell.0 - width) / 2;
+        let top = (self.cell.1 - height) / 2;
+        let mut cell = self.padding(self.cell);
+        for (y, row) in data.chunks_exact(width * channels).enumerate() {
+            let start = ((top + y) * self.cell.0 + left) * channels;
+            cell[start..start + row.len()].copy_from_slice(row);
+        }
+        cell.into()
+    }
+
+    /// Opaque, also where the mode has alpha.
+    fn padding(&self, (width, height): (usize, usize)) -> Vec<u8> {
+        mode::convert(vec![self.pad; width * height], Mode::L, self.mode)
+    }
+}
+
+/// What was seen of the values of all parts.
+pub(crate) fn observed(parts: impl IntoIterator<Item = Option<Observed>>) -> Option<Observed> {
+    parts.into_iter().flatten().reduce(Observed::and)
+}
+
+/// The mode that holds both without loss.
+fn widest(a: Mode, b: Mode) -> Mode {
+    let has_colour = |mode| matches!(mode, Mode::Rgb | Mode::Rgba);
+    let has_alpha = |mode| matches!(mode, Mode::La | Mode::Rgba);
+    let colour = has_colour(a) || has_colour(b);
+    let alpha = has_alpha(a) || has_alpha(b);
+    match (colour, alpha) {
+        (false, false) => Mode::L,
+        (false, true) => Mode::La,
+        (true, false) => Mode::Rgb,
+        (true, true) => Mode::Rgba,
+    }
+}
