@@ -19,7 +19,7 @@ use burn::nn::{PaddingConfig2d, Relu};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE, STEPS};
-use wandb_image::{Image, IntoWandbImage, Row};
+use wandb_image::{BoxedError, Every, Row, SampleLogger, Samples};
 
 #[derive(Module, Debug)]
 struct Denoiser {
@@ -61,7 +61,11 @@ impl Denoiser {
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::flex().autodiff();
     let mut digits = Digits::load()?;
-    let samples = digits.samples();
+    let Pairs { clean, noisy } = digits.samples();
+    let shown = [
+        tensor(noisy, SAMPLES, &device),
+        tensor(clean, SAMPLES, &device),
+    ];
 
     device.seed(7);
     let mut model = Denoiser::new(&device);
@@ -76,6 +80,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "batch": BATCH,
         }))?
         .start()?;
+    let samples = SampleLogger::new(&run, "samples")
+        .every(Every::steps(SAMPLE_EVERY))
+        .options(digits::enlarged());
     for step in 0..=STEPS {
         let Pairs { clean, noisy } = digits.batch();
         let output = model.forward(tensor(noisy, BATCH, &device));
@@ -85,9 +92,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let loss: f32 = loss.try_into_scalar()?;
         run.log_at(step, Row::new().with("loss", loss))?;
-        if step % SAMPLE_EVERY == 0 {
-            let images = images(&model, &samples, &device)?;
-            run.log_at(step, Row::new().with("samples", images))?;
+        if samples.tick(step, || sample(&model, &shown))? {
             digits::progress(step, loss);
         }
     }
@@ -99,24 +104,19 @@ fn tensor(values: Vec<f32>, digits: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, [digits, 1, SIDE, SIDE]), device)
 }
 
-fn images(
+/// The digits that are followed, each as one picture: noisy input, output and target.
+fn sample<'a>(
     model: &Denoiser,
-    samples: &Pairs,
-    device: &Device,
-) -> Result<Vec<Image>, Box<dyn Error>> {
-    let noisy = tensor(samples.noisy.clone(), SAMPLES, device);
-    let target = tensor(samples.clean.clone(), SAMPLES, device);
+    [noisy, target]: &'a [Tensor<4>; 2],
+) -> Result<Samples<'a>, BoxedError> {
     let output = model.forward(noisy.clone());
-    let errors = (output.clone() - target.clone())
-        .powi_scalar(2)
-        .mean_dims(&[1, 2, 3]);
-    let errors: Vec<f32> = errors.try_into_data()?.try_into_vec()?;
-    let options = digits::side_by_side();
-    let image = |(i, error): (usize, f32)| {
-        let digit = |batch: &Tensor<4>| batch.clone().narrow(0, i, 1);
-        let row = Tensor::cat(vec![digit(&noisy), digit(&output), digit(&target)], 0);
-        let image = row.to_wandb_image_with(&options)?;
-        Ok(image.caption(digits::caption(error)))
-    };
-    errors.into_iter().enumerate().map(image).collect()
+    let losses = (output.clone() - target.clone()).powi_scalar(2);
+    let losses = losses.mean_dims(&[1, 2, 3]).try_into_data()?;
+    let losses: Vec<f32> = losses.try_into_vec()?;
+    Ok(Samples::new()
+        .column("noisy", noisy)
+        .column("output", output)
+        .column("target", target)
+        .captions(move |i| format!("loss {:.4}", losses[i]))
+        .joined(digits::side_by_side()))
 }

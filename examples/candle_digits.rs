@@ -16,7 +16,7 @@ use candle_nn::{
     AdamW, Conv2d, Conv2dConfig, Module, Optimizer, VarBuilder, VarMap, conv2d, loss, ops,
 };
 use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE, STEPS};
-use wandb_image::{Image, IntoWandbImage, Row};
+use wandb_image::{Every, Row, SampleLogger, Samples};
 
 struct Denoiser {
     encode: Conv2d,
@@ -54,7 +54,11 @@ impl Module for Denoiser {
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::Cpu;
     let mut digits = Digits::load()?;
-    let samples = digits.samples();
+    let Pairs { clean, noisy } = digits.samples();
+    let shown = [
+        tensor(noisy, SAMPLES, &device)?,
+        tensor(clean, SAMPLES, &device)?,
+    ];
 
     let weights = VarMap::new();
     let model = Denoiser::new(VarBuilder::from_varmap(&weights, DType::F32, &device))?;
@@ -69,6 +73,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "batch": BATCH,
         }))?
         .start()?;
+    let samples = SampleLogger::new(&run, "samples")
+        .every(Every::steps(SAMPLE_EVERY))
+        .options(digits::enlarged());
     for step in 0..=STEPS {
         let Pairs { clean, noisy } = digits.batch();
         let output = model.forward(&tensor(noisy, BATCH, &device)?)?;
@@ -77,9 +84,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let loss: f32 = loss.to_scalar()?;
         run.log_at(step, Row::new().with("loss", loss))?;
-        if step % SAMPLE_EVERY == 0 {
-            let images = images(&model, &samples, &device)?;
-            run.log_at(step, Row::new().with("samples", images))?;
+        if samples.tick(step, || sample(&model, &shown))? {
             digits::progress(step, loss);
         }
     }
@@ -91,24 +96,18 @@ fn tensor(values: Vec<f32>, digits: usize, device: &Device) -> candle_core::Resu
     Tensor::from_vec(values, (digits, 1, SIDE, SIDE), device)
 }
 
-fn images(
+/// The digits that are followed, each as one picture: noisy input, output and target.
+fn sample<'a>(
     model: &Denoiser,
-    samples: &Pairs,
-    device: &Device,
-) -> Result<Vec<Image>, Box<dyn Error>> {
-    let noisy = tensor(samples.noisy.clone(), SAMPLES, device)?;
-    let target = tensor(samples.clean.clone(), SAMPLES, device)?;
-    let output = model.forward(&noisy)?;
-    let errors = (&output - &target)?
-        .sqr()?
-        .flatten_from(1)?
-        .mean(D::Minus1)?;
-    let errors: Vec<f32> = errors.to_vec1()?;
-    let options = digits::side_by_side();
-    let image = |(i, error): (usize, f32)| {
-        let row = Tensor::cat(&[noisy.get(i)?, output.get(i)?, target.get(i)?], 0)?;
-        let image = row.unsqueeze(1)?.to_wandb_image_with(&options)?;
-        Ok(image.caption(digits::caption(error)))
-    };
-    errors.into_iter().enumerate().map(image).collect()
+    [noisy, target]: &'a [Tensor; 2],
+) -> candle_core::Result<Samples<'a>> {
+    let output = model.forward(noisy)?;
+    let losses = (&output - target)?.sqr()?.flatten_from(1)?;
+    let losses: Vec<f32> = losses.mean(D::Minus1)?.to_vec1()?;
+    Ok(Samples::new()
+        .column("noisy", noisy)
+        .column("output", output)
+        .column("target", target)
+        .captions(move |i| format!("loss {:.4}", losses[i]))
+        .joined(digits::side_by_side()))
 }

@@ -14,8 +14,8 @@ use std::error::Error;
 
 use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE, STEPS};
 use tch::nn::{self, ConvConfig, Module, OptimizerConfig, VarStore};
-use tch::{Device, Kind, Reduction, Tensor};
-use wandb_image::{Image, IntoWandbImage, Row};
+use tch::{Device, Kind, Reduction, TchError, Tensor};
+use wandb_image::{Every, Row, SampleLogger, Samples};
 
 #[derive(Debug)]
 struct Denoiser {
@@ -55,12 +55,16 @@ impl Module for Denoiser {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut digits = Digits::load()?;
-    let samples = digits.samples();
+    let Pairs { clean, noisy } = digits.samples();
 
     tch::manual_seed(7);
     let weights = VarStore::new(Device::cuda_if_available());
     let model = Denoiser::new(&weights.root());
     let mut optimizer = nn::AdamW::default().build(&weights, LEARNING_RATE)?;
+    let shown = [
+        tensor(&noisy, SAMPLES, weights.device()),
+        tensor(&clean, SAMPLES, weights.device()),
+    ];
 
     let run = wandb_image::init()
         .project("digits")
@@ -71,6 +75,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "batch": BATCH,
         }))?
         .start()?;
+    let samples = SampleLogger::new(&run, "samples")
+        .every(Every::steps(SAMPLE_EVERY))
+        .options(digits::enlarged());
     for step in 0..=STEPS {
         let Pairs { clean, noisy } = digits.batch();
         let output = model.forward(&tensor(&noisy, BATCH, weights.device()));
@@ -80,9 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let loss = loss.double_value(&[]) as f32;
         run.log_at(step, Row::new().with("loss", loss))?;
-        if step % SAMPLE_EVERY == 0 {
-            let images = images(&model, &samples, weights.device())?;
-            run.log_at(step, Row::new().with("samples", images))?;
+        if samples.tick(step, || sample(&model, &shown))? {
             digits::progress(step, loss);
         }
     }
@@ -96,21 +101,16 @@ fn tensor(values: &[f32], digits: usize, device: Device) -> Tensor {
     tensor.to_device(device)
 }
 
-fn images(model: &Denoiser, samples: &Pairs, device: Device) -> Result<Vec<Image>, Box<dyn Error>> {
-    let noisy = tensor(&samples.noisy, SAMPLES, device);
-    let target = tensor(&samples.clean, SAMPLES, device);
-    let output = tch::no_grad(|| model.forward(&noisy));
-    let errors =
-        (&output - &target)
-            .square()
-            .mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float);
-    let errors = Vec::<f32>::try_from(&errors)?;
-    let options = digits::side_by_side();
-    let image = |(i, error): (usize, f32)| {
-        let digit = |batch: &Tensor| batch.narrow(0, i as i64, 1);
-        let row = Tensor::cat(&[digit(&noisy), digit(&output), digit(&target)], 0);
-        let image = row.to_wandb_image_with(&options)?;
-        Ok(image.caption(digits::caption(error)))
-    };
-    errors.into_iter().enumerate().map(image).collect()
+/// The digits that are followed, each as one picture: noisy input, output and target.
+fn sample<'a>(model: &Denoiser, [noisy, target]: &'a [Tensor; 2]) -> Result<Samples<'a>, TchError> {
+    let output = tch::no_grad(|| model.forward(noisy));
+    let losses = (&output - target).square();
+    let losses = losses.mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float);
+    let losses = Vec::<f32>::try_from(&losses)?;
+    Ok(Samples::new()
+        .column("noisy", noisy)
+        .column("output", output)
+        .column("target", target)
+        .captions(move |i| format!("loss {:.4}", losses[i]))
+        .joined(digits::side_by_side()))
 }

@@ -86,18 +86,16 @@ fn normal(random: &mut fastrand::Rng) -> f32 {
     radius * (std::f32::consts::TAU * random.f32()).cos()
 }
 
-/// Noisy input, output and target of one digit, a batch of three, side by side and large enough
-/// to see.
-pub(crate) fn side_by_side() -> ImageOptions {
+/// Every digit large enough to see, its paper black and its ink white.
+pub(crate) fn enlarged() -> ImageOptions {
     ImageOptions::new()
         .normalize(Normalize::Unit)
         .resize(Resize::Enlarge(10))
-        .grid(Grid::new().nrow(3).padding(4).pad_value(0.4))
 }
 
-/// What W&B shows under it.
-pub(crate) fn caption(loss: f32) -> String {
-    format!("noisy | output | target, loss {loss:.4}")
+/// Noisy input, output and target of one digit, with a grey frame.
+pub(crate) fn side_by_side() -> Grid {
+    Grid::new().padding(4).pad_value(0.4)
 }
 
 /// A line on stderr, rewritten in a terminal as training goes on.

@@ -505,7 +505,7 @@ fn check_captions<S: IntoSamples>(
 #[test]
 fn captions_come_from_the_samples_the_logger_or_the_image() {
     let named = |samples: SampleLogger| samples.captions(|i| format!("mine {i}"));
-    let image = || Image::from(Pixels::new(1, 1, Mode::L, vec![0]).unwrap());
+    let image = || pixels(1, 1, Mode::L, &[0]);
     check_captions(|s| s, batch(0, 2), Value::Null);
     check_captions(named, batch(0, 2), json!(["mine 0", "mine 1"]));
     check_captions(|s| s, image().caption("own"), json!(["own"]));
@@ -530,26 +530,22 @@ fn captions_come_from_the_samples_the_logger_or_the_image() {
     );
 }
 
+fn check_count(samples: impl IntoSamples, expected: u64) {
+    let (run, sink) = run();
+    assert!(logger(&run).tick(0, || samples).unwrap());
+    assert_eq!(rows(&run, &sink)[&0]["k"]["count"], expected);
+}
+
 #[test]
 fn everything_that_can_become_samples_does() {
-    let check = |samples: Box<dyn Fn(&SampleLogger) -> Result<bool>>, count: u64| {
-        let (run, sink) = run();
-        assert!(samples(&logger(&run)).unwrap());
-        assert_eq!(rows(&run, &sink)[&0]["k"]["count"], count);
-    };
     let grey = HostTensor::new([2, 2], vec![0_u8; 4]).unwrap();
-    let image = one().to_wandb_image().unwrap();
-    let pair = vec![image.clone(), image.clone()];
-    let borrowed = grey.clone();
-    check(Box::new(move |s| s.tick(0, || grey.clone())), 1);
-    check(Box::new(move |s| s.tick(0, || &borrowed)), 1);
-    check(Box::new(|s| s.tick(0, || batch(0, 3))), 3);
-    check(
-        Box::new(|s| s.tick(0, || Ok::<_, std::fmt::Error>(batch(0, 3)))),
-        3,
-    );
-    check(Box::new(move |s| s.tick(0, || image.clone())), 1);
-    check(Box::new(move |s| s.tick(0, || pair.clone())), 2);
+    let image = one().to_wandb_image_with(&raw()).unwrap();
+    check_count(&grey, 1);
+    check_count(grey, 1);
+    check_count(batch(0, 3), 3);
+    check_count(Ok::<_, std::fmt::Error>(batch(0, 3)), 3);
+    check_count(vec![image.clone(), image.clone()], 2);
+    check_count(image, 1);
 }
 
 #[test]
@@ -956,7 +952,7 @@ fn images_are_joined_pixel_for_pixel() {
         pixels(1, 2, Mode::L, &[1, 2]),
         pixels(1, 2, Mode::L, &[3, 4]),
     );
-    check_joined(&[a.clone()], framed, (1, 2), Mode::L, &[1, 2]);
+    check_joined(std::slice::from_ref(&a), framed, (1, 2), Mode::L, &[1, 2]);
     check_joined(
         &[a.clone(), b.clone()],
         bare,
