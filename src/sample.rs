@@ -183,6 +183,11 @@ impl SampleLogger {
         self.settle()
     }
 
+    /// The key under which it logs.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     fn settle(mut self) -> Self {
         self.logs = self.rank == self.logging_rank && self.run.mode() != RunMode::Disabled;
         self
@@ -333,18 +338,38 @@ impl SampleLogger {
         }
     }
 
-    /// Other threads may move the run on in between, so it is tried until a step is accepted.
-    fn log_harvest(&self, Harvest { mut step, pictures }: Harvest) -> Result<()> {
+    fn log_harvest(&self, Harvest { step, pictures }: Harvest) -> Result<()> {
+        self.log_from(step, pictures).map(drop)
+    }
+
+    /// Logs at this step, or where it is written already, at the first that still can be. Other
+    /// threads may move the run on in between, so it is tried until a step is accepted.
+    fn log_from(&self, mut step: u64, pictures: Vec<Image>) -> Result<u64> {
         let row = self.row(pictures);
         loop {
-            let result = self.run.log_at(step, row.clone());
-            step = match result {
-                Err(Error::Step { last, .. }) if last > step => last,
-                Err(Error::StepWritten { next, .. }) if next > step => next,
-                Err(Error::StepBeforeStart { first, .. }) if first > step => first,
-                _ => return result,
+            step = match self.run.log_at(step, row.clone()) {
+                Err(Error::Step { last, .. }) => last,
+                Err(Error::StepWritten { next, .. }) => next,
+                Err(Error::StepBeforeStart { first, .. }) => first,
+                result => return result.map(|()| step),
             };
         }
+    }
+
+    /// As [`tick`](Self::tick), at a step that another thread may have taken: where it is written
+    /// already, at the first that still can be. Returns the step, where it was due.
+    #[allow(dead_code, reason = "for integrations that hook into a training loop")]
+    pub(crate) fn tick_from<S: IntoSamples>(
+        &self,
+        step: u64,
+        make: impl FnOnce() -> S,
+    ) -> Result<Option<u64>> {
+        if !self.logs || !self.gate.pass(step, || self.now()) {
+            return Ok(None);
+        }
+        let captions = |index| self.captions.as_ref().map(|caption| caption(index));
+        let pictures = self.pictures(make().into_samples()?, &captions)?;
+        self.log_from(step, pictures).map(Some)
     }
 }
 

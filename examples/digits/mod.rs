@@ -73,6 +73,15 @@ impl Digits {
         self.with_noise(clean)
     }
 
+    /// All digits once: to train with, to validate with after each epoch, and to test with at the
+    /// end.
+    #[allow(dead_code, reason = "for the example that trains in epochs")]
+    pub(crate) fn split(mut self) -> [Pairs; 3] {
+        let half = self.validation.len() / PIXELS / 2 * PIXELS;
+        let test = self.validation.split_off(half);
+        [self.train.clone(), self.validation.clone(), test].map(|clean| self.with_noise(clean))
+    }
+
     fn with_noise(&mut self, clean: Vec<f32>) -> Pairs {
         let noise = |value: &f32| (value + NOISE * normal(&mut self.random)).clamp(0.0, 1.0);
         let noisy = clean.iter().map(noise).collect();

@@ -254,6 +254,12 @@ impl Run {
     pub fn mode(&self) -> RunMode {
         self.0.mode
     }
+
+    /// Says what a hook of an integration can't return.
+    #[allow(dead_code, reason = "for integrations that hook into a training loop")]
+    pub(crate) fn warn(&self, text: &str) {
+        self.0.voice.warn(text);
+    }
 }
 
 impl Drop for Run {

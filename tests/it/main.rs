@@ -7,6 +7,8 @@
 )]
 
 mod bad_input;
+#[cfg(feature = "burn-train")]
+mod burn_train;
 #[cfg(feature = "cli")]
 mod cli;
 mod client;
