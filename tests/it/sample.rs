@@ -1,6 +1,6 @@
 //! `SampleLogger`: when it samples, what, and where that goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -13,6 +13,8 @@ use wandb_image::{
     IntoWandbImage, Keep, Mode, Normalize, Pixels, Result, Row, Run, RunMode, SampleLogger,
     Samples, Snapshot,
 };
+
+use crate::client::{Client, hashes, parse};
 
 // ---- what is logged ----
 
@@ -1101,4 +1103,92 @@ fn a_joined_picture_has_the_file_type_of_its_first() {
         "JPEG has no alpha"
     );
     assert_eq!(rows(&run, &sink)[&0]["k"]["format"], "jpg");
+}
+
+// ---- pictures that don't change ----
+
+/// Rows at steps 0, 10 and 20 with an input that stays the same and an output that doesn't.
+fn log_fixed_input(run: &Run) {
+    let input = batch(10, 2);
+    let samples = logger(run).every(Every::steps(10));
+    for step in 0..=20 {
+        let make = || {
+            let samples = Samples::new().column("input", &input);
+            samples.column("output", batch(100 + step, 2))
+        };
+        samples.tick(step.into(), make).unwrap();
+        run.log_at(step.into(), [("loss", step)]).unwrap();
+    }
+}
+
+/// The files of each row that has any: input 0, output 0, input 1, output 1.
+fn named(rows: impl IntoIterator<Item = Value>) -> Vec<[String; 4]> {
+    let lists = rows
+        .into_iter()
+        .filter_map(|row| row["k"].get("filenames").cloned());
+    lists
+        .map(|list| serde_json::from_value(list).unwrap())
+        .collect()
+}
+
+/// The inputs are the same files in each row, and the outputs aren't.
+fn check_named(rows: &[[String; 4]], stored: usize) {
+    let [first, others @ ..] = rows else {
+        panic!("no row");
+    };
+    assert_eq!(others.len(), 2);
+    for row in others {
+        assert_eq!([&row[0], &row[2]], [&first[0], &first[2]]);
+    }
+    let files: BTreeSet<&String> = rows.iter().flatten().collect();
+    assert_eq!(
+        (files.len(), stored),
+        (8, 8),
+        "2 inputs, and 2 outputs in 3 rows"
+    );
+}
+
+#[test]
+fn a_picture_that_does_not_change_is_stored_once() {
+    let (run, sink) = run();
+    log_fixed_input(&run);
+    let rows = rows(&run, &sink);
+    check_named(&named(rows.values().cloned()), sink.files().len());
+    for (step, row) in rows.iter().filter(|(_, row)| row.get("k").is_some()) {
+        let step = *step as u8;
+        assert_eq!(shades(row, &sink), [10, 100 + step, 11, 101 + step]);
+    }
+}
+
+#[test]
+fn a_file_that_several_rows_name_arrives_once_and_in_each() {
+    let Some(client) = Client::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let builder = wandb_image::init().mode(RunMode::Offline).dir(dir.path());
+    let run = builder.project("digits").entity("team").start().unwrap();
+    log_fixed_input(&run);
+    run.finish().unwrap();
+    let path = run.dir().unwrap();
+    let sent = hashes(&path.join("files"));
+
+    let received = client.sync(path);
+    assert_eq!(received.media(), sent);
+    check_named(&named(received.rows()), received.media().len());
+    let requests = std::fs::read_to_string(received.dir.join("requests.log")).unwrap();
+    for file in sent.keys() {
+        let uploads = requests
+            .lines()
+            .filter(|line| line.contains("PUT") && line.contains(file));
+        assert_eq!(uploads.count(), 1, "{file}");
+    }
+
+    let records = client.wandb(&["leet", "inspect", "--json"], path, None);
+    let rows = records
+        .lines()
+        .map(parse)
+        .filter(|record| record["type"] == "history");
+    let rows = rows
+        .map(|record| json!({"k": {"filenames": record["history"]["item"].get("k.filenames")}}));
+    let rows = rows.filter(|row| row["k"]["filenames"].is_array());
+    check_named(&named(rows), sent.len());
 }
