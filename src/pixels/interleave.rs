@@ -3,6 +3,7 @@
 use super::layout::Layout;
 use super::normalize::Map;
 use super::sample::Sample;
+use super::vectorised::vectorised;
 
 /// Pixels converted at a time, so that the planes of a block stay in the cache until they are
 /// interleaved.
@@ -16,47 +17,51 @@ pub(super) fn pixels<T: Sample>(
     layout: Layout,
     maps: &[Map],
 ) -> Vec<u8> {
-    let mut out = vec![0; values.len()];
     match (layout, channels, maps) {
-        (_, 1, [map, ..]) | (Layout::Hwc, _, [map]) => map.apply(values.iter(), out.iter_mut()),
-        (Layout::Hwc, ..) => strided(values, channels, maps, &mut out),
-        (Layout::Chw, ..) => planar(values, channels, maps, &mut out),
-    }
-    out
-}
-
-fn strided<T: Sample>(values: &[T], channels: usize, maps: &[Map], out: &mut [u8]) {
-    for (channel, map) in maps.iter().enumerate().take(channels) {
-        map.apply(
-            values.iter().skip(channel).step_by(channels),
-            out.iter_mut().skip(channel).step_by(channels),
-        );
+        (_, 1, [map, ..]) | (Layout::Hwc, _, [map]) => {
+            let mut out = vec![0; values.len()];
+            map.apply(values, &mut out);
+            out
+        }
+        (layout, 2, maps) => woven::<T, 2>(values, layout, maps),
+        (layout, 3, maps) => woven::<T, 3>(values, layout, maps),
+        (layout, _, maps) => woven::<T, 4>(values, layout, maps),
     }
 }
 
-fn planar<T: Sample>(values: &[T], channels: usize, maps: &[Map], out: &mut [u8]) {
-    let plane_len = values.len() / channels;
-    let mut planes = vec![0; BLOCK * channels];
-    for (block, out) in out.chunks_mut(BLOCK * channels).enumerate() {
-        let len = out.len() / channels;
-        for channel in 0..channels {
-            let start = channel * plane_len + block * BLOCK;
+fn woven<T: Sample, const CHANNELS: usize>(values: &[T], layout: Layout, maps: &[Map]) -> Vec<u8> {
+    let len = values.len() / CHANNELS;
+    let mut pixels = vec![[0; CHANNELS]; len];
+    let mut planes = [[0; BLOCK]; CHANNELS];
+    for (block, pixels) in pixels.chunks_mut(BLOCK).enumerate() {
+        let start = block * BLOCK;
+        let end = start + pixels.len();
+        for (channel, plane) in planes.iter_mut().enumerate() {
             let map = maps[channel.min(maps.len() - 1)];
-            let plane = &mut planes[channel * BLOCK..channel * BLOCK + len];
-            map.apply(values[start..start + len].iter(), plane.iter_mut());
+            let plane = &mut plane[..pixels.len()];
+            match layout {
+                Layout::Chw => map.apply(&values[channel * len..][start..end], plane),
+                Layout::Hwc => {
+                    let (values, _) = values.as_chunks::<CHANNELS>();
+                    let channel = Vec::from_iter(values[start..end].iter().map(|v| v[channel]));
+                    map.apply(&channel, plane);
+                }
+            }
         }
-        match channels {
-            2 => weave::<2>(&planes, out),
-            3 => weave::<3>(&planes, out),
-            _ => weave::<4>(&planes, out),
-        }
+        weave(&planes, pixels);
     }
+    pixels.into_flattened()
 }
 
-fn weave<const CHANNELS: usize>(planes: &[u8], out: &mut [u8]) {
-    let (out, _) = out.as_chunks_mut::<CHANNELS>();
-    let planes: [&[u8]; CHANNELS] = std::array::from_fn(|c| &planes[c * BLOCK..][..out.len()]);
-    for (i, pixel) in out.iter_mut().enumerate() {
-        *pixel = std::array::from_fn(|c| planes[c][i]);
-    }
+fn weave<const CHANNELS: usize>(planes: &[[u8; BLOCK]; CHANNELS], pixels: &mut [[u8; CHANNELS]]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (i, pixel) in pixels.iter_mut().take(BLOCK).enumerate() {
+                for (channel, byte) in pixel.iter_mut().enumerate() {
+                    *byte = planes[channel][i];
+                }
+            }
+        },
+    );
 }

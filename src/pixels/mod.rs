@@ -14,6 +14,7 @@ mod plan;
 mod range;
 mod resize;
 mod sample;
+mod vectorised;
 
 pub use grid::Grid;
 pub(crate) use join::{Join, observed as join_observed};

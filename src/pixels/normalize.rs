@@ -2,6 +2,7 @@
 
 use super::range::Range;
 use super::sample::{Sample, Wide};
+use super::vectorised::vectorised;
 use crate::error::{Error, Result};
 
 /// How the values of a tensor become pixels of 0 to 255.
@@ -213,11 +214,15 @@ fn to_uint8<T: Sample>(range: &Range) -> Map {
 
 impl Map {
     /// Runs this map over values, a pixel each.
-    pub(super) fn apply<'a, T: Sample>(
-        self,
-        values: impl Iterator<Item = &'a T>,
-        pixels: impl Iterator<Item = &'a mut u8>,
-    ) {
+    pub(super) fn apply<T: Sample>(self, values: &[T], pixels: &mut [u8]) {
+        vectorised(
+            #[inline(always)]
+            || self.run(values, pixels),
+        );
+    }
+
+    #[inline(always)]
+    fn run<T: Sample>(self, values: &[T], pixels: &mut [u8]) {
         let wide = T::Wide::from_f64;
         let rounded = |x: f64| T::round(wide(x));
         let (white, one, half) = (wide(255.0), wide(1.0), wide(127.5));
@@ -225,30 +230,58 @@ impl Map {
             Map::Stretch { low, high, divisor } => {
                 let (least, greatest) = (rounded(low), rounded(high));
                 let divisor = wide(divisor);
-                each(values, pixels, |x: T| {
-                    let x = T::round(x.widen().limit(least, greatest) - least);
-                    T::round(T::round(x / divisor) * white).to_u8()
-                });
+                each(
+                    values,
+                    pixels,
+                    #[inline(always)]
+                    move |x: T| {
+                        let x = T::round(x.widen().limit(least, greatest) - least);
+                        T::round(T::round(x / divisor) * white).to_u8()
+                    },
+                );
             }
             Map::StretchHalves { low, high } => {
                 let (low, high) = (low / 2.0, high / 2.0);
-                each(values, pixels, |x: T| {
-                    let x = (x.to_f64() / 2.0).limit(low, high);
-                    ((x - low) / (high - low) * 255.0).to_u8()
-                });
+                each(
+                    values,
+                    pixels,
+                    #[inline(always)]
+                    move |x: T| {
+                        let x = (x.to_f64() / 2.0).limit(low, high);
+                        ((x - low) / (high - low) * 255.0).to_u8()
+                    },
+                );
             }
-            Map::Unit => each(values, pixels, |x: T| T::round(x.widen() * white).to_u8()),
-            Map::Signed => each(values, pixels, |x: T| {
-                T::round(T::round(x.widen() + one) * half).to_u8()
-            }),
+            Map::Unit => each(
+                values,
+                pixels,
+                #[inline(always)]
+                move |x: T| T::round(x.widen() * white).to_u8(),
+            ),
+            Map::Signed => each(
+                values,
+                pixels,
+                #[inline(always)]
+                move |x: T| T::round(T::round(x.widen() + one) * half).to_u8(),
+            ),
             Map::MeanStd { mean, std } => {
                 let (mean, std) = (rounded(mean), rounded(std));
-                each(values, pixels, |x: T| {
-                    let x = T::round(T::round(x.widen() * std) + mean);
-                    T::round(x * white).to_u8()
-                });
+                each(
+                    values,
+                    pixels,
+                    #[inline(always)]
+                    move |x: T| {
+                        let x = T::round(T::round(x.widen() * std) + mean);
+                        T::round(x * white).to_u8()
+                    },
+                );
             }
-            Map::Keep => each(values, pixels, |x: T| x.widen().to_u8()),
+            Map::Keep => each(
+                values,
+                pixels,
+                #[inline(always)]
+                move |x: T| x.widen().to_u8(),
+            ),
         }
     }
 
@@ -279,12 +312,90 @@ impl Map {
 }
 
 #[inline(always)]
-fn each<'a, T: Sample>(
-    values: impl Iterator<Item = &'a T>,
-    pixels: impl Iterator<Item = &'a mut u8>,
-    f: impl Fn(T) -> u8,
-) {
-    for (&value, pixel) in values.zip(pixels) {
+fn each<T: Sample>(values: &[T], pixels: &mut [u8], f: impl Fn(T) -> u8) {
+    for (&value, pixel) in values.iter().zip(pixels) {
         *pixel = f(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vectorised::check_every_path;
+    use super::*;
+    use crate::tensor::{HostTensor, each_dtype};
+
+    const MAPS: [Map; 7] = [
+        Map::Stretch {
+            low: -1.0,
+            high: 2.0,
+            divisor: 3.0,
+        },
+        Map::Stretch {
+            low: 0.1,
+            high: 0.1,
+            divisor: 1e-5,
+        },
+        Map::StretchHalves {
+            low: -3e38,
+            high: 3e38,
+        },
+        Map::Unit,
+        Map::Signed,
+        Map::MeanStd {
+            mean: 0.485,
+            std: 0.229,
+        },
+        Map::Keep,
+    ];
+
+    fn check(tensor: HostTensor) {
+        for map in MAPS {
+            each_dtype!(tensor.elements(), values => check_every_path(|| {
+                let mut pixels = vec![0; values.len()];
+                map.run(values, &mut pixels);
+                pixels
+            }));
+        }
+    }
+
+    /// Every 16-bit float: whatever a model can put out, NaN and the subnormal ones included.
+    #[test]
+    fn every_processor_makes_the_same_pixels() {
+        let halfs = || (0..=u16::MAX).map(half::f16::from_bits);
+        let brains = || (0..=u16::MAX).map(half::bf16::from_bits);
+        let n = [256, 256];
+        check(HostTensor::new(n, halfs().collect::<Vec<_>>()).unwrap());
+        check(HostTensor::new(n, brains().collect::<Vec<_>>()).unwrap());
+        check(HostTensor::new(n, halfs().map(f32::from).collect::<Vec<_>>()).unwrap());
+        check(HostTensor::new(n, brains().map(f32::from).collect::<Vec<_>>()).unwrap());
+        check(HostTensor::new(n, halfs().map(f64::from).collect::<Vec<_>>()).unwrap());
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut bits = || Vec::from_iter((0..1000).map(|_| random.u64(..)));
+        check(HostTensor::new([1, 1000], Vec::from_iter(bits().iter().map(|&x| x as u8))).unwrap());
+        check(
+            HostTensor::new([1, 1000], Vec::from_iter(bits().iter().map(|&x| x as i32))).unwrap(),
+        );
+        check(
+            HostTensor::new([1, 1000], Vec::from_iter(bits().iter().map(|&x| x as i64))).unwrap(),
+        );
+        check(HostTensor::new([1, 1000], bits()).unwrap());
+        let floats = bits().into_iter().map(|x| f32::from_bits(x as u32));
+        check(HostTensor::new([1, 1000], Vec::from_iter(floats)).unwrap());
+    }
+
+    /// The arithmetic that torch documents, an operation at a time and with casts.
+    #[test]
+    fn a_stretch_is_what_torch_computes() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for _ in 0..100 {
+            let values = Vec::from_iter((0..333).map(|_| (random.f32() - 0.4) * 7.0));
+            let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+            let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let divisor = (f64::from(high) - f64::from(low)).max(1e-5) as f32;
+            let expected = values.iter().map(|x| ((x - low) / divisor * 255.0) as u8);
+            let mut pixels = vec![0; values.len()];
+            stretch::<f32>(low.into(), high.into(), 1e-5).apply(&values, &mut pixels);
+            assert_eq!(pixels, Vec::from_iter(expected));
+        }
     }
 }

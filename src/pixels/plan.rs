@@ -173,8 +173,7 @@ impl Plan {
             .and_then(|whole| whole.of_part(len))
             .unwrap_or_else(|| range::scan(values));
         let maps = normalize::maps::<T>(&self.normalize, shared.unwrap_or(&own));
-        let outside =
-            range::count_outside(values, &own, &maps, |i| self.dims.channel(i, self.layout));
+        let outside = range::count_outside(values, &own, &maps, self.layout);
         let observed = Observed::new(&own, &maps, outside);
         let data = interleave::pixels(values, self.dims.channels, self.layout, &maps);
         let data = resize::resize(data, self.modes.0, self.image.from, self.image.to);
@@ -243,14 +242,6 @@ impl Dims {
 
     fn len(self) -> usize {
         self.images * self.image_len()
-    }
-
-    /// The channel of the value at `index` of an image.
-    fn channel(self, index: usize, layout: Layout) -> usize {
-        match layout {
-            Layout::Chw => index / (self.height * self.width),
-            Layout::Hwc => index % self.channels,
-        }
     }
 }
 

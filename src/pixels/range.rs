@@ -1,7 +1,9 @@
 //! What the values of a tensor are: their range, and those that have no place in one.
 
+use super::layout::Layout;
 use super::normalize::Map;
 use super::sample::{Sample, Wide};
+use super::vectorised::vectorised;
 
 /// What was seen of a tensor's values on the way to pixels.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +70,19 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    /// The range of the values that fell into lanes; nothing is said of those that aren't finite.
+    fn of_lanes<W: Wide>(low: [W; LANES], high: [W; LANES], count: usize) -> Self {
+        let low = low.into_iter().map(Wide::to_f64);
+        let high = high.into_iter().map(Wide::to_f64);
+        Self {
+            min: low.fold(f64::INFINITY, f64::min),
+            max: high.fold(f64::NEG_INFINITY, f64::max),
+            count: count as u64,
+            nan: 0,
+            infinite: 0,
+        }
+    }
+
     /// What is known of a part of `len` values without another pass: that all are finite, and
     /// within this range.
     pub(super) fn of_part(&self, len: usize) -> Option<Self> {
@@ -80,43 +95,20 @@ impl Range {
 }
 
 /// Values are compared this many at a time, so that the compiler can use wide registers.
-const LANES: usize = 16;
+const LANES: usize = 32;
 
 /// One pass over the values; a second only where some aren't finite.
 pub(super) fn scan<T: Sample>(values: &[T]) -> Range {
-    let mut low = [T::Wide::INFINITY; LANES];
-    let mut high = [T::Wide::NEG_INFINITY; LANES];
-    let mut all_finite = true;
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            observe(
-                chunk[lane],
-                &mut low[lane],
-                &mut high[lane],
-                &mut all_finite,
-            );
-        }
-    }
-    for &value in rest {
-        observe(value, &mut low[0], &mut high[0], &mut all_finite);
-    }
-    let mut range = Range {
-        min: low
-            .into_iter()
-            .map(Wide::to_f64)
-            .fold(f64::INFINITY, f64::min),
-        max: high
-            .into_iter()
-            .map(Wide::to_f64)
-            .fold(f64::NEG_INFINITY, f64::max),
-        count: values.len() as u64,
-        nan: 0,
-        infinite: 0,
-    };
-    if !all_finite {
-        count_special(values, &mut range);
-    }
+    let finite = vectorised(
+        #[inline(always)]
+        || finite_range(values),
+    );
+    let mut range = finite.unwrap_or_else(|| {
+        vectorised(
+            #[inline(always)]
+            || range_of_finite(values),
+        )
+    });
     if range.min > range.max {
         (range.min, range.max) = (0.0, 0.0);
     }
@@ -126,49 +118,178 @@ pub(super) fn scan<T: Sample>(values: &[T]) -> Range {
     range
 }
 
+/// The range, or None where a value isn't finite.
 #[inline(always)]
-fn observe<T: Sample>(value: T, low: &mut T::Wide, high: &mut T::Wide, all_finite: &mut bool) {
-    let x = value.widen();
-    let finite = x.is_finite();
-    *low = if finite & (x < *low) { x } else { *low };
-    *high = if finite & (x > *high) { x } else { *high };
-    *all_finite &= finite;
+fn finite_range<T: Sample>(values: &[T]) -> Option<Range> {
+    let mut low = [T::Wide::INFINITY; LANES];
+    let mut high = [T::Wide::NEG_INFINITY; LANES];
+    let mut zero = [T::Wide::ZERO; LANES];
+    each_lane(
+        values,
+        #[inline(always)]
+        |lane, x| {
+            low[lane] = if x < low[lane] { x } else { low[lane] };
+            high[lane] = if x > high[lane] { x } else { high[lane] };
+            // Inf − Inf is NaN, and NaN stays in a sum.
+            zero[lane] = zero[lane] + (x - x);
+        },
+    );
+    let is_finite = zero.iter().all(|&zero| zero == T::Wide::ZERO);
+    is_finite.then(|| Range::of_lanes(low, high, values.len()))
 }
 
-fn count_special<T: Sample>(values: &[T], range: &mut Range) {
-    for value in values {
-        let x = value.to_f64();
-        range.nan += u64::from(x.is_nan());
-        range.infinite += u64::from(x.is_infinite());
+#[inline(always)]
+fn range_of_finite<T: Sample>(values: &[T]) -> Range {
+    let mut low = [T::Wide::INFINITY; LANES];
+    let mut high = [T::Wide::NEG_INFINITY; LANES];
+    let (mut nan, mut special) = ([0_u32; LANES], [0_u32; LANES]);
+    each_lane(
+        values,
+        #[inline(always)]
+        |lane, x| {
+            let is_finite = x.is_finite();
+            low[lane] = if is_finite & (x < low[lane]) {
+                x
+            } else {
+                low[lane]
+            };
+            high[lane] = if is_finite & (x > high[lane]) {
+                x
+            } else {
+                high[lane]
+            };
+            nan[lane] += u32::from(x != x);
+            special[lane] += u32::from(!is_finite);
+        },
+    );
+    let nan = sum(nan);
+    Range {
+        nan,
+        infinite: sum(special) - nan,
+        ..Range::of_lanes(low, high, values.len())
     }
 }
 
-/// The finite values that saturate under these maps (one for all channels, or one for each;
-/// `channel` tells the channel of a value by its index).
+/// Calls `f` with each value and the lane that it falls into.
+#[inline(always)]
+fn each_lane<T: Sample>(values: &[T], mut f: impl FnMut(usize, T::Wide)) {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            f(lane, chunk[lane].widen());
+        }
+    }
+    for value in rest {
+        f(0, value.widen());
+    }
+}
+
+fn sum(lanes: [u32; LANES]) -> u64 {
+    lanes.into_iter().map(u64::from).sum()
+}
+
+/// The finite values that saturate under these maps: one for all channels, or one for each.
 pub(super) fn count_outside<T: Sample>(
     values: &[T],
     range: &Range,
     maps: &[Map],
-    channel: impl Fn(usize) -> usize,
+    layout: Layout,
 ) -> u64 {
     let inside = |map: &Map| !saturates(map.level(range.min)) && !saturates(map.level(range.max));
     if maps.iter().all(inside) {
         return 0;
     }
-    let outside = values.iter().enumerate().filter(|&(i, value)| {
-        let x = value.to_f64();
-        let map = maps[channel(i).min(maps.len() - 1)];
-        x.is_finite() && saturates(map.level(x))
-    });
-    outside.count() as u64
+    let limits = Vec::from_iter(maps.iter().map(|map| Limits::of(*map)));
+    match layout {
+        Layout::Chw => {
+            let planes = values.chunks(values.len() / limits.len());
+            planes.zip(limits).map(|(plane, l)| l.count(plane)).sum()
+        }
+        Layout::Hwc => {
+            let channels = 0..limits.len();
+            let channel = |c| Vec::from_iter(values.iter().copied().skip(c).step_by(limits.len()));
+            channels.map(|c| limits[c].count(&channel(c))).sum()
+        }
+    }
 }
 
 fn saturates(level: f64) -> bool {
     !(-0.5..=255.5).contains(&level)
 }
 
+/// The least and the greatest value that don't saturate.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    low: f64,
+    high: f64,
+}
+
+impl Limits {
+    /// Levels rise with values, rounding included, so that bisection finds where they saturate.
+    fn of(map: Map) -> Self {
+        Self {
+            low: first(|x| map.level(x) >= -0.5),
+            high: first(|x| map.level(x) > 255.5).next_down(),
+        }
+    }
+
+    fn count<T: Sample>(self, values: &[T]) -> u64 {
+        vectorised(
+            #[inline(always)]
+            || self.count_lanes(values),
+        )
+    }
+
+    #[inline(always)]
+    fn count_lanes<T: Sample>(self, values: &[T]) -> u64 {
+        let Self { low, high } = self;
+        let mut outside = [0_u32; LANES];
+        each_lane(
+            values,
+            #[inline(always)]
+            |lane, x| {
+                let wide = x.to_f64();
+                let is_outside = (wide < low) | (wide > high);
+                outside[lane] += u32::from(x.is_finite() & is_outside);
+            },
+        );
+        sum(outside)
+    }
+}
+
+/// The first float, from the least finite one, for which this holds; infinity where there is none.
+fn first(holds: impl Fn(f64) -> bool) -> f64 {
+    let (mut low, mut high) = (ordinal(f64::MIN), ordinal(f64::INFINITY));
+    while low < high {
+        let middle = low.midpoint(high);
+        if holds(of_ordinal(middle)) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    of_ordinal(low)
+}
+
+/// Floats in their order as integers without gaps.
+fn ordinal(x: f64) -> u64 {
+    let bits = x.to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+fn of_ordinal(ordinal: u64) -> f64 {
+    f64::from_bits(if ordinal & SIGN == 0 {
+        !ordinal
+    } else {
+        ordinal & !SIGN
+    })
+}
+
+const SIGN: u64 = 1 << 63;
+
 #[cfg(test)]
 mod tests {
+    use super::super::vectorised::check_every_path;
     use super::*;
 
     fn check(values: &[f32], expected: (f64, f64, u64, u64)) {
@@ -200,9 +321,61 @@ mod tests {
     }
 
     #[test]
+    fn every_processor_sees_the_same() {
+        let values = Vec::from_iter((0..=u16::MAX).map(half::f16::from_bits));
+        let floats = Vec::from_iter(values.iter().map(|x| f32::from(*x)));
+        let limits = Limits::of(Map::Signed);
+        for len in [0, 1, 31, 32, 33, 1000, 65_536] {
+            check_every_path(|| finite_range(&values[..len]));
+            check_every_path(|| range_of_finite(&values[..len]));
+            check_every_path(|| limits.count_lanes(&values[..len]));
+            check_every_path(|| finite_range(&floats[..len]));
+            check_every_path(|| range_of_finite(&floats[..len]));
+            check_every_path(|| limits.count_lanes(&floats[..len]));
+        }
+    }
+
+    #[test]
     fn what_rounds_to_white_is_not_outside() {
         let values = [0.0_f32, 1.000_1, 1.5, -3.0];
-        let outside = count_outside(&values, &scan(&values), &[Map::Unit], |_| 0);
+        let outside = count_outside(&values, &scan(&values), &[Map::Unit], Layout::Chw);
         assert_eq!(outside, 2);
+    }
+
+    fn check_limits(map: Map) {
+        let Limits { low, high } = Limits::of(map);
+        for (x, expected) in [
+            (low.next_down(), true),
+            (low, false),
+            (low.midpoint(high), false),
+            (high, false),
+            (high.next_up(), true),
+        ] {
+            assert_eq!(saturates(map.level(x)), expected, "{map:?} {x}");
+        }
+    }
+
+    #[test]
+    fn limits_are_where_levels_saturate_to_the_last_bit() {
+        check_limits(Map::Unit);
+        check_limits(Map::Signed);
+        check_limits(Map::Keep);
+        for (mean, std) in [(0.485, 0.229), (-7.0, 1e-9), (1e9, 12.0)] {
+            check_limits(Map::MeanStd { mean, std });
+        }
+        for (low, high) in [(0.0, 1.0), (-3.3, -3.2), (1e-300, 1e300)] {
+            let divisor = high - low;
+            check_limits(Map::Stretch { low, high, divisor });
+            check_limits(Map::StretchHalves { low, high });
+        }
+    }
+
+    #[test]
+    fn each_channel_has_its_own_limits_in_both_layouts() {
+        let maps = [0.0, 10.0, 20.0].map(|mean| Map::MeanStd { mean, std: 1.0 });
+        let chw = [0.0_f32, 9.0, -10.0, -9.5, -20.0, -17.0];
+        let hwc = [0.0_f32, -10.0, -20.0, 9.0, -9.5, -17.0];
+        assert_eq!(count_outside(&chw, &scan(&chw), &maps, Layout::Chw), 2);
+        assert_eq!(count_outside(&hwc, &scan(&hwc), &maps, Layout::Hwc), 2);
     }
 }

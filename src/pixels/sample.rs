@@ -38,15 +38,18 @@ pub(super) trait Wide:
     + std::ops::Mul<Output = Self>
     + std::ops::Div<Output = Self>
 {
+    const ZERO: Self;
+    const ONE: Self;
+    const WHITE: Self;
     const INFINITY: Self;
     const NEG_INFINITY: Self;
+    /// From here to its double, floats are the integers: their low bits are the number's.
+    const INTEGERS: Self;
 
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
     fn is_finite(self) -> bool;
-
-    /// Truncated to 0..=255; what lies outside saturates, NaN becomes 0.
-    fn to_u8(self) -> u8;
+    fn low_byte(self) -> u8;
 
     /// Between `low` and `high`; NaN stays.
     #[inline(always)]
@@ -54,62 +57,59 @@ pub(super) trait Wide:
         let above = if self < low { low } else { self };
         if above > high { high } else { above }
     }
-}
 
-impl Wide for f32 {
-    const INFINITY: Self = f32::INFINITY;
-    const NEG_INFINITY: Self = f32::NEG_INFINITY;
-
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value as f32
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-    #[inline(always)]
-    fn is_finite(self) -> bool {
-        self.abs() < f32::INFINITY
-    }
-
-    /// By way of 2²³, at which a float's low bits are its integer: `as u8` isn't vectorised.
+    /// Truncated to 0..=255; what lies outside saturates, NaN becomes 0: what `as u8` does,
+    /// which isn't vectorised.
     #[inline(always)]
     fn to_u8(self) -> u8 {
-        const INTEGERS: f32 = 8_388_608.0;
-        let above = if self > 0.0 { self } else { 0.0 };
-        let value = if above < 255.0 { above } else { 255.0 };
-        let nearest = (value + INTEGERS) - INTEGERS;
+        let above = if self > Self::ZERO { self } else { Self::ZERO };
+        let value = if above < Self::WHITE {
+            above
+        } else {
+            Self::WHITE
+        };
+        let nearest = (value + Self::INTEGERS) - Self::INTEGERS;
         let floor = if nearest > value {
-            nearest - 1.0
+            nearest - Self::ONE
         } else {
             nearest
         };
-        (floor + INTEGERS).to_bits() as u8
+        (floor + Self::INTEGERS).low_byte()
     }
 }
 
-impl Wide for f64 {
-    const INFINITY: Self = f64::INFINITY;
-    const NEG_INFINITY: Self = f64::NEG_INFINITY;
+macro_rules! wide {
+    ($t:ident, $mantissa_bits:expr) => {
+        impl Wide for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const WHITE: Self = 255.0;
+            const INFINITY: Self = $t::INFINITY;
+            const NEG_INFINITY: Self = $t::NEG_INFINITY;
+            const INTEGERS: Self = (1_u64 << $mantissa_bits) as $t;
 
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
-    }
-    #[inline(always)]
-    fn is_finite(self) -> bool {
-        self.abs() < f64::INFINITY
-    }
-    #[inline(always)]
-    fn to_u8(self) -> u8 {
-        self as u8
-    }
+            #[inline(always)]
+            fn from_f64(value: f64) -> Self {
+                value as $t
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                self.abs() < $t::INFINITY
+            }
+            #[inline(always)]
+            fn low_byte(self) -> u8 {
+                self.to_bits() as u8
+            }
+        }
+    };
 }
+
+wide!(f32, 23);
+wide!(f64, 52);
 
 impl Sample for f32 {
     type Wide = f32;
@@ -131,11 +131,11 @@ impl Sample for f16 {
     type Wide = f32;
     #[inline(always)]
     fn widen(self) -> f32 {
-        self.to_f32()
+        f16_to_f32(self.to_bits())
     }
     #[inline(always)]
     fn round(wide: f32) -> f32 {
-        f16::from_f32(wide).to_f32()
+        round_to_f16(wide)
     }
 }
 
@@ -143,11 +143,11 @@ impl Sample for bf16 {
     type Wide = f32;
     #[inline(always)]
     fn widen(self) -> f32 {
-        self.to_f32()
+        f32::from_bits(u32::from(self.to_bits()) << 16)
     }
     #[inline(always)]
     fn round(wide: f32) -> f32 {
-        bf16::from_f32(wide).to_f32()
+        round_to_bf16(wide)
     }
 }
 
@@ -174,12 +174,74 @@ macro_rules! integer {
 
 integer!(u8, i8, u16, i16, u32, i32, u64, i64);
 
+const SIGN: u32 = 0x8000_0000;
+const INFINITE: u32 = 0x7f80_0000;
+
+/// As `half` does it, without a branch, so that loops are vectorised. NaN stays NaN.
+#[inline(always)]
+fn f16_to_f32(bits: u16) -> f32 {
+    const INFINITE_F16: u32 = 0x0f80_0000;
+    const REBIAS: u32 = (127 - 15) << 23;
+    const LEAST_NORMAL: u32 = 113 << 23;
+    let shifted = u32::from(bits & 0x7fff) << 13;
+    let normal = shifted + REBIAS;
+    let subnormal = f32::from_bits(shifted + LEAST_NORMAL) - f32::from_bits(LEAST_NORMAL);
+    let magnitude = if shifted >= INFINITE_F16 {
+        normal + REBIAS
+    } else if shifted < 1 << 23 {
+        subnormal.to_bits()
+    } else {
+        normal
+    };
+    f32::from_bits(magnitude | (u32::from(bits & 0x8000) << 16))
+}
+
+/// The nearest f16, ties to even, as f32.
+#[inline(always)]
+fn round_to_f16(x: f32) -> f32 {
+    const LEAST_NORMAL: u32 = 0x3880_0000;
+    const OVER: u32 = 0x4780_0000;
+    /// Here the last place of f32 is that of f16's subnormal numbers.
+    const SUBNORMAL_PLACES: f32 = 0.5;
+    let magnitude = x.to_bits() & !SIGN;
+    let subnormal = (f32::from_bits(magnitude) + SUBNORMAL_PLACES) - SUBNORMAL_PLACES;
+    let normal = round_bits::<13>(magnitude);
+    let rounded = if magnitude < LEAST_NORMAL {
+        subnormal.to_bits()
+    } else if normal >= OVER {
+        INFINITE
+    } else {
+        normal
+    };
+    keep_nan(x, rounded)
+}
+
+/// The nearest bf16, ties to even, as f32.
+#[inline(always)]
+fn round_to_bf16(x: f32) -> f32 {
+    keep_nan(x, round_bits::<16>(x.to_bits() & !SIGN))
+}
+
+/// To the nearest multiple of 2ᴮᴵᵀˢ, ties to even.
+#[inline(always)]
+fn round_bits<const BITS: u32>(magnitude: u32) -> u32 {
+    let half = (1 << (BITS - 1)) - 1;
+    let is_odd = (magnitude >> BITS) & 1;
+    (magnitude + half + is_odd) & !((1 << BITS) - 1)
+}
+
+#[inline(always)]
+fn keep_nan(x: f32, magnitude: u32) -> f32 {
+    let rounded = f32::from_bits(magnitude | (x.to_bits() & SIGN));
+    if x.is_nan() { x } else { rounded }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn f32_truncates_like_a_cast_everywhere() {
+    fn floats_truncate_as_a_cast_does_it() {
         let edges = [
             0.0,
             -0.0,
@@ -208,6 +270,38 @@ mod tests {
         });
         for x in edges.into_iter().chain(special).chain(steps).chain(near) {
             assert_eq!(x.to_u8(), x as u8, "{x}");
+            assert_eq!(f64::from(x).to_u8(), x as u8, "{x}");
+        }
+        for i in 0..=256 {
+            let whole = f64::from(i);
+            for x in [whole.next_down(), whole, whole.next_up()] {
+                assert_eq!(x.to_u8(), x as u8, "{x}");
+            }
+        }
+    }
+
+    fn same(ours: f32, halfs: f32) -> bool {
+        ours.to_bits() == halfs.to_bits() || (ours.is_nan() && halfs.is_nan())
+    }
+
+    #[test]
+    fn half_floats_widen_as_the_crate_half_does_it() {
+        for bits in 0..=u16::MAX {
+            let (x, b) = (f16::from_bits(bits), bf16::from_bits(bits));
+            assert!(same(x.widen(), x.to_f32()), "{bits:#x}");
+            assert!(same(b.widen(), b.to_f32()), "{bits:#x}");
+        }
+    }
+
+    /// Each exponent, with mantissas around every tie of both types. All 2³² were compared once.
+    #[test]
+    fn half_floats_round_as_the_crate_half_does_it() {
+        let tops = (0..=u32::MAX >> 12).step_by(3).map(|top| top << 12);
+        for bits in tops.flat_map(|top| [top, top + 1, top | 0xfff]) {
+            let x = f32::from_bits(bits);
+            let (half, brain) = (f16::from_f32(x).to_f32(), bf16::from_f32(x).to_f32());
+            assert!(same(f16::round(x), half), "{bits:#x}");
+            assert!(same(bf16::round(x), brain), "{bits:#x}");
         }
     }
 }
