@@ -1,6 +1,6 @@
 //! From a tensor to an [`Image`]: the trait, its options, and the snapshot between them.
 
-use crate::encode::FileType;
+use crate::encode::{FileType, PngEffort};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::pixels::{Grid, Layout, Mode, Normalize, Output, Plan, Resize, Treatment};
@@ -133,7 +133,8 @@ pub trait IntoWandbImage {
     /// [`Error::Option`] for an option with a value it can't have.
     fn to_wandb_image_with(&self, options: &ImageOptions) -> Result<Image> {
         let (snapshot, plan) = prepare(self, options, Output::Grid(options.grid))?;
-        Ok(Image::from_snapshot(snapshot, plan, options.file_type))
+        let image = Image::from_snapshot(snapshot, plan, options.file_type);
+        Ok(image.png_effort(options.png_effort))
     }
 
     /// The images of a batch, each ranged alone. A tensor of rank 2 or 3 gives one.
@@ -164,7 +165,10 @@ pub trait IntoWandbImage {
     /// Those of [`to_wandb_image_with`](Self::to_wandb_image_with).
     fn to_wandb_images_with(&self, options: &ImageOptions) -> Result<Vec<Image>> {
         let (snapshot, plan) = prepare(self, options, Output::Each)?;
-        Ok(Image::from_batch(snapshot, plan, options.file_type))
+        let images = Image::from_batch(snapshot, plan, options.file_type).into_iter();
+        Ok(images
+            .map(|image| image.png_effort(options.png_effort))
+            .collect())
     }
 }
 
@@ -250,6 +254,7 @@ impl IntoWandbImage for HostTensor {
 /// | [`layout`](Self::layout) | [`Chw`](Layout::Chw) for tensors, [`Hwc`](Layout::Hwc) for ndarray |
 /// | [`mode`](Self::mode) | by the channels: 1 → L, 3 → RGB, 4 → RGBA |
 /// | [`file_type`](Self::file_type) | [`Png`](FileType::Png) |
+/// | [`png_effort`](Self::png_effort) | [`Auto`](PngEffort::Auto): by the picture |
 /// | [`grid`](Self::grid) | eight a row, 2 pixels of black between them |
 /// | [`scale_each`](Self::scale_each) | `false` for a grid, `true` for a list of images |
 /// | [`resize`](Self::resize) | as it is |
@@ -273,6 +278,7 @@ pub struct ImageOptions {
     layout: Option<Layout>,
     mode: Option<Mode>,
     file_type: FileType,
+    png_effort: PngEffort,
     grid: Grid,
     scale_each: Option<bool>,
     resize: Option<Resize>,
@@ -310,6 +316,22 @@ impl ImageOptions {
     /// The file format. [`Png`](FileType::Png) by default.
     pub fn file_type(mut self, file_type: FileType) -> Self {
         self.file_type = file_type;
+        self
+    }
+
+    /// How much work goes into a small PNG file. [`Auto`](PngEffort::Auto) by default: quick on
+    /// photographs, small on flat pictures. Means nothing for the other formats.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, ImageOptions, IntoWandbImage, PngEffort};
+    ///
+    /// let mask = HostTensor::new([64, 64], vec![0_u8; 4096])?;
+    /// let options = ImageOptions::new().png_effort(PngEffort::Best);
+    /// let image = mask.to_wandb_image_with(&options)?;
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn png_effort(mut self, effort: PngEffort) -> Self {
+        self.png_effort = effort;
         self
     }
 

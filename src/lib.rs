@@ -55,7 +55,7 @@ mod error;
 pub mod integrations;
 
 pub use convert::{ImageOptions, IntoWandbImage};
-pub use encode::FileType;
+pub use encode::{FileType, PngEffort};
 pub use error::{BoxedError, Error, Result};
 pub use image::Image;
 pub use pipeline::{Counts, Overflow, Stats};

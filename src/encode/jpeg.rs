@@ -8,7 +8,7 @@ use crate::pixels::{Mode, Pixels};
 
 pub(super) fn encode(pixels: &Pixels, quality: u8) -> Result<Vec<u8>> {
     let (width, height) = (pixels.width() as u16, pixels.height() as u16);
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(pixels.as_bytes().len() / 8 + 1024);
     Encoder::new(&mut bytes, quality)
         .encode(pixels.as_bytes(), width, height, color_type(pixels.mode()))
         .map_err(|source| failed(pixels, "jpg", source))?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::decode::PictureFile;
-use crate::encode::{self, FileType};
+use crate::encode::{self, FileType, PngEffort};
 use crate::error::{Error, Result};
 use crate::pixels::{Grid, Mode, Observed, Pixels, Plan};
 use crate::tensor::Snapshot;
@@ -39,6 +39,7 @@ pub struct Image {
     source: Source,
     caption: Option<String>,
     file_type: Option<FileType>,
+    png_effort: PngEffort,
 }
 
 #[derive(Clone, Debug)]
@@ -153,6 +154,7 @@ impl Image {
             source,
             caption: None,
             file_type,
+            png_effort: PngEffort::default(),
         }
     }
 
@@ -165,6 +167,13 @@ impl Image {
     /// The file format. By default PNG; a picture file keeps its own, unless it is set here.
     pub fn file_type(mut self, file_type: FileType) -> Self {
         self.file_type = Some(file_type);
+        self
+    }
+
+    /// How much work goes into a small PNG file. [`Auto`](PngEffort::Auto) by default. Means
+    /// nothing for the other formats, nor for a picture file that is logged as it is.
+    pub fn png_effort(mut self, effort: PngEffort) -> Self {
+        self.png_effort = effort;
         self
     }
 
@@ -299,7 +308,7 @@ impl Image {
         let (pixels, values) = self.render()?;
         let alpha_dropped = pixels.mode() == Mode::Rgba && !file_type.has_alpha();
         Ok(Encoded {
-            bytes: Arc::new(encode::encode(&pixels, file_type)?),
+            bytes: Arc::new(encode::encode(&pixels, file_type, self.png_effort)?),
             format: file_type.extension(),
             noticed: Noticed {
                 values,

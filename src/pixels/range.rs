@@ -130,8 +130,8 @@ fn finite_range<T: Sample>(values: &[T]) -> Option<Range> {
         |lane, x| {
             low[lane] = if x < low[lane] { x } else { low[lane] };
             high[lane] = if x > high[lane] { x } else { high[lane] };
-            // Inf − Inf is NaN, and NaN stays in a sum.
-            zero[lane] = zero[lane] + (x - x);
+            // Inf times 0 is NaN, and NaN stays in a sum.
+            zero[lane] = zero[lane] + x * T::Wide::ZERO;
         },
     );
     let is_finite = zero.iter().all(|&zero| zero == T::Wide::ZERO);
@@ -158,7 +158,7 @@ fn range_of_finite<T: Sample>(values: &[T]) -> Range {
             } else {
                 high[lane]
             };
-            nan[lane] += u32::from(x != x);
+            nan[lane] += u32::from(x.is_nan());
             special[lane] += u32::from(!is_finite);
         },
     );
@@ -175,8 +175,8 @@ fn range_of_finite<T: Sample>(values: &[T]) -> Range {
 fn each_lane<T: Sample>(values: &[T], mut f: impl FnMut(usize, T::Wide)) {
     let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
-        for lane in 0..LANES {
-            f(lane, chunk[lane].widen());
+        for (lane, value) in chunk.iter().enumerate() {
+            f(lane, value.widen());
         }
     }
     for value in rest {

@@ -49,6 +49,7 @@ pub(super) trait Wide:
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
     fn is_finite(self) -> bool;
+    fn is_nan(self) -> bool;
     fn low_byte(self) -> u8;
 
     /// Between `low` and `high`; NaN stays.
@@ -99,6 +100,10 @@ macro_rules! wide {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 self.abs() < $t::INFINITY
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                $t::is_nan(self)
             }
             #[inline(always)]
             fn low_byte(self) -> u8 {

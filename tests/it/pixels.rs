@@ -4,7 +4,7 @@ use half::f16;
 use wandb_image::sink::MemorySink;
 use wandb_image::{
     FileType, Grid, HostTensor, Image, ImageOptions, IntoWandbImage, Layout, Mode, Normalize,
-    Pixels, Resize, Row,
+    Pixels, PngEffort, Resize, Row,
 };
 
 const NAN: f32 = f32::NAN;
@@ -235,6 +235,51 @@ fn a_picture_file_is_logged_as_it_is() {
         assert_eq!(logged(picture.clone()), std::fs::read(&path).unwrap());
         assert!(logged(picture.file_type(FileType::Bmp)).starts_with(b"BM"));
     }
+}
+
+/// A mask of a few classes, as a batch of two.
+fn masks() -> HostTensor {
+    let class = |i: usize| ((i % 96 / 16 + i / 96 / 16) % 5 * 50) as u8;
+    HostTensor::new(
+        [2, 1, 96, 96],
+        (0..2 * 96 * 96).map(class).collect::<Vec<_>>(),
+    )
+    .unwrap()
+}
+
+#[test]
+fn the_png_effort_of_the_options_reaches_the_file() {
+    let size = |effort| {
+        let options = ImageOptions::new().png_effort(effort);
+        let grid = logged(masks().to_wandb_image_with(&options).unwrap());
+        let first = masks().to_wandb_images_with(&options).unwrap().remove(0);
+        (grid.len(), logged(first).len())
+    };
+    let [fast, auto, best] = [PngEffort::Fast, PngEffort::Auto, PngEffort::Best].map(size);
+    assert!(
+        best.0 < auto.0 && auto.0 < fast.0,
+        "{best:?} {auto:?} {fast:?}"
+    );
+    assert!(
+        best.1 < auto.1 && auto.1 < fast.1,
+        "{best:?} {auto:?} {fast:?}"
+    );
+    assert_eq!(size(PngEffort::default()), auto);
+}
+
+#[test]
+fn an_image_has_a_png_effort_of_its_own() {
+    let image = |effort| {
+        let options = ImageOptions::new().png_effort(PngEffort::Fast);
+        let image = masks().to_wandb_image_with(&options).unwrap();
+        logged(image.png_effort(effort))
+    };
+    assert!(image(PngEffort::Best).len() < image(PngEffort::Fast).len());
+    let jpeg = |effort| {
+        let image = masks().to_wandb_image().unwrap();
+        logged(image.file_type(FileType::jpg()).png_effort(effort))
+    };
+    assert_eq!(jpeg(PngEffort::Best), jpeg(PngEffort::Fast));
 }
 
 #[test]
