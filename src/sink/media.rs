@@ -142,17 +142,21 @@ fn hex(bytes: &[u8]) -> String {
 /// Writes the file under a name of its own first, so that one of this name is always whole.
 pub(super) fn write(files_dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = files_dir.join(name);
-    if path.exists() {
-        return Ok(());
-    }
     let folder = path.parent().unwrap_or(files_dir);
-    fs::create_dir_all(folder).map_err(|source| io_error("create", folder, source))?;
     let temporary = folder.join(format!(".{}.part", &sha256(name.as_bytes())[..HASH_DIGITS]));
-    write_through(&temporary, &path, bytes).map_err(|source| {
-        // Best effort: the name is never read, and used again for the same file.
-        let _ = fs::remove_file(&temporary);
-        io_error("write", &path, source)
-    })
+    let written = write_through(&temporary, &path, bytes);
+    written
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                fs::create_dir_all(folder).and_then(|()| write_through(&temporary, &path, bytes))
+            }
+            _ => Err(error),
+        })
+        .map_err(|source| {
+            // Best effort: the name is never read, and used again for the same file.
+            let _ = fs::remove_file(&temporary);
+            io_error("write", &path, source)
+        })
 }
 
 fn write_through(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -21,7 +21,7 @@ use records::Record;
 /// The offline directory is one; [`MemorySink`] is another, for tests.
 pub trait RecordSink: Send {
     /// Keeps a media file. `path` is relative to the run's `files/`, with slashes. The same path
-    /// always comes with the same bytes: where the file is there already, nothing is written.
+    /// always comes with the same bytes.
     ///
     /// # Errors
     ///
