@@ -26,9 +26,9 @@ use std::ops::Range;
 
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::cpu_backend::CpuDevice;
-use candle_core::{CpuStorage, Storage, Tensor};
+use candle_core::{CpuStorage, Layout, Storage, Tensor};
 
-use crate::tensor::check_indices;
+use crate::tensor::{check_indices, pool};
 use crate::{DType, Error, HostTensor, IntoWandbImage, Result, Snapshot};
 
 impl IntoWandbImage for Tensor {
@@ -127,38 +127,66 @@ fn joined(tensor: &Tensor, runs: &[Range<usize>]) -> Result<Tensor> {
     Tensor::cat(&runs, 0).map_err(Error::device)
 }
 
+/// Runs `$body` with `$values` bound to the values of a storage on the host, of any type that has
+/// a picture.
+macro_rules! each_type {
+    ($storage:expr, $values:ident => $body:expr, f8 $narrow:ident => $widened:expr) => {
+        match $storage {
+            CpuStorage::U8($values) => $body,
+            CpuStorage::U32($values) => $body,
+            CpuStorage::I16($values) => $body,
+            CpuStorage::I32($values) => $body,
+            CpuStorage::I64($values) => $body,
+            CpuStorage::BF16($values) => $body,
+            CpuStorage::F16($values) => $body,
+            CpuStorage::F32($values) => $body,
+            CpuStorage::F64($values) => $body,
+            CpuStorage::F8E4M3($narrow) => $widened,
+            other => Err(unsupported(other.dtype())),
+        }
+    };
+}
+
 /// The elements on the host. On another device than the CPU, `tensor` must fill its storage.
 fn read(tensor: &Tensor) -> Result<HostTensor> {
-    let storage = storage_on_host(tensor).map_err(Error::device)?;
-    let shape = tensor.dims();
-    match storage {
-        CpuStorage::U8(values) => HostTensor::new(shape, values),
-        CpuStorage::U32(values) => HostTensor::new(shape, values),
-        CpuStorage::I16(values) => HostTensor::new(shape, values),
-        CpuStorage::I32(values) => HostTensor::new(shape, values),
-        CpuStorage::I64(values) => HostTensor::new(shape, values),
-        CpuStorage::BF16(values) => HostTensor::new(shape, values),
-        CpuStorage::F16(values) => HostTensor::new(shape, values),
-        CpuStorage::F32(values) => HostTensor::new(shape, values),
-        CpuStorage::F64(values) => HostTensor::new(shape, values),
-        CpuStorage::F8E4M3(values) => {
-            HostTensor::new(shape, Vec::from_iter(values.iter().map(|v| v.to_f32())))
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(storage), Some((start, end))) => copied(tensor.dims(), storage, start..end),
+        (Storage::Cpu(storage), None) => {
+            let rows = row_major(storage, layout).map_err(Error::device)?;
+            host(tensor.dims(), rows)
         }
-        other => Err(unsupported(other.dtype())),
+        (Storage::Cuda(storage), _) => {
+            let storage = storage.to_cpu_storage().map_err(Error::device)?;
+            host(tensor.dims(), storage)
+        }
+        (Storage::Metal(storage), _) => {
+            let storage = storage.to_cpu_storage().map_err(Error::device)?;
+            host(tensor.dims(), storage)
+        }
     }
 }
 
-fn storage_on_host(tensor: &Tensor) -> candle_core::Result<CpuStorage> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => {
-            let mut rows = CpuDevice.zeros_impl(layout.shape(), storage.dtype())?;
-            storage.copy_strided_src(&mut rows, 0, layout)?;
-            Ok(rows)
-        }
-        Storage::Cuda(storage) => storage.to_cpu_storage(),
-        Storage::Metal(storage) => storage.to_cpu_storage(),
-    }
+fn row_major(storage: &CpuStorage, layout: &Layout) -> candle_core::Result<CpuStorage> {
+    let mut rows = CpuDevice.zeros_impl(layout.shape(), storage.dtype())?;
+    storage.copy_strided_src(&mut rows, 0, layout)?;
+    Ok(rows)
+}
+
+fn host(shape: &[usize], storage: CpuStorage) -> Result<HostTensor> {
+    each_type!(storage,
+        values => HostTensor::new(shape, values),
+        f8 values => HostTensor::new(shape, Vec::from_iter(values.iter().map(|v| v.to_f32()))))
+}
+
+fn copied(shape: &[usize], storage: &CpuStorage, range: Range<usize>) -> Result<HostTensor> {
+    each_type!(storage,
+    values => HostTensor::new(shape, pool::copied(values.get(range).unwrap_or_default())),
+    f8 values => {
+        let values = values.get(range).unwrap_or_default().iter();
+            let values = values.map(|v| v.to_f32());
+        HostTensor::new(shape, Vec::from_iter(values))
+    })
 }
 
 #[cfg(test)]

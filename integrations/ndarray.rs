@@ -21,7 +21,7 @@
 
 use ndarray::{ArrayBase, Axis, Data, Dimension};
 
-use crate::tensor::{Element, check_indices};
+use crate::tensor::{Element, check_indices, pool};
 use crate::{DType, HostTensor, IntoWandbImage, Layout, Normalize, Result, Snapshot};
 
 impl<A: Element, S: Data<Elem = A>, D: Dimension> IntoWandbImage for ArrayBase<S, D> {
@@ -59,7 +59,7 @@ impl<A: Element, S: Data<Elem = A>, D: Dimension> IntoWandbImage for ArrayBase<S
 
 fn row_major<A: Element, S: Data<Elem = A>, D: Dimension>(array: &ArrayBase<S, D>) -> Vec<A> {
     match array.as_slice() {
-        Some(values) => values.to_vec(),
+        Some(values) => pool::copied(values),
         None => array.iter().copied().collect(),
     }
 }

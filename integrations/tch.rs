@@ -25,7 +25,7 @@
 use half::{bf16, f16};
 use tch::{Device, Kind, TchError, Tensor, kind};
 
-use crate::tensor::{Element, check_indices};
+use crate::tensor::{Element, check_indices, pool};
 use crate::{DType, Error, HostTensor, IntoWandbImage, Result, Snapshot};
 
 impl IntoWandbImage for Tensor {
@@ -148,9 +148,9 @@ fn host<T: Element>(tensor: &Tensor, elements: Result<Vec<T>, TchError>) -> Resu
 
 /// The elements, row-major, from whatever device. A view of the imaginary part of a conjugate is
 /// only marked as negative: `resolve_neg` negates it.
-fn elements<T: kind::Element>(tensor: &Tensor, zero: T) -> Result<Vec<T>, TchError> {
+fn elements<T: kind::Element + Element>(tensor: &Tensor, zero: T) -> Result<Vec<T>, TchError> {
     let tensor = tensor.f_detach()?.f_resolve_neg()?;
-    let mut elements = vec![zero; tensor.numel()];
+    let mut elements = pool::of_len(tensor.numel(), zero);
     tensor.f_copy_data(&mut elements, tensor.numel())?;
     Ok(elements)
 }

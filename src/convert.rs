@@ -233,7 +233,7 @@ impl<T: IntoWandbImage + ?Sized> IntoWandbImage for &T {
 
 impl IntoWandbImage for HostTensor {
     fn to_host(&self) -> Result<HostTensor> {
-        Ok(self.clone())
+        self.copied()
     }
     fn shape(&self) -> Result<Vec<usize>> {
         Ok(HostTensor::shape(self).to_vec())

@@ -3,6 +3,8 @@
 //! An integration hands over a [`HostTensor`] and stops; everything after it is the same for
 //! every framework.
 
+pub(crate) mod pool;
+
 use half::{bf16, f16};
 
 use crate::error::{Error, Result};
@@ -147,12 +149,30 @@ pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
 }
 
 mod sealed {
-    pub trait Sealed {}
+    use super::Elements;
+
+    pub trait Sealed: Sized {
+        fn of_elements(elements: &Elements) -> Option<&Vec<Self>>;
+        fn from_elements(elements: Elements) -> Option<Vec<Self>>;
+    }
 }
 
 macro_rules! element {
     ($($t:ty => $variant:ident),* $(,)?) => {$(
-        impl sealed::Sealed for $t {}
+        impl sealed::Sealed for $t {
+            fn of_elements(elements: &Elements) -> Option<&Vec<Self>> {
+                match elements {
+                    Elements::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+            fn from_elements(elements: Elements) -> Option<Vec<Self>> {
+                match elements {
+                    Elements::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+        }
         impl Element for $t {
             const DTYPE: DType = DType::$variant;
             fn into_elements(values: Vec<Self>) -> Elements {
@@ -224,6 +244,11 @@ impl HostTensor {
         &self.elements
     }
 
+    /// Keeps its memory for a tensor that comes later.
+    pub(crate) fn recycle(self) {
+        pool::give_back(self.elements);
+    }
+
     /// Bytes that the elements take.
     pub fn size_bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype().size()
@@ -240,9 +265,14 @@ impl HostTensor {
         shape[0] = indices.len();
         each_dtype!(&self.elements, v => {
             let stride = v.len().checked_div(self.shape[0]).unwrap_or(0);
-            let picked = indices.iter().flat_map(|&i| &v[i * stride..(i + 1) * stride]);
-            HostTensor::new(shape, picked.copied().collect())
+            let picked = indices.iter().map(|&i| &v[i * stride..(i + 1) * stride]);
+            HostTensor::new(shape, picked.collect::<Vec<_>>().concat())
         })
+    }
+
+    /// A copy in memory that an earlier tensor may have given back.
+    pub(crate) fn copied(&self) -> Result<Self> {
+        each_dtype!(&self.elements, v => HostTensor::new(&*self.shape, pool::copied(v)))
     }
 }
 

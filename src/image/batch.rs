@@ -22,6 +22,15 @@ struct OnHost {
     shared: Option<Range>,
 }
 
+/// Its memory serves the next tensors.
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if let Some(Ok(on_host)) = self.host.take() {
+            on_host.tensor.recycle();
+        }
+    }
+}
+
 impl Batch {
     pub(super) fn new(snapshot: Snapshot, plan: Plan) -> Self {
         Self {

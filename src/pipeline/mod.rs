@@ -4,6 +4,7 @@
 //! `queue.rs` holds the state, `worker.rs` the threads, `writer.rs` what becomes of a row; here
 //! stands who waits for what.
 
+mod background;
 mod clock;
 mod items;
 mod notice;
@@ -31,6 +32,7 @@ pub(crate) use writer::Writer;
 
 use crate::error::{Error, Result, rows_and_pictures};
 use crate::image::Image;
+use crate::tensor::pool;
 use crate::value::Json;
 use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State};
 use row::{PictureId, PreparedImage, PreparedRow};
@@ -106,8 +108,7 @@ impl Pipeline {
         let state = self.0.lock();
         let mut state = self.0.with_room_for_row(state);
         state.give(Entry::Row(row));
-        drop(state);
-        self.0.for_writer.notify_one();
+        self.0.wake_writer(state);
     }
 
     pub(crate) fn set_summary(&self, key: &str, value: Json) {
@@ -121,8 +122,9 @@ impl Pipeline {
     }
 
     fn give(&self, entry: Entry<QueuedRow>) -> u64 {
-        let number = self.0.lock().give(entry);
-        self.0.for_writer.notify_one();
+        let mut state = self.0.lock();
+        let number = state.give(entry);
+        self.0.wake_writer(state);
         number
     }
 
@@ -213,6 +215,15 @@ impl Shared {
     fn abandon(&self) {
         self.lock().abandon();
         self.notify();
+    }
+
+    /// Where there is an entry to write: waking a thread for nothing costs the caller.
+    fn wake_writer(&self, state: MutexGuard<'_, State>) {
+        let is_ready = state.has_ready_entry();
+        drop(state);
+        if is_ready {
+            self.for_writer.notify_one();
+        }
     }
 
     fn notify(&self) {
@@ -313,8 +324,9 @@ impl Shared {
     }
 
     fn made(&self, id: PictureId, result: Result<PreparedImage>, took: Duration) {
-        let failure = self.lock().made(id, result, took);
-        self.for_writer.notify_one();
+        let mut state = self.lock();
+        let failure = state.made(id, result, took);
+        self.wake_writer(state);
         self.for_callers.notify_all();
         self.tell(failure);
     }
@@ -349,6 +361,7 @@ impl Shared {
 
     fn exit_done(&self, result: Result<u64, Arc<Error>>) {
         self.lock().exit_done(result);
+        pool::clear();
         self.notify();
     }
 

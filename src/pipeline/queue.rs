@@ -425,9 +425,14 @@ impl State {
 
     // ---- writing ----
 
+    /// Whether the next entry can be written now.
+    pub(super) fn has_ready_entry(&self) -> bool {
+        !self.is_writing && !self.entries.is_empty() && !self.is_held_up()
+    }
+
     /// The next entry, once all its pictures are made.
     pub(super) fn next_entry(&mut self) -> Option<Entry<PreparedRow>> {
-        if self.is_writing || self.is_held_up() {
+        if !self.has_ready_entry() {
             return None;
         }
         let entry = self.entries.pop_front()?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::background::step_back;
 use super::queue::{Entry, Job, Outcome};
 use super::row::{Prepared, PreparedImage, PreparedRow};
 use super::writer::Writer;
@@ -38,6 +39,7 @@ fn spawn_one(
     let shared = Arc::clone(shared);
     let run = move || {
         IS_OURS.set(true);
+        step_back();
         work(&shared);
     };
     std::thread::Builder::new()

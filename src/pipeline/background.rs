@@ -1,0 +1,76 @@
+//! Telling the system that the threads of the pipeline work in the background.
+
+#[cfg(not(target_os = "linux"))]
+pub(super) use elsewhere::step_back;
+#[cfg(target_os = "linux")]
+pub(super) use linux::step_back;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+
+    /// This thread no longer takes the processor from a thread that runs, such as the one that
+    /// has just woken it: Linux's `SCHED_BATCH`. It gets its fair share as before, and its nice
+    /// value stays.
+    ///
+    /// Best effort: where the system refuses, all works, and `log` may take longer now and then.
+    pub(in super::super) fn step_back() {
+        let Some(priority) = nice_value().and_then(priority_of) else {
+            return;
+        };
+        let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+        let _ = set_thread_priority_and_policy(thread_native_id(), priority, batch);
+    }
+
+    /// The nice value of this thread: the 19th field of its `stat` (see `proc_pid_stat(5)`), the
+    /// second of which is a name in parentheses.
+    fn nice_value() -> Option<i32> {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        fields.split_whitespace().nth(16)?.parse().ok()
+    }
+
+    /// The crate spreads the 40 nice values, 19 to -20, over 0 to 99.
+    fn priority_of(nice: i32) -> Option<ThreadPriority> {
+        let value = u8::try_from((19 - nice) * 5 / 2).ok()?;
+        value.try_into().ok().map(ThreadPriority::Crossplatform)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn the_policy_changes_and_the_nice_value_stays() {
+            let thread = std::thread::spawn(|| {
+                let before = nice_value().unwrap();
+                step_back();
+                (
+                    before,
+                    nice_value().unwrap(),
+                    thread_priority::thread_schedule_policy(),
+                )
+            });
+            let (before, after, policy) = thread.join().unwrap();
+            assert_eq!(before, after);
+            let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+            assert_eq!(policy.unwrap(), batch);
+        }
+
+        #[test]
+        fn every_nice_value_has_a_priority() {
+            for nice in -20..20 {
+                assert!(priority_of(nice).is_some(), "{nice}");
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    /// Nothing is needed, or known, here.
+    pub(in super::super) fn step_back() {}
+}
