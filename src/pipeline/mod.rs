@@ -36,6 +36,7 @@ use crate::tensor::pool;
 use crate::value::Json;
 use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State};
 use row::{PictureId, PreparedImage, PreparedRow};
+use worker::Role;
 
 /// The way from a run to its sink.
 #[derive(Debug)]
@@ -267,9 +268,23 @@ impl Shared {
                 break;
             }
             let began = Instant::now();
-            state = wait(&self.for_callers, state, left);
+            state = self.wait_as_caller(state, left);
             state.waited += began.elapsed();
         }
+        state
+    }
+
+    /// Waits, and lets the spare worker have the processor.
+    fn wait_as_caller<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        limit: Duration,
+    ) -> MutexGuard<'a, State> {
+        state.waiting_callers += 1;
+        self.for_workers.notify_all();
+        let woken = self.for_callers.wait_timeout(state, limit);
+        let mut state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        state.waiting_callers -= 1;
         state
     }
 
@@ -281,7 +296,7 @@ impl Shared {
                 && state.phase == Phase::Running
         };
         while must_wait(&state) {
-            state = wait(&self.for_callers, state, TICK);
+            state = self.wait_as_caller(state, TICK);
         }
         state
     }
@@ -301,7 +316,7 @@ impl Shared {
             if left.is_zero() {
                 return (state, false);
             }
-            state = wait(&self.for_callers, state, left.min(TICK));
+            state = self.wait_as_caller(state, left.min(TICK));
             each(&state, began.elapsed());
         }
         (state, true)
@@ -310,14 +325,15 @@ impl Shared {
     // ---- workers ----
 
     /// None when nothing will come any more.
-    fn wait_for_job(&self) -> Option<Job> {
+    fn wait_for_job(&self, role: Role) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.next_job() {
-                return Some(job);
-            }
             if state.is_over() {
                 return None;
+            }
+            let is_called = role == Role::Regular || state.waiting_callers > 0;
+            if let Some(job) = is_called.then(|| state.next_job()).flatten() {
+                return Some(job);
             }
             state = wait_long(&self.for_workers, state);
         }
@@ -374,15 +390,6 @@ impl Shared {
 
 /// The longest that a caller sleeps at a time.
 const TICK: Duration = Duration::from_millis(500);
-
-fn wait<'a>(
-    condition: &Condvar,
-    state: MutexGuard<'a, State>,
-    limit: Duration,
-) -> MutexGuard<'a, State> {
-    let woken = condition.wait_timeout(state, limit);
-    woken.unwrap_or_else(PoisonError::into_inner).0
-}
 
 fn wait_long<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
     condition

@@ -118,6 +118,8 @@ pub(super) struct State {
     /// The writer has an entry in hand.
     is_writing: bool,
     in_hand: u64,
+    /// Callers that wait, and whose processors are free meanwhile.
+    pub(super) waiting_callers: usize,
     /// Pictures that no worker has begun, and those that one makes.
     unmade: usize,
     working: usize,
@@ -167,6 +169,7 @@ impl State {
             done: 0,
             is_writing: false,
             in_hand: 0,
+            waiting_callers: 0,
             unmade: 0,
             working: 0,
             bytes: 0,

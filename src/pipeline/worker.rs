@@ -23,10 +23,21 @@ pub(super) fn is_ours() -> bool {
     IS_OURS.get()
 }
 
+/// When a worker works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Whenever there is a picture to make.
+    Regular,
+    /// While a caller waits, whose processor is free meanwhile.
+    Spare,
+}
+
 /// Starts all threads, or none that stays.
 pub(super) fn spawn(shared: &Arc<Shared>, workers: usize, writer: Writer) -> Result<()> {
-    let spawned = (0..workers)
-        .try_for_each(|_| spawn_one(shared, "wandb-image-worker", make_pictures))
+    let roles = std::iter::repeat_n(Role::Regular, workers).chain([Role::Spare]);
+    let spawned = roles
+        .map(|role| move |shared: &Shared| make_pictures(shared, role))
+        .try_for_each(|work| spawn_one(shared, "wandb-image-worker", work))
         .and_then(|()| spawn_one(shared, "wandb-image-writer", |shared| write(shared, writer)));
     spawned.inspect_err(|_| shared.abandon())
 }
@@ -49,8 +60,8 @@ fn spawn_one(
         .map_err(|source| Error::Thread { source })
 }
 
-fn make_pictures(shared: &Shared) {
-    while let Some(Job { id, image }) = shared.wait_for_job() {
+fn make_pictures(shared: &Shared, role: Role) {
+    while let Some(Job { id, image }) = shared.wait_for_job(role) {
         let (result, took) = timed(|| make(image));
         shared.made(id, result, took);
     }

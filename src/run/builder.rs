@@ -236,7 +236,11 @@ impl RunBuilder {
     }
 
     /// Threads that make pictures, at least 1. By default one less than there are processors, so
-    /// that one is left to the training loop, but at most 8.
+    /// that one is left to the training loop, but at most 8. One more works while a caller waits,
+    /// for room or for the end, since a processor is free then.
+    ///
+    /// On Linux they run under the policy `SCHED_BATCH`: none takes the processor from a thread
+    /// of the training loop that runs.
     pub fn workers(mut self, workers: usize) -> Self {
         self.limits.workers = workers;
         self
