@@ -37,7 +37,7 @@ impl Join {
             placement,
             cell,
             mode,
-            pad: (grid.pad_value * 255.0).round() as u8,
+            pad: (grid.pad_value * 255.0) as u8,
         })
     }
 

@@ -75,12 +75,35 @@ pub(super) fn resize(
     if from == to {
         return data;
     }
+    let factors = (to.0 / from.0, to.1 / from.1);
+    if (from.0 * factors.0, from.1 * factors.1) == to {
+        return enlarge(&data, from.0 * mode.channels(), mode.channels(), factors);
+    }
     match mode {
         Mode::L => resize_as::<Luma<u8>>(data, from, to),
         Mode::La => resize_as::<LumaA<u8>>(data, from, to),
         Mode::Rgb => resize_as::<Rgb<u8>>(data, from, to),
         Mode::Rgba => resize_as::<Rgba<u8>>(data, from, to),
     }
+}
+
+/// The nearest pixel, where each becomes as many as any other: rows of `row_len` bytes.
+fn enlarge(
+    data: &[u8],
+    row_len: usize,
+    channels: usize,
+    (across, down): (usize, usize),
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() * across * down);
+    for row in data.chunks_exact(row_len) {
+        let start = out.len();
+        for pixel in row.chunks_exact(channels) {
+            (0..across).for_each(|_| out.extend_from_slice(pixel));
+        }
+        let end = out.len();
+        (1..down).for_each(|_| out.extend_from_within(start..end));
+    }
+    out
 }
 
 fn resize_as<P: Pixel<Subpixel = u8> + 'static>(
@@ -107,6 +130,14 @@ mod tests {
     fn enlarging_keeps_each_pixel_sharp() {
         let enlarged = resize(vec![1, 2], Mode::L, (2, 1), (4, 2));
         assert_eq!(enlarged, [1, 1, 2, 2, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn enlarging_by_whole_numbers_takes_the_nearest_pixel() {
+        let data: Vec<u8> = (0..3 * 5 * 7).collect();
+        let (from, to) = ((5, 7), (15, 14));
+        let enlarged = resize(data.clone(), Mode::Rgb, from, to);
+        assert_eq!(enlarged, resize_as::<Rgb<u8>>(data, from, to));
     }
 
     #[test]
