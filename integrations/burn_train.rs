@@ -116,15 +116,14 @@
 //! # Failures
 //!
 //! Nothing here stops a training. What can't be logged (the run has ended, the disk is full, a
-//! closure fails or panics) is counted; the first is said when it happens, the number at the end.
+//! closure fails or panics) is counted; the first is said when it happens, the number at the end,
+//! and [`Run::finish`] returns it.
 //! burn sends what a program says through `tracing` or `log` to `experiment.log` in its
 //! directory, these warnings included.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error as StdError;
-use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -559,19 +558,24 @@ impl Course {
         let epoch = epoch.map(|epoch| ("epoch".into(), epoch.into()));
         let row: Row = values.chain(epoch).collect();
         log_from(&self.run, step, &row).unwrap_or_else(|error| {
-            self.fail("metrics", step, &error);
+            self.fail("metrics".into(), step, error);
             step
         })
     }
 
-    /// Counts a failure, and says the first.
-    fn fail(&self, what: &str, step: u64, reason: &dyn Display) {
+    /// Counts a failure, says the first, and leaves it to the run's `finish`.
+    fn fail(&self, what: String, step: u64, error: Error) {
         if self.failures.fetch_add(1, Ordering::Relaxed) == 0 {
             self.run.warn(&format!(
-                "{what} of burn's training loop at step {step} can't be logged: {reason}; training \
+                "{what} of burn's training loop at step {step} can't be logged: {error}; training \
                  goes on, and what else fails is counted"
             ));
         }
+        self.run.fail(Error::Unwritten {
+            what,
+            step,
+            source: Arc::new(error),
+        });
     }
 
     fn failures(&self) -> u64 {
@@ -745,22 +749,16 @@ impl Sampler {
     fn caught<T>(&self, step: u64, sample: impl FnOnce() -> Result<T>) -> Option<T> {
         match catch_unwind(AssertUnwindSafe(sample)) {
             Ok(Ok(sampled)) => return Some(sampled),
-            Ok(Err(error)) => self.fail(step, &error),
-            Err(panic) => self.fail(step, &panic_text(&*panic)),
+            Ok(Err(error)) => self.fail(step, error),
+            Err(panic) => self.fail(step, Error::panicked("its closure ran", &*panic)),
         }
         None
     }
 
-    fn fail(&self, step: u64, reason: &dyn Display) {
+    fn fail(&self, step: u64, error: Error) {
         let what = format!("a sample under {:?}", self.name);
-        self.course.fail(&what, step, reason);
+        self.course.fail(what, step, error);
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("its closure panicked: {}", text.unwrap_or("no message"))
 }
 
 impl Metric for SampleMetric {

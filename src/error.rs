@@ -1,5 +1,6 @@
 //! What can go wrong, in words that say what was given, what was expected and what to do.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -331,7 +332,7 @@ pub enum Error {
         first: Option<Arc<Error>>,
     },
 
-    /// A panic on one of the crate's own threads.
+    /// A panic of a tensor, a closure or a sink of your own, which was caught.
     #[error("it panicked while {when}: {message}")]
     Panicked {
         /// What was being done.
@@ -409,6 +410,18 @@ fn column_counts(columns: &[(String, usize)]) -> String {
         format!("{images} image{s} in {name:?}")
     });
     Vec::from_iter(counts).join(", ")
+}
+
+impl Error {
+    /// What a panic that was caught said.
+    pub(crate) fn panicked(when: &'static str, panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Error::Panicked {
+            when,
+            message: text.unwrap_or_else(|| "it gave no message".into()),
+        }
+    }
 }
 
 fn element_count(shape: &[usize]) -> String {

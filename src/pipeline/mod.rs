@@ -129,6 +129,11 @@ impl Pipeline {
         number
     }
 
+    /// Takes note of a failure that happened before anything was given.
+    pub(crate) fn fail(&self, error: Error) {
+        self.0.lock().fail(&Arc::new(error));
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.0.lock().stats()
     }

@@ -421,6 +421,10 @@ impl State {
         self.said.insert(failure.key.to_string())
     }
 
+    pub(super) fn fail(&mut self, error: &Arc<Error>) {
+        self.report(|report| report.fail(error));
+    }
+
     fn report(&mut self, change: impl Fn(&mut Report)) {
         change(&mut self.totals);
         change(&mut self.unreported);

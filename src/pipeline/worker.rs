@@ -1,6 +1,5 @@
 //! The threads: workers that make pictures, and the one that writes.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -79,18 +78,7 @@ fn make(image: Box<Image>) -> Result<PreparedImage> {
 }
 
 fn guarded<T>(when: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(Error::Panicked {
-            when,
-            message: message(&*panic),
-        })
-    })
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "it gave no message".into())
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(when, &*panic)))
 }
 
 fn write(shared: &Shared, mut writer: Writer) {

@@ -260,6 +260,12 @@ impl Run {
     pub(crate) fn warn(&self, text: &str) {
         self.0.voice.warn(text);
     }
+
+    /// Leaves it to `flush` and `finish` to return what a hook of an integration can't.
+    #[allow(dead_code, reason = "for integrations that hook into a training loop")]
+    pub(crate) fn fail(&self, error: Error) {
+        self.0.pipeline.fail(error);
+    }
 }
 
 impl Drop for Run {

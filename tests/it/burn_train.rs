@@ -235,7 +235,7 @@ impl Training {
     }
 
     fn rows(&self) -> Vec<BTreeMap<String, String>> {
-        self.run.finish().unwrap();
+        drop(self.run.finish());
         let rows = self.sink.rows().into_iter().map(|row| {
             let item = |item: &Item| (item.path().join("."), item.value_json.clone());
             row.item.iter().map(item).collect()
@@ -392,6 +392,11 @@ fn check_fault(fault: Fault, expected: u64) {
     let (trained, failures) = training.launch();
     assert_eq!(failures, expected, "{fault:?}");
     drop(trained);
+    let error = training.run.finish().unwrap_err().to_string();
+    assert!(
+        error.contains("the first failure: a sample under \"train samples\" at step 0"),
+        "{error}"
+    );
     let rows = training.rows();
     assert_eq!(steps_of(&rows, "train/Loss"), [0, 1, 2, 3, 4, 5]);
     assert_eq!(steps_of(&rows, "valid/Loss"), [2, 5]);
@@ -678,7 +683,7 @@ impl ByHand {
 
     /// The rows, without what the run itself puts there.
     fn rows(&self) -> Vec<String> {
-        self.run.finish().unwrap();
+        drop(self.run.finish());
         let rows = self.sink.rows().into_iter().map(|row| {
             let values = row
                 .item
