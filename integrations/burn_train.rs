@@ -118,6 +118,9 @@
 //! Nothing here stops a training. What can't be logged (the run has ended, the disk is full, a
 //! closure fails or panics) is counted; the first is said when it happens, the number at the end,
 //! and [`Run::finish`] returns it.
+//! In a run with [`Overflow::Block`](crate::Overflow::Block), burn's thread of the metrics waits for
+//! the disk, and the training with it.
+//!
 //! burn sends what a program says through `tracing` or `log` to `experiment.log` in its
 //! directory, these warnings included.
 

@@ -61,7 +61,8 @@ use samples::Treatment;
 ///
 /// Pictures are logged through [`Run::log_at`]: everything that is logged at a step shares its
 /// row, from whatever logger or thread. A key has one value in a row, so give each logger a key of
-/// its own.
+/// its own. Log the loop's scalars through `log_at` with the same step too: [`Run::log`] closes the
+/// row, and a tick of that step is [`Error::StepWritten`] then.
 ///
 /// # Pictures that don't change
 ///

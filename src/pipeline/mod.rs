@@ -18,6 +18,7 @@ mod voice;
 mod worker;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,14 @@ use worker::Role;
 /// The way from a run to its sink.
 #[derive(Debug)]
 pub(crate) struct Pipeline(Arc<Shared>);
+
+/// What calls leave over that must not be done while others wait.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    warnings: Vec<String>,
+    dropped: Vec<Picture>,
+    refused: Vec<Image>,
+}
 
 /// What callers, workers and the writer share.
 #[derive(Debug)]
@@ -69,8 +78,14 @@ impl Pipeline {
     }
 
     /// Takes the pictures of one value, or drops them as the policy says. Only one thread calls
-    /// this at a time.
-    pub(crate) fn accept(&self, key: &str, step: u64, images: Vec<Image>) -> Vec<PictureId> {
+    /// this at a time; what is left over it hands to [`tidy`](Self::tidy) afterwards.
+    pub(crate) fn accept(
+        &self,
+        key: &str,
+        step: u64,
+        images: Vec<Image>,
+        leftovers: &mut Leftovers,
+    ) -> Vec<PictureId> {
         let place = Place {
             key: key.into(),
             step,
@@ -79,24 +94,39 @@ impl Pipeline {
         let state = self.0.lock();
         let (mut state, dropped, is_first) = self.0.with_room(state, bytes);
         let has_room = state.has_room(bytes) || state.takes_beyond_bounds();
-        let (ids, is_refused) = match has_room {
-            true => (state.accept(&place, images), false),
-            false => (Vec::new(), state.refuse(images.len() as u64)),
-        };
-        drop(state);
-        drop(dropped);
-        self.0.for_workers.notify_all();
-        if is_first || is_refused {
-            self.0.voice.warn(&first_drop(&place));
+        if is_first && let Some(first) = dropped.first() {
+            leftovers.warnings.push(first_drop(&first.place));
         }
+        let ids = match has_room {
+            true => state.accept(&place, images),
+            false => {
+                if state.refuse(images.len() as u64) {
+                    leftovers.warnings.push(first_drop(&place));
+                }
+                leftovers.refused.extend(images);
+                Vec::new()
+            }
+        };
+        leftovers.dropped.extend(dropped);
+        // A row may have waited for what was dropped.
+        self.0.wake_writer(state);
+        self.0.for_workers.notify_all();
         ids
     }
 
     /// Forgets pictures that were replaced under the same key and step.
-    pub(crate) fn replace(&self, ids: &[PictureId]) {
-        let replaced = self.0.lock().replace(ids);
-        drop(replaced);
+    pub(crate) fn replace(&self, ids: &[PictureId], leftovers: &mut Leftovers) {
+        leftovers.dropped.extend(self.0.lock().replace(ids));
         self.0.for_callers.notify_all();
+    }
+
+    /// Says and drops what is left over, where no other call has to wait for it: tensors and
+    /// listeners may be the user's own.
+    pub(crate) fn tidy(&self, leftovers: Leftovers) {
+        for text in &leftovers.warnings {
+            self.0.voice.warn(text);
+        }
+        drop(leftovers);
     }
 
     /// Counts a row that begins to gather values.
@@ -131,7 +161,8 @@ impl Pipeline {
 
     /// Takes note of a failure that happened before anything was given.
     pub(crate) fn fail(&self, error: Error) {
-        self.0.lock().fail(&Arc::new(error));
+        let error = Arc::new(error);
+        self.0.lock().fail(&error);
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -142,7 +173,7 @@ impl Pipeline {
     /// was last asked.
     pub(crate) fn settle(&self) -> Result<()> {
         let is_settled = |state: &State| state.is_idle();
-        let mut state = self.0.wait_until(None, is_settled, |_, _| {}).0;
+        let mut state = self.0.wait_until(None, is_settled, |_, _| None).0;
         state.take_unreported().first_failure()
     }
 
@@ -151,7 +182,7 @@ impl Pipeline {
         let number = self.give(Entry::Flush);
         let (mut state, is_done) =
             self.0
-                .wait_until(Some(until), |state| state.has_done(number), |_, _| {});
+                .wait_until(Some(until), |state| state.has_done(number), |_, _| None);
         let report = state.take_unreported();
         match is_done {
             true => report.result(),
@@ -193,7 +224,7 @@ impl Pipeline {
             return Ok(());
         }
         let mut progress = Progress::new(until);
-        let say = |state: &State, waited| progress.say(&self.0.voice, state, waited);
+        let say = |state: &State, waited| progress.text(state, waited);
         let (state, is_done) = self
             .0
             .wait_until(Some(until), |state| state.has_done(number), say);
@@ -265,7 +296,8 @@ impl Shared {
         bytes: u64,
     ) -> MutexGuard<'a, State> {
         let must_wait = |state: &State| {
-            !state.has_room(bytes) && !state.is_idle() && state.phase == Phase::Running
+            let is_of_use = !state.is_idle() && state.phase == Phase::Running;
+            !state.has_room(bytes) && is_of_use && !worker::is_ours()
         };
         while must_wait(&state) {
             let left = limit.map_or(TICK, |limit| limit.saturating_sub(state.waited));
@@ -299,6 +331,7 @@ impl Shared {
             state.limits.overflow == Overflow::Block
                 && !state.has_room_for_rows()
                 && state.phase == Phase::Running
+                && !worker::is_ours()
         };
         while must_wait(&state) {
             state = self.wait_as_caller(state, TICK);
@@ -306,23 +339,27 @@ impl Shared {
         state
     }
 
-    /// Waits until it is done or the time is up; whether it is done. `each` sees the state every
-    /// now and then.
+    /// Waits until it is done or the time is up; whether it is done. `progress` is asked every
+    /// now and then for something to say. A thread of the pipeline never waits for itself.
     fn wait_until(
         &self,
         until: Option<Deadline>,
         is_done: impl Fn(&State) -> bool,
-        mut each: impl FnMut(&State, Duration),
+        mut progress: impl FnMut(&State, Duration) -> Option<String>,
     ) -> (MutexGuard<'_, State>, bool) {
         let began = Instant::now();
         let mut state = self.lock();
         while !is_done(&state) {
             let left = until.map_or(TICK, Deadline::left);
-            if left.is_zero() {
+            if left.is_zero() || worker::is_ours() {
                 return (state, false);
             }
             state = self.wait_as_caller(state, left.min(TICK));
-            each(&state, began.elapsed());
+            if let Some(text) = progress(&state, began.elapsed()) {
+                drop(state);
+                self.voice.line(&text);
+                state = self.lock();
+            }
         }
         (state, true)
     }
@@ -381,14 +418,18 @@ impl Shared {
     }
 
     fn exit_done(&self, result: Result<u64, Arc<Error>>) {
-        self.lock().exit_done(result);
+        let failure = self.lock().exit_done(result);
         pool::clear();
         self.notify();
+        self.tell(failure);
     }
 
     fn tell(&self, failures: impl IntoIterator<Item = Failure>) {
         for failure in failures {
-            self.voice.error(&told(&failure));
+            // The text may be that of an error of the user's own.
+            if let Ok(text) = catch_unwind(AssertUnwindSafe(|| told(&failure))) {
+                self.voice.error(&text);
+            }
         }
     }
 }
@@ -404,9 +445,9 @@ fn wait_long<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuar
 
 fn first_drop(place: &Place) -> String {
     format!(
-        "the queue is full, and pictures are dropped, first at step {} under {:?}: they come faster \
-         than they are written; log fewer or smaller ones, choose a larger queue_bytes, more \
-         workers or another Overflow; this is said once, with totals at the end",
+        "the queue is full, and pictures are dropped, first at step {} under {:?}: log fewer or \
+         smaller ones, or choose a larger queue_bytes, more workers or another Overflow; this is \
+         said once, with totals at the end",
         place.step, place.key
     )
 }
@@ -432,18 +473,18 @@ impl Progress {
         Self { until, next }
     }
 
-    fn say(&mut self, voice: &Voice, state: &State, waited: Duration) {
+    fn text(&mut self, state: &State, waited: Duration) -> Option<String> {
         if waited < self.next {
-            return;
+            return None;
         }
         self.next = (self.next * 2).min(self.next + Duration::from_secs(10));
         let stats = state.stats();
-        voice.line(&format!(
+        Some(format!(
             "finishing: {} left after {} s, of at most {} s",
             rows_and_pictures(stats.rows.queued, stats.pictures.queued),
             waited.as_secs(),
             self.until.timeout.as_secs(),
-        ));
+        ))
     }
 }
 

@@ -35,7 +35,8 @@ pub enum Overflow {
     ///
     /// "In all" is over every call of every thread, until all of it has been written again: a
     /// burst is waited for, and a training loop that always logs more than can be written isn't
-    /// slowed down for good. A row without pictures never waits.
+    /// slowed down for good. A row without pictures doesn't wait for room, but it comes after the call of
+    /// another thread that does.
     Wait(Duration),
     /// Waits for room without limit: nothing is dropped, and training is as fast as the disk. Rows
     /// without pictures wait too where [`queue_rows`](crate::RunBuilder::queue_rows) is reached.

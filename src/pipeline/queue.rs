@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::value::Json;
 
+/// Kinds of failures that are told once. No key of a picture holds NUL.
+const OF_ROWS: &str = "\0row";
+const OF_RECORDS: &str = "\0record";
+
 /// What the writer takes, in order.
 #[derive(Debug)]
 pub(super) enum Entry<R> {
@@ -42,7 +46,7 @@ pub(super) struct Load {
 /// A picture on its way.
 #[derive(Debug)]
 pub(super) struct Picture {
-    place: Place,
+    pub(super) place: Place,
     /// The first picture of the same value.
     value: PictureId,
     /// Memory of its own: its pixels, later its file.
@@ -122,10 +126,13 @@ pub(super) struct State {
     pub(super) waiting_callers: usize,
     /// Pictures that no worker has begun, and those that one makes.
     unmade: usize,
+    /// Pictures of each step that aren't made yet: its row waits for them.
+    awaited: BTreeMap<u64, usize>,
     working: usize,
     bytes: u64,
     /// The number of the entry that ends the run, until that has failed.
     exit: Option<u64>,
+    exit_code: i32,
     exit_failure: Option<Arc<Error>>,
     /// Nobody can give anything any more.
     is_orphan: bool,
@@ -171,9 +178,11 @@ impl State {
             in_hand: 0,
             waiting_callers: 0,
             unmade: 0,
+            awaited: BTreeMap::new(),
             working: 0,
             bytes: 0,
             exit: None,
+            exit_code: 0,
             exit_failure: None,
             is_orphan: false,
             stats: Stats::default(),
@@ -251,6 +260,7 @@ impl State {
         self.pictures.insert(id, picture);
         self.waiting.push_back(id);
         self.unmade += 1;
+        *self.awaited.entry(place.step).or_default() += 1;
         id
     }
 
@@ -267,11 +277,12 @@ impl State {
         is_first && pictures > 0
     }
 
-    /// Drops pictures, the oldest first, until there is room: returns them, and whether they were
+    /// Drops pictures, the oldest first, until there is room for as many bytes: returns them, and whether they were
     /// the first ones.
     pub(super) fn make_room(&mut self, bytes: u64) -> (Vec<Picture>, bool) {
         let (mut dropped, mut is_first) = (Vec::new(), false);
-        while !self.has_room(bytes) {
+        // Pictures take the room of rows to no purpose.
+        while self.has_room_for_rows() && !self.has_room(bytes) {
             let Some(id) = self.oldest() else { break };
             dropped.extend(self.remove(id));
             is_first |= self.count_dropped(1);
@@ -297,11 +308,26 @@ impl State {
             };
             self.stats.pictures.take_back(1);
             match picture.making {
-                Making::Working => picture.making = Making::Replaced,
+                Making::Working => {
+                    picture.making = Making::Replaced;
+                    let step = picture.place.step;
+                    self.await_no_longer(step);
+                }
                 _ => replaced.extend(self.remove(id)),
             }
         }
         replaced
+    }
+
+    /// The row of this step waits for one picture less.
+    fn await_no_longer(&mut self, step: u64) {
+        let Some(awaited) = self.awaited.get_mut(&step) else {
+            return;
+        };
+        *awaited -= 1;
+        if *awaited == 0 {
+            self.awaited.remove(&step);
+        }
     }
 
     /// Takes a picture out that no thread has in hand.
@@ -311,6 +337,7 @@ impl State {
         if matches!(picture.making, Making::Waiting(_)) {
             self.unmade -= 1;
             self.release_share(picture.value);
+            self.await_no_longer(picture.place.step);
         }
         while self
             .waiting
@@ -397,10 +424,12 @@ impl State {
                 picture.bytes = bytes;
                 picture.making = Making::Made(Box::new(prepared));
                 self.bytes += bytes;
+                self.await_no_longer(place.step);
                 None
             }
             (Making::Working, Err(error)) => {
                 self.pictures.remove(&id);
+                self.await_no_longer(place.step);
                 Some(failure(&place, error))
             }
             _ => {
@@ -449,17 +478,16 @@ impl State {
             Entry::Summary { key, value } => Entry::Summary { key, value },
             Entry::Config { key, value } => Entry::Config { key, value },
             Entry::Flush => Entry::Flush,
-            Entry::Exit(code) => Entry::Exit(self.exit_code(code)),
+            Entry::Exit(_) => Entry::Exit(self.exit_code()),
         })
     }
 
     /// A picture of the next row isn't made yet.
     fn is_held_up(&self) -> bool {
-        let Some(Entry::Row(row)) = self.entries.front() else {
-            return false;
-        };
-        let mut pictures = row.pictures().filter_map(|id| self.pictures.get(&id));
-        pictures.any(|picture| !matches!(picture.making, Making::Made(_)))
+        match self.entries.front() {
+            Some(Entry::Row(row)) => self.awaited.contains_key(&row.step),
+            _ => false,
+        }
     }
 
     /// The row with its pictures. Those that are gone, and keys without any, are left out.
@@ -516,7 +544,7 @@ impl State {
                 self.stats.rows.fail(1);
                 self.stats.pictures.fail(lost);
                 self.report(|report| report.fail_row(lost, &error));
-                firsts.extend(self.first_failure("", error));
+                firsts.extend(self.first_failure(OF_ROWS, error));
             }
         }
         firsts
@@ -535,19 +563,24 @@ impl State {
         if !is_flush {
             self.totals.fail(&error);
         }
-        self.first_failure("", error)
+        self.first_failure(OF_RECORDS, error)
     }
 
-    /// Ends the run, or lets it go on where its end can't be written.
-    pub(super) fn exit_done(&mut self, result: Result<u64, Arc<Error>>) {
+    /// Ends the run, or lets it go on where its end can't be written. A failure is returned where
+    /// nobody is left to ask for it.
+    pub(super) fn exit_done(&mut self, result: Result<u64, Arc<Error>>) -> Option<Failure> {
         self.entry_done(*result.as_ref().unwrap_or(&0));
         self.exit_failure = result.err();
-        if self.exit_failure.is_some() {
-            self.phase = Phase::Running;
-            self.exit = None;
-        } else {
+        let Some(error) = self.exit_failure.clone() else {
             self.phase = Phase::Ended;
-        }
+            return None;
+        };
+        self.phase = Phase::Running;
+        self.exit = None;
+        self.is_orphan.then(|| Failure {
+            key: "".into(),
+            error,
+        })
     }
 
     fn entry_done(&mut self, bytes_written: u64) {
@@ -559,16 +592,23 @@ impl State {
         self.rest();
     }
 
-    fn first_failure(&mut self, key: &str, error: Arc<Error>) -> Option<Failure> {
-        let key: Arc<str> = key.into();
-        let is_first = self.said.insert(key.to_string());
-        is_first.then_some(Failure { key, error })
+    /// The failure, where it is the first of its kind.
+    fn first_failure(&mut self, kind: &str, error: Arc<Error>) -> Option<Failure> {
+        let is_first = self.said.insert(kind.into());
+        is_first.then(|| Failure {
+            key: "".into(),
+            error,
+        })
     }
 
     // ---- confirming ----
 
-    /// Gives the entry that ends the run, or the number of the one that was given.
+    /// Gives the entry that ends the run, or the number of the one that was given. A failure
+    /// that is told later stays one.
     pub(super) fn give_exit(&mut self, exit_code: i32) -> u64 {
+        if exit_code != 0 || self.exit.is_none() {
+            self.exit_code = exit_code;
+        }
         if let Some(number) = self.exit {
             return number;
         }
@@ -578,8 +618,8 @@ impl State {
     }
 
     /// A run that lacks rows is no success.
-    fn exit_code(&self, given: i32) -> i32 {
-        match given {
+    fn exit_code(&self) -> i32 {
+        match self.exit_code {
             0 => i32::from(self.totals.lacks_rows()),
             code => code,
         }
@@ -770,6 +810,10 @@ mod tests {
             let waits = |picture: &&Picture| matches!(picture.making, Making::Waiting(_));
             let waiting = self.state.pictures.values().filter(waits).count();
             assert_eq!(self.state.unmade, waiting);
+            let awaited: usize = self.state.awaited.values().sum();
+            let working = |picture: &&Picture| matches!(picture.making, Making::Working);
+            let working = self.state.pictures.values().filter(working).count();
+            assert_eq!(awaited, waiting + working);
             let replaced = |picture: &&Picture| matches!(picture.making, Making::Replaced);
             let replaced = self.state.pictures.values().filter(replaced).count();
             let kept = (self.state.pictures.len() - replaced) as u64;

@@ -42,9 +42,13 @@ impl Report {
 
     /// That nothing was lost; or the first failure.
     pub(super) fn first_failure(self) -> Result<()> {
-        match self.first {
-            Some(first) => Err(Error::Shared(first)),
-            None => self.result(),
+        match self.first.as_deref() {
+            Some(Error::Unwritten { what, step, source }) => Err(Error::Unwritten {
+                what: what.clone(),
+                step: *step,
+                source: Arc::clone(source),
+            }),
+            _ => self.result(),
         }
     }
 

@@ -34,12 +34,6 @@ pub(crate) struct Pictures {
     pub(crate) ids: Vec<PictureId>,
 }
 
-impl QueuedRow {
-    pub(super) fn pictures(&self) -> impl Iterator<Item = PictureId> {
-        self.values.values().flat_map(Queued::pictures).copied()
-    }
-}
-
 impl Queued {
     pub(crate) fn pictures(&self) -> &[PictureId] {
         match self {

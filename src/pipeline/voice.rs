@@ -1,6 +1,7 @@
 //! What a run says to a person.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::Dispatch;
 use tracing::dispatcher;
@@ -31,14 +32,14 @@ impl Voice {
 
     pub(crate) fn warn(&self, text: &str) {
         match self.listener() {
-            Some(listener) => dispatcher::with_default(&listener, || tracing::warn!("{text}")),
+            Some(listener) => tell(&listener, || tracing::warn!("{text}")),
             None => self.line(&format!("warning: {text}")),
         }
     }
 
     pub(crate) fn error(&self, text: &str) {
         match self.listener() {
-            Some(listener) => dispatcher::with_default(&listener, || tracing::error!("{text}")),
+            Some(listener) => tell(&listener, || tracing::error!("{text}")),
             None => self.line(&format!("error: {text}")),
         }
     }
@@ -48,4 +49,10 @@ impl Voice {
         let mut both = [here, self.at_start.clone()].into_iter();
         both.find(|dispatch| !dispatch.is::<NoSubscriber>())
     }
+}
+
+/// A listener that panics is none of the run's: nothing is said then.
+fn tell(listener: &Dispatch, event: impl FnOnce()) {
+    let event = || dispatcher::with_default(listener, event);
+    let _ = catch_unwind(AssertUnwindSafe(event));
 }

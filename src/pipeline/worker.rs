@@ -103,8 +103,8 @@ fn write_row(shared: &Shared, writer: &mut Writer, row: &PreparedRow) {
     let pictures = pictures.map(<[_]>::len).sum::<usize>() as u64;
     let written = guarded("a row was written", || Ok(writer.row(row)));
     let (outcome, sayings) = written.unwrap_or_else(|error| (failed(row.step, error), Vec::new()));
-    sayings.iter().for_each(|text| shared.voice.warn(text));
     shared.row_done(pictures, outcome);
+    sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 
 fn failed(step: u64, error: Error) -> Outcome {

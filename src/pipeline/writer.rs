@@ -29,10 +29,13 @@ pub(crate) struct Writer {
     num: i64,
     summary: Summary,
     notices: Notices,
-    /// The files that the last row with this key names.
-    last_files: BTreeMap<String, Vec<LoggedImage>>,
+    last_files: LastFiles,
     bytes_written: u64,
+    has_exit: bool,
 }
+
+/// The files that the last row with each key names.
+type LastFiles = BTreeMap<String, Vec<LoggedImage>>;
 
 impl Writer {
     pub(crate) fn new(sink: Box<dyn RecordSink>, clock: Clock, run_id: String) -> Self {
@@ -43,8 +46,9 @@ impl Writer {
             num: 0,
             summary: Summary::default(),
             notices: Notices::default(),
-            last_files: BTreeMap::new(),
+            last_files: LastFiles::new(),
             bytes_written: 0,
+            has_exit: false,
         }
     }
 
@@ -64,7 +68,11 @@ impl Writer {
     /// be said of the pictures.
     pub(super) fn row(&mut self, row: &PreparedRow) -> (Outcome, Vec<String>) {
         let before = self.bytes_written;
-        let mut files = Files::default();
+        // Where the row fails, or panics, no record may have named its files.
+        let mut files = Files {
+            last: std::mem::take(&mut self.last_files),
+            ..Files::default()
+        };
         let placed: Vec<_> = row
             .values
             .iter()
@@ -75,9 +83,8 @@ impl Writer {
         let result = self
             .name_files(files.named)
             .and_then(|()| self.history(row, placed));
-        if result.is_err() {
-            // No record may have named them.
-            self.last_files.clear();
+        if result.is_ok() {
+            self.last_files = files.last;
         }
         let outcome = Outcome {
             failure: result.err().map(|error| row_failure(row.step, error)),
@@ -96,7 +103,7 @@ impl Writer {
             Prepared::Image(media_key, image) => (media_key, std::slice::from_ref(image)),
             Prepared::Images(media_key, images) => (media_key, &images[..]),
         };
-        let last = self.last_files.remove(key).unwrap_or_default();
+        let last = files.last.remove(key).unwrap_or_default();
         let mut placed = Vec::new();
         for image in images {
             let logged = logged(media_key, image, step, &last);
@@ -120,7 +127,7 @@ impl Writer {
             (Prepared::Image(..), Some(image)) => Some(json::image(image)),
             _ => Some(json::images(&placed)),
         };
-        self.last_files.insert(key.into(), placed);
+        files.last.insert(key.into(), placed);
         json
     }
 
@@ -191,11 +198,14 @@ impl Writer {
 
     /// Writes the summary and the exit record. Where either fails, it can be called again.
     pub(super) fn exit(&mut self, exit_code: i32) -> Result<()> {
-        self.write_summary()?;
-        self.record(RecordType::Exit(RunExitRecord {
-            exit_code,
-            runtime: self.clock.runtime(),
-        }))?;
+        if !self.has_exit {
+            self.write_summary()?;
+            self.record(RecordType::Exit(RunExitRecord {
+                exit_code,
+                runtime: self.clock.runtime(),
+            }))?;
+            self.has_exit = true;
+        }
         self.sink.flush()
     }
 
@@ -227,6 +237,7 @@ impl Writer {
 /// What became of a row's files.
 #[derive(Default)]
 struct Files {
+    last: LastFiles,
     /// Paths that are new in this row.
     named: BTreeSet<String>,
     written: u64,

@@ -1,8 +1,8 @@
 //! [`RunBuilder`]: a run before it starts.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -261,7 +261,7 @@ impl RunBuilder {
     ///
     /// Without it, a signal ends the process at once, as `std::process::exit`, an abort
     /// (`panic = "abort"`), SIGKILL and a crash do: what is written is on disk and syncs, but rows
-    /// on their way since the last [`Run::flush`] (under a moment's worth), the values gathered
+    /// on their way since the last [`Run::flush`], the values gathered
     /// by [`Run::log_at`] for the last step, the summary since the last flush, and the exit record
     /// are missing, and W&B takes a run without one for failed (exit code 1).
     pub fn finish_on_signal(mut self) -> Self {
@@ -351,8 +351,10 @@ impl RunBuilder {
             voice,
             is_synchronous: self.is_synchronous,
             finish_timeout: self.finish_timeout,
+            handles: AtomicUsize::new(1),
             failed: AtomicBool::new(false),
             exit_code: AtomicI32::new(0),
+            asked: Mutex::new(None),
             next_step: AtomicU64::new(self.starting_step),
             has_said_end: AtomicBool::new(false),
             ledger: Turn::new(ledger),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::row::{Checked, CheckedRow};
 use crate::error::{Error, Result};
-use crate::pipeline::{Clock, Pictures, Pipeline, Queued, QueuedRow};
+use crate::pipeline::{Clock, Leftovers, Pictures, Pipeline, Queued, QueuedRow};
+use crate::value::Json;
 
 /// The rows of a run. One thread at a time goes through it, so that they keep their order.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Ledger {
     last: Option<u64>,
     /// A row that still gathers values.
     open: Option<QueuedRow>,
+    /// Values of the summary that were set since: they come after the row.
+    summaries: Vec<(String, Json)>,
 }
 
 /// Refuses a step that W&B's tools, which count in signed 64 bits, can't hold.
@@ -38,6 +41,7 @@ impl Ledger {
             starting_step,
             last: None,
             open: None,
+            summaries: Vec::new(),
         }
     }
 
@@ -87,26 +91,33 @@ impl Ledger {
         pipeline: &Pipeline,
         step: Option<u64>,
         row: CheckedRow,
+        leftovers: &mut Leftovers,
     ) -> Result<()> {
         self.check_running(pipeline)?;
         self.check(step)?;
         match step {
             None => {
                 self.close(pipeline);
-                self.gather(pipeline, self.next_step(), row);
+                self.gather(pipeline, self.next_step(), row, leftovers);
                 self.close(pipeline);
             }
             Some(step) => {
                 if self.open.as_ref().is_some_and(|open| open.step != step) {
                     self.close(pipeline);
                 }
-                self.gather(pipeline, step, row);
+                self.gather(pipeline, step, row, leftovers);
             }
         }
         Ok(())
     }
 
-    fn gather(&mut self, pipeline: &Pipeline, step: u64, row: CheckedRow) {
+    fn gather(
+        &mut self,
+        pipeline: &Pipeline,
+        step: u64,
+        row: CheckedRow,
+        leftovers: &mut Leftovers,
+    ) {
         let logged = self.clock.now();
         let open = self.open.get_or_insert_with(|| {
             pipeline.open_row();
@@ -118,12 +129,20 @@ impl Ledger {
         });
         open.logged = logged;
         for (key, value) in row.into_values() {
-            let Some(value) = accepted(pipeline, step, &key, value) else {
+            let Some(value) = accepted(pipeline, step, &key, value, leftovers) else {
                 continue;
             };
             if let Some(replaced) = open.values.insert(key, value) {
-                pipeline.replace(replaced.pictures());
+                pipeline.replace(replaced.pictures(), leftovers);
             }
+        }
+    }
+
+    /// Sets a value of the summary: after the open row, whose values came before.
+    pub(super) fn set_summary(&mut self, pipeline: &Pipeline, key: &str, value: Json) {
+        match self.open {
+            Some(_) => self.summaries.push((key.into(), value)),
+            None => pipeline.set_summary(key, value),
         }
     }
 
@@ -133,17 +152,26 @@ impl Ledger {
             self.last = Some(row.step);
             pipeline.close_row(row);
         }
+        for (key, value) in self.summaries.drain(..) {
+            pipeline.set_summary(&key, value);
+        }
     }
 }
 
 /// The value on its way. None where its pictures were dropped.
-fn accepted(pipeline: &Pipeline, step: u64, key: &str, value: Checked) -> Option<Queued> {
+fn accepted(
+    pipeline: &Pipeline,
+    step: u64,
+    key: &str,
+    value: Checked,
+    leftovers: &mut Leftovers,
+) -> Option<Queued> {
     let (media_key, is_list, images) = match value {
         Checked::Json(json) => return Some(Queued::Json(json)),
         Checked::Image(media_key, image) => (media_key, false, vec![*image]),
         Checked::Images(media_key, images) => (media_key, true, images),
     };
-    let ids = pipeline.accept(key, step, images);
+    let ids = pipeline.accept(key, step, images, leftovers);
     let pictures = Pictures {
         key: media_key,
         is_list,

@@ -11,8 +11,8 @@ mod turn;
 mod value;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use builder::RunBuilder;
@@ -20,7 +20,7 @@ pub use row::Row;
 pub use value::{Scalar, Value};
 
 use crate::error::{Error, Result, counted, rows_and_pictures};
-use crate::pipeline::{Deadline, Pipeline, Stats, Voice};
+use crate::pipeline::{Deadline, Leftovers, Pipeline, Stats, Voice};
 use crate::value::Json;
 use ledger::Ledger;
 use row::CheckedRow;
@@ -100,7 +100,7 @@ pub enum RunMode {
 /// run.finish()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Run(Arc<Shared>);
 
 impl Run {
@@ -166,7 +166,8 @@ impl Run {
     pub fn summary(&self, key: &str, value: impl Into<Value>) -> Result<()> {
         row::check_key(key)?;
         let json = json_only(value.into(), "the summary")?;
-        self.0.give(|pipeline| pipeline.set_summary(key, json))
+        self.0
+            .give(|ledger, pipeline| ledger.set_summary(pipeline, key, json))
     }
 
     /// Sets a value of the config.
@@ -177,7 +178,7 @@ impl Run {
     pub fn config(&self, key: &str, value: impl Into<Value>) -> Result<()> {
         builder::check_config_key(key)?;
         let json = json_only(value.into(), "the config")?;
-        self.0.give(|pipeline| pipeline.set_config(key, json))
+        self.0.give(|_, pipeline| pipeline.set_config(key, json))
     }
 
     /// Waits until everything that was logged before is on disk: the open row, which takes no
@@ -268,10 +269,20 @@ impl Run {
     }
 }
 
+impl Clone for Run {
+    fn clone(&self) -> Self {
+        self.0.handles.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.failed.store(true, Ordering::SeqCst);
+        }
+        if self.0.handles.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.end();
         }
     }
 }
@@ -293,10 +304,13 @@ struct Shared {
     voice: Voice,
     is_synchronous: bool,
     finish_timeout: Duration,
+    /// Clones of the run. Who ends it on a signal holds none.
+    handles: AtomicUsize,
     /// A thread that held a clone has panicked.
     failed: AtomicBool,
     /// What a `finish` that failed was given: the end has it all the same.
     exit_code: AtomicI32,
+    asked: Mutex<Option<Deadline>>,
     next_step: AtomicU64,
     has_said_end: AtomicBool,
     ledger: Turn<Ledger>,
@@ -310,11 +324,14 @@ impl Shared {
             RunMode::Disabled => CheckedRow::default(),
             RunMode::Offline | RunMode::Online => row,
         };
-        self.ledger.take(|ledger| {
-            ledger.log(&self.pipeline, step, row)?;
+        let mut leftovers = Leftovers::default();
+        let result = self.ledger.take(|ledger| {
+            ledger.log(&self.pipeline, step, row, &mut leftovers)?;
             self.next_step.store(ledger.next_step(), Ordering::SeqCst);
             self.settled()
-        })
+        });
+        self.pipeline.tidy(leftovers);
+        result
     }
 
     /// Where the run is synchronous, waits for what was given.
@@ -325,10 +342,10 @@ impl Shared {
         }
     }
 
-    fn give(&self, entry: impl FnOnce(&Pipeline)) -> Result<()> {
+    fn give(&self, entry: impl FnOnce(&mut Ledger, &Pipeline)) -> Result<()> {
         self.ledger.take(|ledger| {
             ledger.check_running(&self.pipeline)?;
-            entry(&self.pipeline);
+            entry(ledger, &self.pipeline);
             self.settled()
         })
     }
@@ -339,13 +356,16 @@ impl Shared {
             ledger.close(&self.pipeline);
             Ok(())
         });
-        closed.unwrap_or(Ok(()))?;
-        self.pipeline.flush(until)
+        match closed {
+            Some(closed) => closed.and_then(|()| self.pipeline.flush(until)),
+            None => self.pipeline.late(until),
+        }
     }
 
     fn finish(&self, exit_code: i32, until: Deadline) -> Result<()> {
         let exit_code = self.exit_code(exit_code);
         self.exit_code.store(exit_code, Ordering::SeqCst);
+        *self.asked() = Some(until);
         self.pipeline.close();
         let closed = self
             .ledger
@@ -368,14 +388,32 @@ impl Shared {
     }
 
     /// Ends the run where nobody can take an error: it is said instead.
-    fn finish_anyway(&self, exit_code: i32) {
+    fn finish_anyway(&self, exit_code: i32, until: Deadline) {
         if self.pipeline.has_ended() {
             return;
         }
-        if let Err(error) = self.finish(exit_code, Deadline::after(self.finish_timeout)) {
+        if let Err(error) = self.finish(exit_code, until) {
             self.voice
                 .error(&format!("the run {} is incomplete: {error}", self.run_id));
         }
+    }
+
+    /// Until when the last `finish` was to wait.
+    fn asked(&self) -> MutexGuard<'_, Option<Deadline>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The user's last handle goes. Another thread may be at the end of the run: it is waited for,
+    /// since the process may end next.
+    fn end(&self) {
+        let exit_code = self.exit_code.load(Ordering::SeqCst);
+        let asked = *self.asked();
+        let is_success = self.exit_code(exit_code) == 0 && !self.pipeline.has_ended();
+        if asked.is_none() && self.dir.is_some() && is_success {
+            self.voice.line(UNFINISHED);
+        }
+        let until = asked.unwrap_or_else(|| Deadline::after(self.finish_timeout));
+        self.finish_anyway(exit_code, until);
     }
 
     fn say_start(&self) {
@@ -413,16 +451,6 @@ fn lost(stats: &Stats) -> Option<String> {
     let parts: Vec<String> = [dropped, failed].into_iter().flatten().collect();
     let all = rows_and_pictures(rows.accepted, pictures.accepted);
     (!parts.is_empty()).then(|| format!("of {all} in all: {}", parts.join("; ")))
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let asked = self.exit_code.load(Ordering::SeqCst);
-        if self.dir.is_some() && !self.pipeline.has_ended() && self.exit_code(asked) == 0 {
-            self.voice.line(UNFINISHED);
-        }
-        self.finish_anyway(asked);
-    }
 }
 
 const UNFINISHED: &str = "the run was dropped without finish(), and is recorded as a success; \

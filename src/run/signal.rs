@@ -17,6 +17,7 @@ mod unix {
 
     use super::super::Shared;
     use crate::error::{Error, Result};
+    use crate::pipeline::Deadline;
 
     /// What a shell reports for a run that a signal ended, in W&B's words.
     const EXIT_CODE: i32 = 255;
@@ -80,7 +81,7 @@ mod unix {
     fn finish_all() {
         let runs: Vec<_> = watched().runs.iter().filter_map(Weak::upgrade).collect();
         for run in runs {
-            run.finish_anyway(EXIT_CODE);
+            run.finish_anyway(EXIT_CODE, Deadline::after(run.finish_timeout));
         }
     }
 }

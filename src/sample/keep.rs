@@ -137,10 +137,16 @@ impl Kept {
             return false;
         };
         let held = Held { place, pictures };
-        match room {
-            Room::Free => epoch.held.push(held),
-            Room::Instead(index) => epoch.held[index] = held,
-        }
+        let replaced = match room {
+            Room::Free => {
+                epoch.held.push(held);
+                None
+            }
+            Room::Instead(index) => Some(std::mem::replace(&mut epoch.held[index], held)),
+        };
+        // Tensors of the user's own are dropped where nobody waits for that.
+        drop(state);
+        drop(replaced);
         true
     }
 

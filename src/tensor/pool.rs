@@ -66,7 +66,7 @@ impl Pool {
         }
         let fits = |elements: &Elements| {
             let capacity = T::of_elements(elements).map_or(0, Vec::capacity);
-            (len..=len.saturating_mul(2)).contains(&capacity)
+            (len..=len.saturating_add(len / 8)).contains(&capacity)
         };
         let place = self.kept.iter().position(fits)?;
         let elements = self.kept.remove(place)?;
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(give(&mut pool, LEN), 0);
         assert!(pool.take::<f64>(LEN).is_none(), "another dtype");
         assert!(pool.take::<f32>(LEN + 1).is_none(), "too small");
-        assert!(pool.take::<f32>(LEN / 2 - 1).is_none(), "too large");
+        assert!(pool.take::<f32>(LEN - LEN / 8).is_none(), "too large");
         assert_eq!(pool.take::<f32>(LEN - 1).map(|v| v.len()), Some(LEN));
         assert!(pool.take::<f32>(LEN).is_none(), "taken");
         assert_eq!(pool.bytes, 0);

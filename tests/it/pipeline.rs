@@ -1,6 +1,6 @@
 //! What happens between `log` and the disk: order, overflow, accounting, faults, endings.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -19,17 +19,35 @@ const SHORT: Duration = Duration::from_millis(5);
 
 /// A door that pictures wait behind when they are read.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
+struct Gate(Arc<Door>);
+
+#[derive(Default)]
+struct Door {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    arrivals: AtomicUsize,
+}
 
 impl Gate {
     fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
+        *self.0.is_open.lock().unwrap() = true;
+        self.0.opened.notify_all();
     }
 
     fn pass(&self) {
-        let is_open = self.0.0.lock().unwrap();
-        drop(self.0.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+        self.0.arrivals.fetch_add(1, Ordering::SeqCst);
+        let is_open = self.0.is_open.lock().unwrap();
+        drop(
+            self.0
+                .opened
+                .wait_while(is_open, |is_open| !*is_open)
+                .unwrap(),
+        );
+    }
+
+    /// Waits until so many pictures are in the making.
+    fn await_arrivals(&self, arrivals: usize) {
+        eventually(|| self.0.arrivals.load(Ordering::SeqCst) >= arrivals);
     }
 }
 
@@ -144,7 +162,9 @@ fn check_error(result: Result<()>, expected: &[&str]) {
 
 /// Waits for what another thread does.
 fn eventually(condition: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
     while !condition() {
+        assert!(began.elapsed() < LONG, "it never came");
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -233,11 +253,12 @@ fn a_picture_that_stays_the_same_is_stored_once() {
 /// Ten rows with a loss and a picture behind a closed gate, in a queue that holds three of them.
 fn overflow(overflow: Overflow) -> (Gate, Run, MemorySink) {
     let builder = init().queue_bytes(3 * HELD).overflow(overflow);
-    let (gate, (run, sink)) = (Gate::default(), start(builder));
+    let (gate, (run, sink)) = (Gate::default(), start(builder.workers(1)));
     for i in 0..10 {
         let picture = behind(&gate, i);
         run.log(Row::new().with("loss", i).with("sample", picture))
             .unwrap();
+        gate.await_arrivals(1);
     }
     assert!(run.stats().queued_bytes <= 3 * HELD);
     (gate, run, sink)
@@ -280,6 +301,39 @@ fn the_oldest_pictures_are_dropped_where_that_is_asked_for() {
         "the one in the making, and the last two"
     );
     assert_eq!(sink.rows().len(), 10);
+}
+
+/// The front row waits for a picture, and more rows than the queue's limit follow.
+#[test]
+fn pictures_are_not_dropped_to_make_room_for_rows() {
+    let builder = init().queue_rows(4).overflow(Overflow::DropOldest);
+    let (gate, (run, sink)) = (Gate::default(), start(builder.workers(1)));
+    for i in 0..3 {
+        run.log([("sample", behind(&gate, i))]).unwrap();
+    }
+    (0..5).for_each(|i| run.log([("loss", i)]).unwrap());
+    run.log([("sample", plain(9))]).unwrap();
+    check_pictures(&run, [0, 1, 0, 3]);
+    gate.open();
+    run.finish().unwrap_err();
+    assert_eq!(levels(&sink), [0, 1, 2]);
+}
+
+/// The row at the front waits for nothing but pictures that are then dropped.
+#[test]
+fn a_row_whose_pictures_are_dropped_is_written() {
+    let builder = init().queue_bytes(2 * HELD).overflow(Overflow::DropOldest);
+    let (gate, (run, sink)) = (Gate::default(), start(builder.workers(1)));
+    run.log_at(0, [("busy", behind(&gate, 0))]).unwrap();
+    gate.await_arrivals(1);
+    run.log_at(0, [("busy", behind(&gate, 1))]).unwrap();
+    run.log_at(1, [("sample", behind(&gate, 2))]).unwrap();
+    run.log_at(2, [("a", behind(&gate, 3))]).unwrap();
+    run.log_at(2, [("b", behind(&gate, 4))]).unwrap();
+    eventually(|| steps(&sink).contains(&0));
+    gate.open();
+    run.finish().unwrap_err();
+    assert_eq!(steps(&sink), [0, 1, 2]);
 }
 
 #[test]
@@ -428,15 +482,46 @@ fn who_waits_for_room_is_let_go_by_finish() {
 
 #[test]
 fn a_run_that_is_dropped_with_a_full_queue_drains() {
-    let (gate, (run, sink)) = (Gate::default(), start(init()));
+    let (gate, (run, sink)) = (Gate::default(), start(init().queue_bytes(20 * HELD)));
     for i in 0..20 {
         run.log([("sample", behind(&gate, i))]).unwrap();
     }
+    assert_eq!(run.stats().queued_bytes, 20 * HELD);
     let dropping = thread::spawn(move || drop(run));
     gate.open();
     dropping.join().unwrap();
     assert_eq!(levels(&sink), (0..20).collect::<Vec<_>>());
     assert!(matches!(sink.records().last(), Some(RecordType::Exit(_))));
+}
+
+#[test]
+fn a_drop_after_a_finish_waits_no_longer_than_that() {
+    let (gate, (run, sink)) = (Gate::default(), start(init()));
+    run.log([("sample", behind(&gate, 1))]).unwrap();
+    run.finish_within(SHORT).unwrap_err();
+    drop(run);
+    assert!(sink.rows().is_empty(), "the gate is closed");
+    gate.open();
+    eventually(|| matches!(sink.records().last(), Some(RecordType::Exit(_))));
+}
+
+#[test]
+fn a_failure_that_is_told_late_is_the_exit_code() {
+    let (gate, (run, sink)) = (Gate::default(), start(init()));
+    run.log([("sample", behind(&gate, 1))]).unwrap();
+    run.finish_within(SHORT).unwrap_err();
+    let failing = {
+        let run = run.clone();
+        thread::spawn(move || run.finish_with(3))
+    };
+    // It takes the code at once, and then waits.
+    thread::sleep(10 * SHORT);
+    gate.open();
+    failing.join().unwrap().unwrap();
+    let Some(RecordType::Exit(exit)) = sink.records().pop() else {
+        panic!("no exit record");
+    };
+    assert_eq!(exit.exit_code, 3);
 }
 
 #[test]
@@ -474,6 +559,7 @@ fn check_fault(read: fn() -> Result<()>, expected: &str) {
     for picture in [Sly(1, read).to_wandb_image(), Sly(2, read).to_wandb_image()] {
         let row = Row::new().with("loss", 1).with("sample", picture.unwrap());
         run.log(row).unwrap();
+        run.flush(LONG).unwrap_err();
     }
     let list = vec![plain(3), Sly(4, read).to_wandb_image().unwrap(), plain(5)];
     run.log([("list", list)]).unwrap();
@@ -544,7 +630,7 @@ fn a_panic_of_the_sink_costs_its_row_alone() {
         Ok(())
     });
     let run = init().start_on(wild).unwrap();
-    for i in 0..4 {
+    for i in [0, 1, 1, 3] {
         run.log([("sample", plain(i))]).unwrap();
     }
     check_error(
@@ -554,6 +640,9 @@ fn a_panic_of_the_sink_costs_its_row_alone() {
     assert_eq!(steps(&sink), [0, 2, 3]);
     assert_eq!(run.stats().rows.failed, 1);
     check_pictures(&run, [3, 0, 1, 0]);
+    let is_files = |record: &&RecordType| matches!(record, RecordType::Files(_));
+    let named = sink.records().iter().filter(is_files).count();
+    assert_eq!(named, 4, "a row that failed may not have named its file");
 }
 
 #[test]
@@ -586,6 +675,36 @@ fn a_file_of_a_row_that_failed_is_not_taken_for_stored() {
         named.map(|path| format!("{path:?}")).collect::<Vec<_>>(),
         [expected]
     );
+}
+
+/// Neither a listener that panics nor an error whose text does takes a thread along.
+#[test]
+fn what_is_told_may_panic() {
+    let run = tracing::subscriber::with_default(crate::run::listening::Panics, || {
+        start(init().queue_bytes(HELD).overflow(Overflow::Wait(SHORT))).0
+    });
+    #[derive(Debug)]
+    struct Mute;
+    impl std::fmt::Display for Mute {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("planned by the test")
+        }
+    }
+    impl std::error::Error for Mute {}
+    let gate = Gate::default();
+    let list = vec![
+        plain(1),
+        Image::from(wandb_image::Pixels::new(2, 1, wandb_image::Mode::L, vec![0, 1]).unwrap()),
+    ];
+    run.log([("list", list)]).unwrap();
+    let mute = Sly(1, || Err(Error::device(Mute)));
+    run.log([("mute", mute.to_wandb_image().unwrap())]).unwrap();
+    run.log([("sample", behind(&gate, 1))]).unwrap();
+    run.log([("sample", behind(&gate, 2))]).unwrap();
+    gate.open();
+    run.finish_within(LONG).unwrap_err();
+    assert_eq!(run.stats().rows.written, 4);
+    assert_eq!(run.stats().pictures.queued, 0);
 }
 
 /// A failure and a drop are told once each, under their key.
@@ -735,6 +854,7 @@ fn threads_share_the_row_of_a_step() {
 fn firsts_after(pictures: Vec<Image>, change: impl FnOnce()) -> Vec<u8> {
     let (gate, (run, sink)) = (Gate::default(), start(init().workers(1)));
     run.log([("busy", behind(&gate, 99))]).unwrap();
+    gate.await_arrivals(1);
     for (i, picture) in pictures.into_iter().enumerate() {
         run.log([(format!("sample {i}"), picture)]).unwrap();
     }

@@ -239,6 +239,18 @@ fn a_row_tells_its_time() {
 }
 
 #[test]
+fn a_summary_that_is_set_while_a_row_is_open_comes_after_it() {
+    let (run, sink) = in_memory();
+    run.log_at(99, [("accuracy", 0.8)]).unwrap();
+    run.summary("accuracy", 0.93).unwrap();
+    run.finish().unwrap();
+    assert_eq!(
+        summary(&sink.records(), "accuracy").as_deref(),
+        Some("0.93")
+    );
+}
+
+#[test]
 fn the_summary_holds_the_last_value_of_each_key() {
     let (run, sink) = in_memory();
     run.log(Row::new().with("loss", 1.0).with("kept", "yes"))
@@ -935,6 +947,15 @@ mod processes {
                 }
                 run.finish().unwrap();
             }
+            Ok("log until a signal") => {
+                let run = init().finish_on_signal().start().unwrap();
+                run.log([("sample", slow())]).unwrap();
+                println!("\nready");
+                while run.log([("a", 1)]).is_ok() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                // As `?` does it in `main`: the run is dropped, and the process ends.
+            }
             Ok("finish slowly") => {
                 let run = init().start().unwrap();
                 run.log([("sample", slow())]).unwrap();
@@ -1047,6 +1068,16 @@ mod processes {
     }
 
     #[test]
+    fn a_program_that_returns_while_a_signal_ends_its_run_loses_nothing() {
+        let (records, _) = signalled("log until a signal", 15);
+        assert_eq!(exit_codes(&records), [255]);
+        let pictures = records
+            .iter()
+            .filter(|record| matches!(record, RecordType::Files(_)));
+        assert_eq!(pictures.count(), 1);
+    }
+
+    #[test]
     fn a_signal_unasked_for_costs_what_the_docs_say() {
         let (records, ended_by) = signalled("wait for a signal, unasked", 15);
         assert_eq!(ended_by, Some(15));
@@ -1156,6 +1187,25 @@ pub(super) mod listening {
         }
         fn event(&self, event: &Event<'_>) {
             event.record(&mut Message(self));
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    /// A subscriber that panics whenever it is told anything.
+    pub(crate) struct Panics;
+
+    impl Subscriber for Panics {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn event(&self, _: &Event<'_>) {
+            panic!("planned by the test")
         }
         fn new_span(&self, _: &Attributes<'_>) -> Id {
             Id::from_u64(1)
