@@ -22,12 +22,12 @@ pillow_version=13.0.0
 # The frameworks, each with what its examples need, as one build: what stands here is compiled
 # once for the lints and the docs, and once more for the tests.
 features_ndarray=ndarray,cli
-features_candle=candle-example
+features_candle=candle-bench
 features_burn=burn-example
 features_tch=tch
 features_wgpu=burn-wgpu-test
 # What docs.rs builds, where there is no libtorch.
-features_docs_rs=candle,burn,tch,ndarray,cli,tch/doc-only
+features_docs_rs=candle,burn-train,tch,ndarray,cli,tch/doc-only
 
 # ---- steps: each is counted first, then run; the first failure ends it ----
 
@@ -248,7 +248,7 @@ core() {
 
 full() {
     step "the package" package
-    step "lints, candle, burn, ndarray and cli alone" lint_alone candle burn ndarray cli
+    step "lints, candle, burn, burn-train, ndarray and cli alone" lint_alone candle burn burn-train ndarray cli
     step "lints, $features_candle" lint "$features_candle"
     step "docs, $features_candle" docs "$features_candle"
     step "tests, $features_candle" run_own_tests "$features_candle"
@@ -257,6 +257,7 @@ full() {
     step "docs, $features_burn" docs "$features_burn"
     step "tests, $features_burn" run_own_tests "$features_burn"
     step "example burn_digits, in release" run_example "$features_burn" burn_digits --release
+    step "example burn_train_digits, in release" run_example "$features_burn" burn_train_digits --release
     step "install libtorch" scripts/libtorch.sh "$tools/libtorch"
     step "lints, $features_tch" with_torch lint "$features_tch"
     step "docs, $features_tch" with_torch docs "$features_tch"

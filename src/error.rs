@@ -227,9 +227,9 @@ pub enum Error {
 
     /// A step whose row is on disk already, or lies before one that is.
     #[error(
-        "step {step} can't take more: rows go to disk in the order of their steps, when the step \
-         moves on, at flush and at finish, and those up to step {last} are closed already; log at \
-         step {next} or later, or let `log` count"
+        "step {step} can't take more: its row was closed by `log`, by a later step, by flush or by \
+         finish, and those up to step {last} are closed already; log at step {next} or later, and \
+         use `log_at` for all that belongs to one step"
     )]
     StepWritten {
         /// The step given.

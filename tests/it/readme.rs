@@ -42,6 +42,20 @@ fn every_framework_has_its_lines() {
     }
 }
 
+/// They run as the example in the module's docs.
+#[test]
+fn burns_loop_has_the_lines_of_its_docs() {
+    let code = code_under("burn's training loop");
+    let docs = read("integrations/burn_train.rs");
+    let docs: Vec<&str> = docs
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim())
+        .collect();
+    assert!(code.len() > 10);
+    let stands = docs.windows(code.len()).any(|lines| lines == code);
+    assert!(stands, "README.md has {code:#?}");
+}
+
 /// The rows of the table that begins with `| dtype |`.
 fn dtypes(text: &str) -> Vec<&str> {
     let table = text
