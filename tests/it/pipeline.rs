@@ -507,17 +507,12 @@ fn a_drop_after_a_finish_waits_no_longer_than_that() {
 
 #[test]
 fn a_failure_that_is_told_late_is_the_exit_code() {
-    let (gate, (run, sink)) = (Gate::default(), start(init()));
+    let (gate, (run, sink)) = (Gate::default(), start(init().finish_timeout(SHORT)));
     run.log([("sample", behind(&gate, 1))]).unwrap();
-    run.finish_within(SHORT).unwrap_err();
-    let failing = {
-        let run = run.clone();
-        thread::spawn(move || run.finish_with(3))
-    };
-    // It takes the code at once, and then waits.
-    thread::sleep(10 * SHORT);
+    run.finish().unwrap_err();
+    run.finish_with(3).unwrap_err();
     gate.open();
-    failing.join().unwrap().unwrap();
+    run.finish_within(LONG).unwrap();
     let Some(RecordType::Exit(exit)) = sink.records().pop() else {
         panic!("no exit record");
     };
