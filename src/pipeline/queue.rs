@@ -94,6 +94,33 @@ pub(super) struct Failure {
     pub(super) error: Arc<Error>,
 }
 
+impl Failure {
+    pub(super) fn of_picture(key: &Arc<str>, step: u64, error: Error) -> Self {
+        Self {
+            key: Arc::clone(key),
+            error: unwritten(format!("a picture of {key:?}"), step, error),
+        }
+    }
+}
+
+impl Outcome {
+    /// Of a row that isn't written.
+    pub(super) fn failed(step: u64, error: Error) -> Self {
+        Self {
+            failure: Some(unwritten("a row".into(), step, error)),
+            ..Self::default()
+        }
+    }
+}
+
+fn unwritten(what: String, step: u64, error: Error) -> Arc<Error> {
+    Arc::new(Error::Unwritten {
+        what,
+        step,
+        source: Arc::new(error),
+    })
+}
+
 /// How far the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -430,7 +457,7 @@ impl State {
             (Making::Working, Err(error)) => {
                 self.pictures.remove(&id);
                 self.await_no_longer(place.step);
-                Some(failure(&place, error))
+                Some(Failure::of_picture(&place.key, place.step, error))
             }
             _ => {
                 self.pictures.remove(&id);
@@ -637,17 +664,6 @@ impl State {
             report.fail(error);
         }
         report
-    }
-}
-
-fn failure(place: &Place, error: Error) -> Failure {
-    Failure {
-        key: Arc::clone(&place.key),
-        error: Arc::new(Error::Unwritten {
-            what: format!("a picture of {:?}", place.key),
-            step: place.step,
-            source: Arc::new(error),
-        }),
     }
 }
 

@@ -102,20 +102,10 @@ fn write_row(shared: &Shared, writer: &mut Writer, row: &PreparedRow) {
     let pictures = row.values.values().map(Prepared::images);
     let pictures = pictures.map(<[_]>::len).sum::<usize>() as u64;
     let written = guarded("a row was written", || Ok(writer.row(row)));
-    let (outcome, sayings) = written.unwrap_or_else(|error| (failed(row.step, error), Vec::new()));
+    let (outcome, sayings) =
+        written.unwrap_or_else(|error| (Outcome::failed(row.step, error), Vec::new()));
     shared.row_done(pictures, outcome);
     sayings.iter().for_each(|text| shared.voice.warn(text));
-}
-
-fn failed(step: u64, error: Error) -> Outcome {
-    Outcome {
-        failure: Some(Arc::new(Error::Unwritten {
-            what: "a row".into(),
-            step,
-            source: Arc::new(error),
-        })),
-        ..Outcome::default()
-    }
 }
 
 fn other(

@@ -1,7 +1,6 @@
 //! From rows to records and files, in order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use prost::Message;
 
@@ -11,7 +10,7 @@ use super::notice::Notices;
 use super::queue::{Failure, Outcome};
 use super::row::{Prepared, PreparedImage, PreparedRow};
 use super::summary::Summary;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::json::{self, LoggedImage};
 use crate::sink::records::{
     ConfigRecord, EnvironmentRecord, FILE_TYPE_MEDIA, FilesItem, FilesRecord, HeaderRecord,
@@ -87,10 +86,13 @@ impl Writer {
             self.last_files = files.last;
         }
         let outcome = Outcome {
-            failure: result.err().map(|error| row_failure(row.step, error)),
             pictures_failed: files.failed,
             pictures_written: files.written,
             bytes_written: self.bytes_written - before,
+            ..result.map_or_else(
+                |error| Outcome::failed(row.step, error),
+                |()| Outcome::default(),
+            )
         };
         let sayings = self.notices.observe(&row.values);
         (outcome, sayings)
@@ -119,7 +121,9 @@ impl Writer {
                     }
                     placed.push(logged);
                 }
-                Err(error) => files.failed.push(picture_failure(key, step, error)),
+                Err(error) => files
+                    .failed
+                    .push(Failure::of_picture(&key.into(), step, error)),
             }
         }
         let json = match (value, placed.first()) {
@@ -278,25 +282,6 @@ fn files_record(paths: BTreeSet<String>) -> FilesRecord {
     };
     FilesRecord {
         files: paths.into_iter().map(item).collect(),
-    }
-}
-
-fn row_failure(step: u64, error: Error) -> Arc<Error> {
-    Arc::new(Error::Unwritten {
-        what: "a row".into(),
-        step,
-        source: Arc::new(error),
-    })
-}
-
-fn picture_failure(key: &str, step: u64, error: Error) -> Failure {
-    Failure {
-        key: key.into(),
-        error: Arc::new(Error::Unwritten {
-            what: format!("a picture of {key:?}"),
-            step,
-            source: Arc::new(error),
-        }),
     }
 }
 
