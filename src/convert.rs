@@ -184,17 +184,14 @@ fn prepare<T: IntoWandbImage + ?Sized>(
     };
     let treatment = Treatment {
         layout: options.layout.unwrap_or_else(|| tensor.default_layout()),
-        normalize: options
-            .normalize
-            .clone()
-            .unwrap_or_else(|| tensor.default_normalize()),
+        normalize: options.rule(|| tensor.default_normalize()),
         mode: options.mode,
         output,
         scale_each: options.scale_each,
         resize: options.resize,
         max_side: options.max_side,
     };
-    let plan = Plan::new(snapshot.shape(), treatment)?;
+    let plan = Plan::new(snapshot.shape(), snapshot.dtype(), treatment)?;
     options.file_type.check_mode(plan.mode())?;
     Ok((snapshot, plan))
 }
@@ -252,7 +249,7 @@ impl IntoWandbImage for HostTensor {
 /// | --- | --- |
 /// | [`normalize`](Self::normalize) | [`MinMax`](Normalize::MinMax) for tensors, [`ToUint8`](Normalize::ToUint8) for ndarray |
 /// | [`layout`](Self::layout) | [`Chw`](Layout::Chw) for tensors, [`Hwc`](Layout::Hwc) for ndarray |
-/// | [`mode`](Self::mode) | by the channels: 1 → L, 3 → RGB, 4 → RGBA |
+/// | [`mode`](Self::mode) | by the channels: 1 → L, 3 → RGB, 4 → RGBA; never 16 bits |
 /// | [`file_type`](Self::file_type) | [`Png`](FileType::Png) |
 /// | [`png_effort`](Self::png_effort) | [`Auto`](PngEffort::Auto): by the picture |
 /// | [`grid`](Self::grid) | eight a row, 2 pixels of black between them |
@@ -308,6 +305,21 @@ impl ImageOptions {
 
     /// The mode of the picture. By default guessed from the channels; where they differ, the
     /// pixels are converted as Pillow does it.
+    ///
+    /// [`Mode::I16`] keeps 16 bits of one channel of integers or booleans, for depth maps, scans
+    /// and ids over 255. They are taken as they are, from 0 to 65,535, whatever the default of
+    /// [`normalize`](Self::normalize): what lies outside saturates, and the run says so. Another
+    /// rule, more channels, and floats are an error: scale those to 0 to 65,535 and cast them
+    /// first.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, ImageOptions, IntoWandbImage, Mode};
+    ///
+    /// let depth = HostTensor::new([1, 2, 2], vec![0_i32, 850, 40_000, 70_000])?;
+    /// let image = depth.to_wandb_image_with(&ImageOptions::new().mode(Mode::I16))?;
+    /// assert!(image.pixels()?.samples().eq([0, 850, 40_000, 65_535]));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self
@@ -368,6 +380,15 @@ impl ImageOptions {
     pub fn max_images(mut self, images: usize) -> Self {
         self.max_images = Some(images);
         self
+    }
+
+    /// How values become pixels, with the tensor's default where nothing says it.
+    fn rule(&self, default: impl FnOnce() -> Normalize) -> Normalize {
+        match (&self.normalize, self.mode) {
+            (Some(rule), _) => rule.clone(),
+            (None, Some(Mode::I16)) => Normalize::Off,
+            (None, _) => default(),
+        }
     }
 
     fn check(&self) -> Result<()> {

@@ -59,7 +59,7 @@ pub use encode::{FileType, PngEffort};
 pub use error::{BoxedError, Error, Result};
 pub use image::Image;
 pub use pipeline::{Counts, Overflow, Stats};
-pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize};
+pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize, to_uint8};
 pub use run::{Row, Run, RunBuilder, RunMode, Scalar, Value, init};
 pub use sample::{Choose, Every, IntoSamples, Keep, SampleLogger, Samples};
 pub use tensor::{DType, HostTensor, Snapshot};

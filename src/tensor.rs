@@ -58,6 +58,10 @@ impl DType {
             DType::U64 | DType::I64 | DType::F64 => 8,
         }
     }
+
+    pub(crate) const fn is_float(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
+    }
 }
 
 impl std::fmt::Display for DType {
@@ -268,6 +272,20 @@ impl HostTensor {
             let picked = indices.iter().map(|&i| &v[i * stride..(i + 1) * stride]);
             HostTensor::new(shape, picked.collect::<Vec<_>>().concat())
         })
+    }
+
+    /// A tensor of this shape, its elements filled in from these.
+    pub(crate) fn same_shape<T: Element + Default>(
+        &self,
+        fill: impl FnOnce(&Elements, &mut [T]),
+    ) -> Self {
+        let len = each_dtype!(&self.elements, v => v.len());
+        let mut filled = vec![T::default(); len];
+        fill(&self.elements, &mut filled);
+        Self {
+            shape: self.shape.clone(),
+            elements: T::into_elements(filled),
+        }
     }
 
     /// A copy in memory that an earlier tensor may have given back.

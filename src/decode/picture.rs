@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageFormat, ImageReader, Limits};
 
 use super::jpeg;
 use crate::error::{Error, Result};
@@ -133,11 +133,13 @@ fn damaged(path: &Path, reason: impl ToString) -> Error {
     }
 }
 
-/// The pixels of a decoded picture, as they are; 16 bits and floats become 8 bits.
+/// The pixels of a decoded picture, as they are; floats, and 16 bits but of grey alone, become 8
+/// bits.
 pub(crate) fn pixels_from_dynamic(picture: DynamicImage) -> Result<Pixels> {
     let (width, height) = (picture.width(), picture.height());
     let mode = mode_of(&picture);
     let data = match mode {
+        Mode::I16 => return Pixels::from_u16(width, height, picture.into_luma16().into_raw()),
         Mode::L => picture.into_luma8().into_raw(),
         Mode::La => picture.into_luma_alpha8().into_raw(),
         Mode::Rgb => picture.into_rgb8().into_raw(),
@@ -147,6 +149,9 @@ pub(crate) fn pixels_from_dynamic(picture: DynamicImage) -> Result<Pixels> {
 }
 
 fn mode_of(picture: &DynamicImage) -> Mode {
+    if picture.color() == ColorType::L16 {
+        return Mode::I16;
+    }
     match (picture.color().has_color(), picture.color().has_alpha()) {
         (false, false) => Mode::L,
         (false, true) => Mode::La,

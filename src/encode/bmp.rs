@@ -23,6 +23,7 @@ pub(super) fn encode(pixels: &Pixels) -> Result<Vec<u8>> {
 fn color_type(mode: Mode) -> ExtendedColorType {
     match mode {
         Mode::L => ExtendedColorType::L8,
+        Mode::I16 => ExtendedColorType::L16,
         Mode::La => ExtendedColorType::La8,
         Mode::Rgb => ExtendedColorType::Rgb8,
         Mode::Rgba => ExtendedColorType::Rgba8,

@@ -15,10 +15,11 @@ pub(super) fn encode(pixels: &Pixels, quality: u8) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `Rgba` here makes the encoder skip the fourth byte of each pixel: alpha is dropped.
+/// `Rgba` here makes the encoder skip the fourth byte of each pixel: alpha is dropped. LA and
+/// I;16 were refused before.
 fn color_type(mode: Mode) -> ColorType {
     match mode {
-        Mode::L | Mode::La => ColorType::Luma,
+        Mode::L | Mode::La | Mode::I16 => ColorType::Luma,
         Mode::Rgb => ColorType::Rgb,
         Mode::Rgba => ColorType::Rgba,
     }

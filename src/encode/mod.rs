@@ -86,14 +86,20 @@ impl FileType {
     }
 
     pub(crate) fn check_mode(self, mode: Mode) -> Result<()> {
-        if mode == Mode::La && self != FileType::Png {
-            return Err(Error::Format {
-                mode: mode.name(),
-                format: self.extension(),
-                hint: "use FileType::Png, or the mode L or RGBA",
-            });
-        }
-        Ok(())
+        let hint = match (mode, self) {
+            (Mode::La, FileType::Jpg { .. } | FileType::Bmp) => {
+                "use FileType::Png, or the mode L or RGBA"
+            }
+            (Mode::I16, FileType::Jpg { .. } | FileType::Bmp) => {
+                "use FileType::Png, which keeps the 16 bits, or the mode L or RGB"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Format {
+            mode: mode.name(),
+            format: self.extension(),
+            hint,
+        })
     }
 }
 
@@ -131,9 +137,8 @@ mod tests {
 
     fn picture(mode: Mode) -> Pixels {
         let (width, height) = (37, 23);
-        let channels = mode.channels();
-        let data = (0..width * height * channels)
-            .map(|i| (i / channels * 255 / 851 + i % channels * 40) as u8);
+        let step = mode.bytes_per_pixel();
+        let data = (0..width * height * step).map(|i| (i / step * 255 / 851 + i % step * 40) as u8);
         Pixels::new(width as u32, height as u32, mode, data.collect()).unwrap()
     }
 
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn png_and_bmp_lose_nothing() {
-        for mode in [Mode::L, Mode::La, Mode::Rgb, Mode::Rgba] {
+        for mode in [Mode::L, Mode::I16, Mode::La, Mode::Rgb, Mode::Rgba] {
             check(FileType::Png, mode, picture(mode).as_bytes(), 0);
         }
         check(FileType::Bmp, Mode::Rgb, picture(Mode::Rgb).as_bytes(), 0);

@@ -1,5 +1,7 @@
 //! PNG, by the `png` crate.
 
+use std::borrow::Cow;
+
 use png::{BitDepth, ColorType, DeflateCompression, Encoder, Filter};
 
 use super::{PngEffort, failed};
@@ -21,18 +23,33 @@ const BEST: [Way; 4] = [
 ];
 
 pub(super) fn encode(pixels: &Pixels, effort: PngEffort) -> Result<Vec<u8>> {
+    let data = data(pixels);
     match effort {
-        PngEffort::Auto if is_flat(pixels) => encode_as(pixels, BALANCED),
-        PngEffort::Auto | PngEffort::Fast => encode_as(pixels, FAST),
-        PngEffort::Balanced => encode_as(pixels, BALANCED),
-        PngEffort::Best => smallest(pixels),
+        PngEffort::Auto if is_flat(pixels) => encode_as(pixels, &data, BALANCED),
+        PngEffort::Auto | PngEffort::Fast => encode_as(pixels, &data, FAST),
+        PngEffort::Balanced => encode_as(pixels, &data, BALANCED),
+        PngEffort::Best => smallest(pixels, &data),
     }
 }
 
-fn smallest(pixels: &Pixels) -> Result<Vec<u8>> {
-    let mut smallest = encode_as(pixels, BEST[0])?;
+/// The bytes as PNG has them: 16 bits with the higher byte first.
+fn data(pixels: &Pixels) -> Cow<'_, [u8]> {
+    match pixels.mode() {
+        Mode::I16 => {
+            let (samples, _) = pixels.as_bytes().as_chunks();
+            samples
+                .iter()
+                .flat_map(|&[low, high]| [high, low])
+                .collect()
+        }
+        Mode::L | Mode::La | Mode::Rgb | Mode::Rgba => pixels.as_bytes().into(),
+    }
+}
+
+fn smallest(pixels: &Pixels, data: &[u8]) -> Result<Vec<u8>> {
+    let mut smallest = encode_as(pixels, data, BEST[0])?;
     for way in &BEST[1..] {
-        let other = encode_as(pixels, *way)?;
+        let other = encode_as(pixels, data, *way)?;
         if other.len() < smallest.len() {
             smallest = other;
         }
@@ -40,33 +57,41 @@ fn smallest(pixels: &Pixels) -> Result<Vec<u8>> {
     Ok(smallest)
 }
 
-fn encode_as(pixels: &Pixels, way: Way) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(pixels.as_bytes().len() / 2 + 1024);
-    write(pixels, way, &mut bytes).map_err(|source| failed(pixels, "png", source))?;
+fn encode_as(pixels: &Pixels, data: &[u8], way: Way) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(data.len() / 2 + 1024);
+    write(pixels, data, way, &mut bytes).map_err(|source| failed(pixels, "png", source))?;
     Ok(bytes)
 }
 
 fn write(
     pixels: &Pixels,
+    data: &[u8],
     (compression, filter): Way,
     bytes: &mut Vec<u8>,
 ) -> Result<(), png::EncodingError> {
     let mut encoder = Encoder::new(bytes, pixels.width(), pixels.height());
     encoder.set_color(color_type(pixels.mode()));
-    encoder.set_depth(BitDepth::Eight);
+    encoder.set_depth(bit_depth(pixels.mode()));
     encoder.set_deflate_compression(compression);
     encoder.set_filter(filter);
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(pixels.as_bytes())?;
+    writer.write_image_data(data)?;
     writer.finish()
 }
 
 fn color_type(mode: Mode) -> ColorType {
     match mode {
-        Mode::L => ColorType::Grayscale,
+        Mode::L | Mode::I16 => ColorType::Grayscale,
         Mode::La => ColorType::GrayscaleAlpha,
         Mode::Rgb => ColorType::Rgb,
         Mode::Rgba => ColorType::Rgba,
+    }
+}
+
+fn bit_depth(mode: Mode) -> BitDepth {
+    match mode {
+        Mode::I16 => BitDepth::Sixteen,
+        Mode::L | Mode::La | Mode::Rgb | Mode::Rgba => BitDepth::Eight,
     }
 }
 
@@ -79,24 +104,24 @@ const FLAT_PERCENT: usize = 45;
 
 /// Whether longer repeats than a few bytes are worth looking for.
 fn is_flat(pixels: &Pixels) -> bool {
-    let channels = pixels.mode().channels();
-    let row_len = pixels.width() as usize * channels;
+    let bytes_per_pixel = pixels.mode().bytes_per_pixel();
+    let row_len = pixels.width() as usize * bytes_per_pixel;
     // Odd, so that lines of text and tiles, often an even number of rows high, are met everywhere.
     let step = (pixels.height() as usize).div_ceil(SAMPLED_ROWS) | 1;
     let rows = pixels.as_bytes().chunks_exact(row_len).step_by(step);
-    let counts = rows.map(|row| steady_bytes(row, channels));
+    let counts = rows.map(|row| steady_bytes(row, bytes_per_pixel));
     let (steady, all) = counts.fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
     steady * 100 > all * FLAT_PERCENT
 }
 
 /// The bytes that differ from the pixel before as that one does from its own; and the bytes of
 /// which this can be said.
-fn steady_bytes(row: &[u8], channels: usize) -> (usize, usize) {
-    let len = row.len().saturating_sub(2 * channels);
+fn steady_bytes(row: &[u8], bytes_per_pixel: usize) -> (usize, usize) {
+    let len = row.len().saturating_sub(2 * bytes_per_pixel);
     if len == 0 {
         return (0, 0);
     }
-    let [a, b, c] = [0, 1, 2].map(|pixel| &row[pixel * channels..][..len]);
+    let [a, b, c] = [0, 1, 2].map(|pixel| &row[pixel * bytes_per_pixel..][..len]);
     let mut steady = 0_u32;
     for ((a, b), c) in a.iter().zip(b).zip(c) {
         steady += u32::from(c.wrapping_sub(*b) == b.wrapping_sub(*a));
@@ -114,10 +139,10 @@ mod tests {
         PngEffort::Balanced,
         PngEffort::Best,
     ];
-    const MODES: [Mode; 4] = [Mode::L, Mode::La, Mode::Rgb, Mode::Rgba];
+    const MODES: [Mode; 5] = [Mode::L, Mode::I16, Mode::La, Mode::Rgb, Mode::Rgba];
 
     fn picture((width, height): (u32, u32), mode: Mode, byte: impl FnMut(usize) -> u8) -> Pixels {
-        let len = (width * height) as usize * mode.channels();
+        let len = (width * height) as usize * mode.bytes_per_pixel();
         Pixels::new(width, height, mode, (0..len).map(byte).collect()).unwrap()
     }
 
@@ -137,10 +162,10 @@ mod tests {
 
     /// Squares of a few colours.
     fn squares(size: (u32, u32), mode: Mode) -> Pixels {
-        let (width, channels) = (size.0 as usize, mode.channels());
+        let (width, step) = (size.0 as usize, mode.bytes_per_pixel());
         picture(size, mode, |i| {
-            let (x, y) = (i / channels % width, i / channels / width);
-            ((x / 24 * 7 + y / 24 * 5) % 6 * 40 + i % channels) as u8
+            let (x, y) = (i / step % width, i / step / width);
+            ((x / 24 * 7 + y / 24 * 5) % 6 * 40 + i % step) as u8
         })
     }
 

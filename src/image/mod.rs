@@ -100,7 +100,8 @@ impl Image {
     ///
     /// Sizes and modes may differ. A cell has the greatest width and the greatest height, with a
     /// smaller image in its middle; the mode is the one that holds all (L beside RGB becomes RGB,
-    /// with one alpha among them all have it), and the padding is opaque. The file type is that
+    /// with one alpha among them all have it; 16 bits are kept where all have them, and are cut
+    /// at 255 beside others, as Pillow does it), and the padding is opaque. The file type is that
     /// of the first image, PNG where it has none; captions aren't kept. One image alone has no
     /// padding.
     ///
@@ -331,7 +332,8 @@ impl From<Pixels> for Image {
 /// A decoded picture of the crate `image` 0.25, taken as it is and never normalised: the way to
 /// leave values alone.
 ///
-/// Grey, grey with alpha, RGB and RGBA keep their mode; 16-bit and float pictures become 8-bit.
+/// Grey, grey with alpha, RGB and RGBA keep their mode, and grey of 16 bits is [`Mode::I16`]; other
+/// 16-bit and float pictures become 8-bit.
 /// A picture without pixels, or over 65,500 pixels wide or high, is refused when it is logged.
 impl From<::image::DynamicImage> for Image {
     fn from(picture: ::image::DynamicImage) -> Self {

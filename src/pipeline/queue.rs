@@ -185,7 +185,7 @@ impl Load {
 }
 
 fn pixel_bytes(image: &Image) -> u64 {
-    u64::from(image.width()) * u64::from(image.height()) * image.mode().channels() as u64
+    u64::from(image.width()) * u64::from(image.height()) * image.mode().bytes_per_pixel() as u64
 }
 
 impl State {

@@ -117,12 +117,12 @@ impl Placement {
         index: usize,
         image: &[u8],
         width: usize,
-        channels: usize,
+        bytes_per_pixel: usize,
     ) {
         let left = (index % self.columns) * self.pitch.0 + self.padding;
         let top = (index / self.columns) * self.pitch.1 + self.padding;
-        for (y, row) in image.chunks_exact(width * channels).enumerate() {
-            let start = ((top + y) * self.size.0 + left) * channels;
+        for (y, row) in image.chunks_exact(width * bytes_per_pixel).enumerate() {
+            let start = ((top + y) * self.size.0 + left) * bytes_per_pixel;
             out[start..start + row.len()].copy_from_slice(row);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::deep;
 use super::grid::{Grid, Placement};
 use super::mode::{self, Mode};
 use super::range::Observed;
@@ -15,7 +16,8 @@ pub(crate) struct Join {
     /// Width and height of a cell: the greatest of the pictures.
     cell: (usize, usize),
     mode: Mode,
-    pad: u8,
+    /// A pixel of the padding.
+    pad: Vec<u8>,
 }
 
 impl Join {
@@ -32,12 +34,12 @@ impl Join {
             (width.max(part.0 as usize), height.max(part.1 as usize))
         });
         let placement = grid.place(parts.len(), cell);
-        check_size(placement.size.0, placement.size.1, mode.channels())?;
+        check_size(placement.size.0, placement.size.1, mode.bytes_per_pixel())?;
         Ok(Self {
             placement,
             cell,
             mode,
-            pad: (grid.pad_value * 255.0) as u8,
+            pad: padding(grid.pad_value, mode),
         })
     }
 
@@ -59,9 +61,9 @@ impl Join {
         let mut data = self.padding(self.placement.size);
         for (index, part) in parts.into_iter().enumerate() {
             let cell = self.centred(&part);
-            let channels = self.mode.channels();
+            let bytes_per_pixel = self.mode.bytes_per_pixel();
             self.placement
-                .paste(&mut data, index, &cell, self.cell.0, channels);
+                .paste(&mut data, index, &cell, self.cell.0, bytes_per_pixel);
         }
         Pixels::new(width, height, self.mode, data)
     }
@@ -76,20 +78,27 @@ impl Join {
         if (width, height) == self.cell {
             return data;
         }
-        let channels = self.mode.channels();
+        let bytes_per_pixel = self.mode.bytes_per_pixel();
         let left = (self.cell.0 - width) / 2;
         let top = (self.cell.1 - height) / 2;
         let mut cell = self.padding(self.cell);
-        for (y, row) in data.chunks_exact(width * channels).enumerate() {
-            let start = ((top + y) * self.cell.0 + left) * channels;
+        for (y, row) in data.chunks_exact(width * bytes_per_pixel).enumerate() {
+            let start = ((top + y) * self.cell.0 + left) * bytes_per_pixel;
             cell[start..start + row.len()].copy_from_slice(row);
         }
         cell.into()
     }
 
-    /// Opaque, also where the mode has alpha.
     fn padding(&self, (width, height): (usize, usize)) -> Vec<u8> {
-        mode::convert(vec![self.pad; width * height], Mode::L, self.mode)
+        self.pad.repeat(width * height)
+    }
+}
+
+/// A pixel of this brightness, from 0 to 1: opaque, also where the mode has alpha.
+fn padding(brightness: f64, mode: Mode) -> Vec<u8> {
+    match mode {
+        Mode::I16 => deep::to_bytes(vec![(brightness * deep::WHITE) as u16]),
+        _ => mode::convert(vec![(brightness * 255.0) as u8], Mode::L, mode),
     }
 }
 
@@ -98,8 +107,11 @@ pub(crate) fn observed(parts: impl IntoIterator<Item = Option<Observed>>) -> Opt
     parts.into_iter().flatten().reduce(Observed::and)
 }
 
-/// The mode that holds both without loss.
+/// The mode that holds both without loss; 16 bits are kept only beside others.
 fn widest(a: Mode, b: Mode) -> Mode {
+    if (a, b) == (Mode::I16, Mode::I16) {
+        return Mode::I16;
+    }
     let has_colour = |mode| matches!(mode, Mode::Rgb | Mode::Rgba);
     let has_alpha = |mode| matches!(mode, Mode::La | Mode::Rgba);
     let colour = has_colour(a) || has_colour(b);

@@ -4,6 +4,7 @@
 //! values can't cause. It then turns host tensors of that shape into [`Pixels`], together with
 //! what was [`Observed`] of the values on the way.
 
+mod deep;
 mod grid;
 mod interleave;
 mod join;
@@ -14,6 +15,7 @@ mod plan;
 mod range;
 mod resize;
 mod sample;
+mod uint8;
 mod vectorised;
 
 pub use grid::Grid;
@@ -25,6 +27,7 @@ pub(crate) use plan::{Output, Plan, Treatment};
 pub use range::Observed;
 pub(crate) use range::Range;
 pub use resize::Resize;
+pub use uint8::to_uint8;
 
 use crate::error::{Error, Result};
 
@@ -35,10 +38,10 @@ pub const MAX_DIMENSION: usize = 65_500;
 pub const MAX_BYTES: u64 = 1 << 30;
 
 /// Refuses a picture that is too large before anything is allocated for it.
-fn check_size(width: usize, height: usize, channels: usize) -> Result<()> {
+fn check_size(width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {
     let limit = if width.max(height) > MAX_DIMENSION {
         "the greatest dimension is 65500"
-    } else if width as u64 * height as u64 * channels as u64 > MAX_BYTES {
+    } else if width as u64 * height as u64 * bytes_per_pixel as u64 > MAX_BYTES {
         "the greatest size in memory is 1 GiB"
     } else {
         return Ok(());
@@ -50,9 +53,11 @@ fn check_size(width: usize, height: usize, channels: usize) -> Result<()> {
     })
 }
 
-/// A picture in memory: 8 bits per channel, rows top to bottom, channels interleaved.
+/// A picture in memory: 8 bits per channel, or 16 in mode [`I16`](Mode::I16), rows top to bottom,
+/// channels interleaved.
 ///
-/// The number of bytes always is width × height × channels: it can't be built otherwise.
+/// The number of bytes always is width × height ×
+/// [`bytes_per_pixel`](Mode::bytes_per_pixel): it can't be built otherwise.
 ///
 /// ```
 /// use wandb_image::{Mode, Pixels};
@@ -70,7 +75,8 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// A picture of `width` × `height` pixels from its bytes.
+    /// A picture of `width` × `height` pixels from its bytes; 16 bits are two of them, the lower
+    /// one first.
     ///
     /// # Errors
     ///
@@ -83,8 +89,8 @@ impl Pixels {
             let shape = vec![h, w, mode.channels()];
             return Err(Error::Empty { shape });
         }
-        check_size(w, h, mode.channels())?;
-        let expected = w * h * mode.channels();
+        check_size(w, h, mode.bytes_per_pixel())?;
+        let expected = w * h * mode.bytes_per_pixel();
         if data.len() != expected {
             return Err(Error::PixelCount {
                 width,
@@ -102,6 +108,26 @@ impl Pixels {
         })
     }
 
+    /// A grey picture of 16 bits, mode [`I16`](Mode::I16), from its samples: 0 is black, 65,535
+    /// white.
+    ///
+    /// ```
+    /// use wandb_image::{Image, Mode, Pixels};
+    ///
+    /// let depth = Pixels::from_u16(2, 1, vec![850, 40_000])?;
+    /// assert_eq!(depth.mode(), Mode::I16);
+    /// assert!(depth.samples().eq([850, 40_000]));
+    /// let image = Image::from(depth).caption("millimetres");
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), which counts two bytes a sample.
+    pub fn from_u16(width: u32, height: u32, samples: Vec<u16>) -> Result<Self> {
+        Self::new(width, height, Mode::I16, deep::to_bytes(samples))
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width
@@ -117,7 +143,8 @@ impl Pixels {
         self.mode
     }
 
-    /// The bytes, row by row, channels interleaved.
+    /// The bytes, row by row, channels interleaved: Pillow's `tobytes()`. 16 bits are two of them,
+    /// the lower one first.
     pub fn as_bytes(&self) -> &[u8] {
         &self.data
     }
@@ -125,6 +152,50 @@ impl Pixels {
     /// The bytes, given away.
     pub fn into_bytes(self) -> Vec<u8> {
         self.data
+    }
+
+    /// The value of each channel of each pixel, row by row, channels interleaved: up to 255, or
+    /// up to 65,535 in mode [`I16`](Mode::I16).
+    ///
+    /// ```
+    /// use wandb_image::{Mode, Pixels};
+    ///
+    /// let grey = Pixels::new(2, 1, Mode::I16, vec![7, 0, 0, 1])?;
+    /// assert_eq!(Vec::from_iter(grey.samples()), [7, 256]);
+    /// let red = Pixels::new(1, 1, Mode::Rgb, vec![255, 0, 0])?;
+    /// assert_eq!(Vec::from_iter(red.samples()), [255, 0, 0]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn samples(&self) -> impl Iterator<Item = u16> + '_ {
+        self.data
+            .chunks_exact(self.mode.bytes_per_channel())
+            .map(|bytes| {
+                bytes
+                    .iter()
+                    .rfold(0, |sum, &byte| sum << 8 | u16::from(byte))
+            })
+    }
+
+    /// The same picture in another mode, as Pillow's `Image.convert` gives it: grey is the luma of
+    /// ITU-R 601-2, alpha is opaque where there was none and is left out where there shall be
+    /// none, 8 bits keep their numbers in 16, and 16 bits over 255 become 255.
+    ///
+    /// ```
+    /// use wandb_image::{Mode, Pixels};
+    ///
+    /// let orange = Pixels::new(1, 1, Mode::Rgb, vec![200, 100, 50])?;
+    /// assert_eq!(orange.convert(Mode::La).as_bytes(), [124, 255]);
+    /// let deep = Pixels::from_u16(3, 1, vec![7, 255, 256])?;
+    /// assert_eq!(deep.convert(Mode::L).as_bytes(), [7, 255, 255]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    #[must_use]
+    pub fn convert(self, mode: Mode) -> Self {
+        Self {
+            data: mode::convert(self.data, self.mode, mode),
+            mode,
+            ..self
+        }
     }
 }
 

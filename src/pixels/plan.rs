@@ -1,6 +1,7 @@
 //! Everything that is known of a picture before its values are: checked once, from the shape
 //! and the options.
 
+use super::deep;
 use super::grid::{Grid, Placement};
 use super::interleave;
 use super::layout::Layout;
@@ -11,7 +12,7 @@ use super::resize::{self, Resize};
 use super::sample::{Sample, Wide};
 use super::{MAX_DIMENSION, Pixels, check_size};
 use crate::error::{Error, Result};
-use crate::tensor::{HostTensor, each_dtype};
+use crate::tensor::{DType, HostTensor, each_dtype};
 
 /// What the options ask for, defaults filled in.
 #[derive(Clone, Debug)]
@@ -58,19 +59,22 @@ struct Sizes {
 }
 
 impl Plan {
-    pub(crate) fn new(shape: &[usize], treatment: Treatment) -> Result<Self> {
+    pub(crate) fn new(shape: &[usize], dtype: DType, treatment: Treatment) -> Result<Self> {
         let Treatment {
             layout, normalize, ..
         } = treatment;
         let dims = Dims::read(shape, layout)?;
         let native = native_mode(shape, layout, dims.channels, treatment.mode)?;
+        if treatment.mode == Some(Mode::I16) {
+            check_deep(shape, dtype, &normalize, dims.channels)?;
+        }
         normalize.check(dims.channels)?;
         let from = (dims.width, dims.height);
         let to = treatment.resize.map_or(Ok(from), |r| r.size(from))?;
         let mode = treatment.mode.unwrap_or(native);
-        let channels = native.channels().max(mode.channels());
+        let bytes_per_pixel = native.bytes_per_pixel().max(mode.bytes_per_pixel());
         let image = Sizes { from, to };
-        check_size(to.0, to.1, channels)?;
+        check_size(to.0, to.1, bytes_per_pixel)?;
         let placement = match treatment.output {
             Output::Each => None,
             Output::Grid(grid) => Some((grid, place(grid, dims.images, image.to)?)),
@@ -79,7 +83,7 @@ impl Plan {
         let limit = treatment
             .max_side
             .map_or(MAX_DIMENSION, |side| side as usize);
-        check_size(whole.0, whole.1, channels)?;
+        check_size(whole.0, whole.1, bytes_per_pixel)?;
         let picture = Sizes {
             from: whole,
             to: resize::limited(whole, limit),
@@ -145,13 +149,13 @@ impl Plan {
         grid: Grid,
         placement: Placement,
     ) -> (Vec<u8>, Observed) {
-        let channels = self.dims.channels;
+        let bytes_per_pixel = self.modes.0.bytes_per_pixel();
         let whole = (!self.scale_each).then(|| range::scan(values));
-        let mut out = vec![pad_pixel::<T>(grid); placement.size.0 * placement.size.1 * channels];
+        let mut out = self.padding::<T>(grid, placement.size.0 * placement.size.1);
         let mut seen: Option<Observed> = None;
         for index in 0..self.dims.images {
             let (image, observed) = self.image(values, index, whole.as_ref());
-            placement.paste(&mut out, index, &image, self.image.to.0, channels);
+            placement.paste(&mut out, index, &image, self.image.to.0, bytes_per_pixel);
             seen = Some(match seen {
                 Some(seen) => seen.and(observed),
                 None => observed,
@@ -159,6 +163,13 @@ impl Plan {
         }
         let seen = seen.unwrap_or_else(|| Observed::new(&range::scan::<T>(&[]), &[], 0));
         (out, seen)
+    }
+
+    fn padding<T: Sample>(&self, grid: Grid, pixels: usize) -> Vec<u8> {
+        match self.modes.0 {
+            Mode::I16 => deep::to_bytes(vec![(grid.pad_value * deep::WHITE) as u16; pixels]),
+            native => vec![pad_pixel::<T>(grid); pixels * native.channels()],
+        }
     }
 
     fn image<T: Sample>(
@@ -172,11 +183,24 @@ impl Plan {
         let own = shared
             .and_then(|whole| whole.of_part(len))
             .unwrap_or_else(|| range::scan(values));
-        let maps = normalize::maps::<T>(&self.normalize, shared.unwrap_or(&own));
-        let outside = range::count_outside(values, &own, &maps, self.layout);
-        let observed = Observed::new(&own, &maps, outside);
-        let data = interleave::pixels(values, self.dims.channels, self.layout, &maps);
+        let (data, observed) = match self.modes.0 {
+            Mode::I16 => deep(values, &own),
+            _ => self.normalized(values, &own, shared.unwrap_or(&own)),
+        };
         let data = resize::resize(data, self.modes.0, self.image.from, self.image.to);
+        (data, observed)
+    }
+
+    fn normalized<T: Sample>(
+        &self,
+        values: &[T],
+        own: &Range,
+        range: &Range,
+    ) -> (Vec<u8>, Observed) {
+        let maps = normalize::maps::<T>(&self.normalize, range);
+        let outside = range::count_outside(values, own, &maps, self.layout);
+        let observed = Observed::new(own, &maps, outside);
+        let data = interleave::pixels(values, self.dims.channels, self.layout, &maps);
         (data, observed)
     }
 
@@ -187,6 +211,14 @@ impl Plan {
         let (width, height) = self.size();
         Pixels::new(width, height, mode, data)
     }
+}
+
+/// Grey of 16 bits.
+fn deep<T: Sample>(values: &[T], range: &Range) -> (Vec<u8>, Observed) {
+    let expected = (0.0, deep::WHITE);
+    let outside = range::count_beyond(values, range, expected);
+    let observed = Observed::within(range, expected, outside);
+    (deep::pixels(values), observed)
 }
 
 /// The padding is a value of the tensor's dtype, as in torchvision.
@@ -251,7 +283,10 @@ fn native_mode(
     channels: usize,
     asked: Option<Mode>,
 ) -> Result<Mode> {
-    let mode = Mode::of_channels(channels);
+    let mode = match (Mode::of_channels(channels), asked) {
+        (Some(Mode::L), Some(Mode::I16)) => Some(Mode::I16),
+        (mode, _) => mode,
+    };
     match mode {
         Some(mode) if mode != Mode::La || asked == Some(Mode::La) => Ok(mode),
         _ => Err(Error::Channels {
@@ -261,6 +296,41 @@ fn native_mode(
             hint: channels_hint(shape, layout, channels),
         }),
     }
+}
+
+/// The mode that W&B guesses for a tensor of this shape.
+pub(super) fn guess_mode(shape: &[usize], layout: Layout) -> Result<Mode> {
+    let dims = Dims::read(shape, layout)?;
+    native_mode(shape, layout, dims.channels, None)
+}
+
+/// Refuses what can't be taken as it is for grey of 16 bits.
+fn check_deep(shape: &[usize], dtype: DType, normalize: &Normalize, channels: usize) -> Result<()> {
+    let (given, expected) = if channels != 1 {
+        (
+            format!("a tensor of shape {shape:?}, with {channels} channels"),
+            "it is grey: select one channel, or choose another mode",
+        )
+    } else if dtype.is_float() {
+        (
+            format!("a tensor of dtype {dtype}"),
+            "it takes integers and booleans as they are: scale the values to 0 to 65535 and cast \
+             them to u16 (or i32, where there is no u16), or choose another mode",
+        )
+    } else if *normalize != Normalize::Off {
+        (
+            format!("the rule {normalize:?}"),
+            "it takes the values as they are: leave `normalize` out and scale them to 0 to 65535 \
+             before, or choose another mode",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::Option {
+        option: "the mode",
+        given: format!("I;16 for {given}"),
+        expected: expected.into(),
+    })
 }
 
 fn channels_hint(shape: &[usize], layout: Layout, channels: usize) -> String {

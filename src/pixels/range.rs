@@ -31,6 +31,11 @@ impl Observed {
         let expected = expected
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
             .unwrap_or_default();
+        Self::within(range, expected, outside)
+    }
+
+    /// Where values of this range are expected to lie between these two.
+    pub(super) fn within(range: &Range, expected: (f64, f64), outside: u64) -> Self {
         Self {
             min: range.min,
             max: range.max,
@@ -210,6 +215,14 @@ pub(super) fn count_outside<T: Sample>(
             let channel = |c| Vec::from_iter(values.iter().copied().skip(c).step_by(limits.len()));
             channels.map(|c| limits[c].count(&channel(c))).sum()
         }
+    }
+}
+
+/// The finite values that are less than `low` or greater than `high`.
+pub(super) fn count_beyond<T: Sample>(values: &[T], range: &Range, (low, high): (f64, f64)) -> u64 {
+    match low <= range.min && range.max <= high {
+        true => 0,
+        false => Limits { low, high }.count(values),
     }
 }
 

@@ -3,7 +3,7 @@
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
 
-use super::Mode;
+use super::{Mode, deep};
 use crate::error::{Error, Result};
 
 /// Another size for each image, before it goes into a grid.
@@ -77,10 +77,15 @@ pub(super) fn resize(
     }
     let factors = (to.0 / from.0, to.1 / from.1);
     if (from.0 * factors.0, from.1 * factors.1) == to {
-        return enlarge(&data, from.0 * mode.channels(), mode.channels(), factors);
+        let bytes_per_pixel = mode.bytes_per_pixel();
+        return enlarge(&data, from.0 * bytes_per_pixel, bytes_per_pixel, factors);
     }
     match mode {
         Mode::L => resize_as::<Luma<u8>>(data, from, to),
+        Mode::I16 => {
+            let samples = deep::from_bytes(&data);
+            deep::to_bytes(resize_as::<Luma<u16>>(samples, from, to))
+        }
         Mode::La => resize_as::<LumaA<u8>>(data, from, to),
         Mode::Rgb => resize_as::<Rgb<u8>>(data, from, to),
         Mode::Rgba => resize_as::<Rgba<u8>>(data, from, to),
@@ -91,13 +96,13 @@ pub(super) fn resize(
 fn enlarge(
     data: &[u8],
     row_len: usize,
-    channels: usize,
+    bytes_per_pixel: usize,
     (across, down): (usize, usize),
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len() * across * down);
     for row in data.chunks_exact(row_len) {
         let start = out.len();
-        for pixel in row.chunks_exact(channels) {
+        for pixel in row.chunks_exact(bytes_per_pixel) {
             (0..across).for_each(|_| out.extend_from_slice(pixel));
         }
         let end = out.len();
@@ -106,11 +111,11 @@ fn enlarge(
     out
 }
 
-fn resize_as<P: Pixel<Subpixel = u8> + 'static>(
-    data: Vec<u8>,
+fn resize_as<P: Pixel + 'static>(
+    data: Vec<P::Subpixel>,
     from: (usize, usize),
     to: (usize, usize),
-) -> Vec<u8> {
+) -> Vec<P::Subpixel> {
     let shrinks = to.0 < from.0 || to.1 < from.1;
     let filter = if shrinks {
         FilterType::Triangle
@@ -143,6 +148,18 @@ mod tests {
     #[test]
     fn shrinking_averages() {
         assert_eq!(resize(vec![0, 100, 0, 100], Mode::L, (2, 2), (1, 1)), [50]);
+    }
+
+    #[test]
+    fn sixteen_bits_stay_sixteen_bits() {
+        let check = |samples: &[u16], from, to, expected: &[u16]| {
+            let data = resize(deep::to_bytes(samples.to_vec()), Mode::I16, from, to);
+            assert_eq!(deep::from_bytes(&data), expected);
+        };
+        check(&[1, 65_535], (2, 1), (4, 1), &[1, 1, 65_535, 65_535]);
+        check(&[300, 40_000], (1, 2), (1, 3), &[300, 40_000, 40_000]);
+        check(&[0, 40_001, 0, 40_001], (2, 2), (1, 1), &[20_001]);
+        check(&[65_535; 6], (3, 2), (2, 1), &[65_535; 2]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use half::{bf16, f16};
 
+use super::deep;
 use crate::tensor::Element;
 
 /// A dtype with the type in which it computes.
@@ -51,6 +52,7 @@ pub(super) trait Wide:
     fn is_finite(self) -> bool;
     fn is_nan(self) -> bool;
     fn low_byte(self) -> u8;
+    fn low_u16(self) -> u16;
 
     /// Between `low` and `high`; NaN stays.
     #[inline(always)]
@@ -76,6 +78,13 @@ pub(super) trait Wide:
             nearest
         };
         (floor + Self::INTEGERS).low_byte()
+    }
+
+    /// Of a whole number: what lies outside 0..=65535 saturates.
+    #[inline(always)]
+    fn to_u16(self) -> u16 {
+        let white = Self::from_f64(deep::WHITE);
+        (self.limit(Self::ZERO, white) + Self::INTEGERS).low_u16()
     }
 }
 
@@ -108,6 +117,10 @@ macro_rules! wide {
             #[inline(always)]
             fn low_byte(self) -> u8 {
                 self.to_bits() as u8
+            }
+            #[inline(always)]
+            fn low_u16(self) -> u16 {
+                self.to_bits() as u16
             }
         }
     };

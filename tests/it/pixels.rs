@@ -2,6 +2,7 @@
 
 use half::f16;
 use wandb_image::sink::MemorySink;
+use wandb_image::tensor::Element;
 use wandb_image::{
     FileType, Grid, HostTensor, Image, ImageOptions, IntoWandbImage, Layout, Mode, Normalize,
     Pixels, PngEffort, Resize, Row,
@@ -196,6 +197,258 @@ fn sizes_are_known_before_the_pixels_are_made() {
             );
         }
     }
+}
+
+// 16 bits.
+
+fn sixteen() -> ImageOptions {
+    ImageOptions::new().mode(Mode::I16)
+}
+
+/// The numbers of the pixels, and how many values lay outside.
+fn check_sixteen<T: Element>(values: Vec<T>, expected: &[u16], outside: u64) {
+    let n = values.len();
+    let tensor = HostTensor::new([1, n.div_ceil(256), n.min(256)], values).unwrap();
+    let image = tensor.to_wandb_image_with(&sixteen()).unwrap();
+    let pixels = image.pixels().unwrap();
+    assert_eq!((image.mode(), pixels.mode()), (Mode::I16, Mode::I16));
+    assert_eq!(Vec::from_iter(pixels.samples()), expected, "{:?}", T::DTYPE);
+    let seen = image.observed().unwrap().unwrap();
+    assert_eq!(seen.expected, (0.0, 65_535.0), "{:?}", T::DTYPE);
+    assert_eq!((seen.count, seen.outside), (n as u64, outside));
+}
+
+#[test]
+fn integers_and_booleans_keep_16_bits_when_asked() {
+    let all = Vec::from_iter(0..=u16::MAX);
+    check_sixteen(all.clone(), &all, 0);
+    check_sixteen(all.iter().map(|&x| u32::from(x)).collect(), &all, 0);
+    check_sixteen(all.iter().map(|&x| i32::from(x)).collect(), &all, 0);
+    check_sixteen(all.iter().map(|&x| u64::from(x)).collect(), &all, 0);
+    check_sixteen(all.iter().map(|&x| i64::from(x)).collect(), &all, 0);
+    check_sixteen(vec![0_u8, 7, 255], &[0, 7, 255], 0);
+    check_sixteen(vec![false, true], &[0, 1], 0);
+}
+
+#[test]
+fn what_16_bits_cannot_hold_saturates_and_is_counted() {
+    check_sixteen(vec![-1_i8, 127], &[0, 127], 1);
+    check_sixteen(vec![i16::MIN, 32_767], &[0, 32_767], 1);
+    check_sixteen(
+        vec![-1, 65_535, 65_536, i32::MAX],
+        &[0, 65_535, 65_535, 65_535],
+        3,
+    );
+    check_sixteen(vec![u32::MAX, 1], &[65_535, 1], 1);
+    check_sixteen(vec![i64::MIN, 65_535, i64::MAX], &[0, 65_535, 65_535], 2);
+    check_sixteen(vec![u64::MAX, 2], &[65_535, 2], 1);
+}
+
+#[test]
+fn the_default_rule_of_an_array_does_not_stand_against_16_bits() {
+    struct Array;
+    impl IntoWandbImage for Array {
+        fn to_host(&self) -> wandb_image::Result<HostTensor> {
+            HostTensor::new([2, 1, 1], vec![300_u16, 2])
+        }
+        fn default_layout(&self) -> Layout {
+            Layout::Hwc
+        }
+        fn default_normalize(&self) -> Normalize {
+            Normalize::ToUint8
+        }
+    }
+    for options in [sixteen(), sixteen().normalize(Normalize::Off)] {
+        let image = Array.to_wandb_image_with(&options).unwrap();
+        assert!(image.pixels().unwrap().samples().eq([300, 2]));
+    }
+}
+
+#[test]
+fn a_batch_of_16_bits_is_one_grid_or_many_images() {
+    let batch = HostTensor::new([2, 1, 1, 2], vec![300_u16, 1, 65_535, 2]).unwrap();
+    let images = batch.to_wandb_images_with(&sixteen()).unwrap();
+    let samples = |image: &Image| Vec::from_iter(image.pixels().unwrap().samples());
+    assert_eq!(
+        Vec::from_iter(images.iter().map(samples)),
+        [[300, 1], [65_535, 2]]
+    );
+    let shared = batch
+        .to_wandb_images_with(&sixteen().scale_each(false))
+        .unwrap();
+    assert_eq!(
+        Vec::from_iter(shared.iter().map(samples)),
+        [[300, 1], [65_535, 2]]
+    );
+    for (pad_value, w) in [(0.0, 0), (0.5, 32_767), (1.0, 65_535)] {
+        let grid = Grid::new().nrow(1).padding(1).pad_value(pad_value);
+        let image = batch.to_wandb_image_with(&sixteen().grid(grid)).unwrap();
+        let expected = [
+            [w, w, w, w],
+            [w, 300, 1, w],
+            [w, w, w, w],
+            [w, 65_535, 2, w],
+            [w, w, w, w],
+        ];
+        assert_eq!(samples(&image), expected.concat());
+    }
+}
+
+#[test]
+fn pictures_of_16_bits_are_resized_in_16_bits() {
+    let tensor = HostTensor::new([2, 2], vec![0_u16, 40_001, 0, 40_001]).unwrap();
+    let check = |options: ImageOptions, expected: &[u16]| {
+        let image = tensor.to_wandb_image_with(&options).unwrap();
+        assert_eq!(Vec::from_iter(image.pixels().unwrap().samples()), expected);
+    };
+    let to = |width, height| sixteen().resize(Resize::To { width, height });
+    check(sixteen().max_side(1), &[20_001]);
+    check(to(1, 1), &[20_001]);
+    check(to(3, 2), &[0, 40_001, 40_001, 0, 40_001, 40_001]);
+    check(
+        sixteen().resize(Resize::Enlarge(2)),
+        &[0, 0, 40_001, 40_001].repeat(4),
+    );
+}
+
+#[test]
+fn what_has_no_16_bits_says_what_to_do() {
+    let check = |tensor: HostTensor, options: &ImageOptions, expected: &[&str]| {
+        let error = tensor.to_wandb_image_with(options).unwrap_err().to_string();
+        for part in expected {
+            assert!(error.contains(part), "{error}");
+        }
+    };
+    let floats = HostTensor::new([1, 2], vec![0.5_f32, 1.0]).unwrap();
+    check(
+        floats,
+        &sixteen(),
+        &[
+            "I;16 for a tensor of dtype f32",
+            "scale",
+            "cast them to u16",
+        ],
+    );
+    let colour = HostTensor::new([3, 1, 1], vec![1_u8, 2, 3]).unwrap();
+    check(
+        colour,
+        &sixteen(),
+        &["[3, 1, 1]", "3 channels", "select one channel"],
+    );
+    let grey = || HostTensor::new([1, 1], vec![1_u8]).unwrap();
+    check(
+        grey(),
+        &sixteen().normalize(Normalize::MinMax),
+        &["the rule MinMax", "leave `normalize` out"],
+    );
+    for file_type in [FileType::jpg(), FileType::Bmp] {
+        check(
+            grey(),
+            &sixteen().file_type(file_type),
+            &[
+                "mode I;16",
+                file_type.extension(),
+                "FileType::Png",
+                "16 bits",
+            ],
+        );
+    }
+}
+
+#[test]
+fn the_run_says_what_16_bits_could_not_hold() {
+    let told = crate::run::listening::Told::default();
+    let run = tracing::subscriber::with_default(told.clone(), || {
+        let sink = MemorySink::new();
+        wandb_image::init().start_on(sink).unwrap()
+    });
+    let tensor = HostTensor::new([1, 2], vec![70_000_i32, 2]).unwrap();
+    let image = tensor.to_wandb_image_with(&sixteen()).unwrap();
+    run.log([("depth", image)]).unwrap();
+    run.finish().unwrap();
+    let told = told.lines().join("\n");
+    let expected =
+        "values from 2 to 70000: 1 of 2 lie outside the 0 to 65535 that its rule expects";
+    assert!(told.contains(expected), "{told}");
+}
+
+/// Every sample of 16 bits.
+fn all_of_16_bits() -> Pixels {
+    Pixels::from_u16(256, 256, Vec::from_iter(0..=u16::MAX)).unwrap()
+}
+
+#[test]
+fn a_file_of_16_bits_is_lossless_and_is_read_with_16_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    for effort in [
+        PngEffort::Auto,
+        PngEffort::Fast,
+        PngEffort::Balanced,
+        PngEffort::Best,
+    ] {
+        let file = logged(Image::from(all_of_16_bits()).png_effort(effort));
+        let read = image::load_from_memory(&file).unwrap();
+        assert_eq!(read.color(), image::ColorType::L16);
+        assert!(read.to_luma16().into_raw().into_iter().eq(0..=u16::MAX));
+        assert_eq!(*Image::from(read).pixels().unwrap(), all_of_16_bits());
+        let path = dir.path().join("deep.png");
+        std::fs::write(&path, &file).unwrap();
+        let read = Image::from_path(&path).unwrap();
+        assert_eq!(read.mode(), Mode::I16);
+        assert_eq!(*read.pixels().unwrap(), all_of_16_bits());
+    }
+}
+
+#[test]
+fn other_pictures_of_16_bits_become_8_bits() {
+    use image::{DynamicImage, ImageBuffer, LumaA, Rgb, Rgba};
+    let check = |picture: DynamicImage, mode: Mode, expected: &[u8]| {
+        let pixels = Image::from(picture).pixels().unwrap();
+        assert_eq!((pixels.mode(), pixels.as_bytes()), (mode, expected));
+    };
+    let (black, white) = (0, u16::MAX);
+    check(
+        ImageBuffer::from_pixel(1, 1, LumaA([white, black])).into(),
+        Mode::La,
+        &[255, 0],
+    );
+    check(
+        ImageBuffer::from_pixel(1, 1, Rgb([white, black, white])).into(),
+        Mode::Rgb,
+        &[255, 0, 255],
+    );
+    check(
+        ImageBuffer::from_pixel(1, 1, Rgba([white, black, white, black])).into(),
+        Mode::Rgba,
+        &[255, 0, 255, 0],
+    );
+}
+
+#[test]
+fn joined_pictures_keep_16_bits_where_all_have_them() {
+    let deep = || Image::from(Pixels::from_u16(1, 1, vec![300]).unwrap());
+    let wide = || Image::from(Pixels::from_u16(1, 2, vec![7, 40_000]).unwrap());
+    let check = |images: Vec<Image>, grid: Grid, mode: Mode, expected: &[u16]| {
+        let pixels = Image::joined(images, grid).unwrap().pixels().unwrap();
+        assert_eq!(pixels.mode(), mode);
+        assert_eq!(Vec::from_iter(pixels.samples()), expected);
+    };
+    let bare = Grid::new().padding(0);
+    check(vec![deep()], bare, Mode::I16, &[300]);
+    check(vec![deep(), wide()], bare, Mode::I16, &[300, 7, 0, 40_000]);
+    let framed = Grid::new().padding(1).pad_value(1.0);
+    let w = 65_535;
+    let expected = [[w, w, w, w, w], [w, 300, w, 300, w], [w, w, w, w, w]].concat();
+    check(vec![deep(), deep()], framed, Mode::I16, &expected);
+    let of =
+        |mode: Mode, bytes: &[u8]| Image::from(Pixels::new(1, 1, mode, bytes.to_vec()).unwrap());
+    check(vec![deep(), of(Mode::L, &[9])], bare, Mode::L, &[255, 9]);
+    check(
+        vec![of(Mode::Rgba, &[1, 2, 3, 4]), deep()],
+        bare,
+        Mode::Rgba,
+        &[1, 2, 3, 4, 255, 255, 255, 255],
+    );
 }
 
 // Files: what is written is what other decoders read.
