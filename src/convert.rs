@@ -1,9 +1,14 @@
 //! From a tensor to an [`Image`]: the trait, its options, and the snapshot between them.
 
+mod boxes;
+
 use crate::encode::{FileType, PngEffort};
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::pixels::{Grid, Layout, Mode, Normalize, Output, Plan, Resize, Treatment};
+use crate::image::mask::{ImageMask, MaskOptions};
+use crate::pixels::{
+    Grid, Layout, MaskPlan, Mode, Normalize, Output, Plan, Remap, Resize, Treatment,
+};
 use crate::tensor::{DType, HostTensor, Snapshot};
 
 /// A tensor that can become a [`wandb.Image`](Image).
@@ -170,6 +175,98 @@ pub trait IntoWandbImage {
             .map(|image| image.png_effort(options.png_effort))
             .collect())
     }
+
+    /// A mask over a picture, with the defaults: class ids, or the class with the highest score.
+    ///
+    /// Integers and bools of rank 2 (H, W), or of rank 3 with one channel, are the ids. Floats of
+    /// rank 3 (C, H, W) with two channels or more are the scores of as many classes, as a
+    /// segmentation head gives them (logits or probabilities): the id is the channel with the
+    /// highest score, the first of several, on the host. NaN is never the highest; a pixel that
+    /// has no score but NaN is of class 0.
+    ///
+    /// Shape and dtype are checked here, the ids when the mask is made.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, IntoWandbImage};
+    ///
+    /// let target = HostTensor::new([2, 2], vec![0_i64, 1, 1, 7])?;
+    /// assert_eq!(target.to_wandb_mask()?.ids()?.as_bytes(), [0, 1, 1, 7]);
+    ///
+    /// let is_cell = HostTensor::new([1, 2], vec![false, true])?;
+    /// assert_eq!(is_cell.to_wandb_mask()?.ids()?.as_bytes(), [0, 1]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LayerTensor`] for another shape or dtype (floats without classes must be compared
+    /// with a threshold first), [`Error::Empty`], [`Error::TooLarge`], and those of
+    /// [`snapshot`](Self::snapshot). An id outside 0 to 255 surfaces when the mask is made.
+    fn to_wandb_mask(&self) -> Result<ImageMask> {
+        self.to_wandb_mask_with(&MaskOptions::new())
+    }
+
+    /// A mask over a picture, with options: for an ignore index, or ids over 255. Ids that came
+    /// from scores are remapped too.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, IntoWandbImage, MaskOptions};
+    ///
+    /// let target = HostTensor::new([1, 3], vec![0_i64, 1, -100])?;
+    /// let mask = target.to_wandb_mask_with(&MaskOptions::new().remap(-100, 255))?;
+    /// assert_eq!(mask.ids()?.as_bytes(), [0, 1, 255]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_wandb_mask`](Self::to_wandb_mask).
+    fn to_wandb_mask_with(&self, options: &MaskOptions) -> Result<ImageMask> {
+        let (snapshot, plan) = prepare_mask(self, options, MaskPlan::one)?;
+        Ok(ImageMask::from_snapshot(snapshot, plan))
+    }
+
+    /// The masks of a batch, with the defaults: integers and bools (N, H, W) or (N, 1, H, W),
+    /// floats (N, C, H, W), read as in [`to_wandb_mask`](Self::to_wandb_mask). They share one
+    /// snapshot, which is read once.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, IntoWandbImage};
+    ///
+    /// let targets = HostTensor::new([2, 1, 2], vec![0_u8, 1, 2, 3])?;
+    /// let masks = targets.to_wandb_masks()?;
+    /// assert_eq!(masks[1].ids()?.as_bytes(), [2, 3]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_wandb_mask`](Self::to_wandb_mask).
+    fn to_wandb_masks(&self) -> Result<Vec<ImageMask>> {
+        self.to_wandb_masks_with(&MaskOptions::new())
+    }
+
+    /// The masks of a batch, with options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_wandb_mask`](Self::to_wandb_mask).
+    fn to_wandb_masks_with(&self, options: &MaskOptions) -> Result<Vec<ImageMask>> {
+        let (snapshot, plan) = prepare_mask(self, options, MaskPlan::each)?;
+        Ok(ImageMask::from_batch(snapshot, plan))
+    }
+}
+
+fn prepare_mask<T: IntoWandbImage + ?Sized>(
+    tensor: &T,
+    options: &MaskOptions,
+    plan: fn(&[usize], DType, Layout, Remap) -> Result<MaskPlan>,
+) -> Result<(Snapshot, MaskPlan)> {
+    let layout = options.layout.unwrap_or_else(|| tensor.default_layout());
+    let snapshot = tensor.snapshot()?;
+    let remap = options.remap.clone();
+    let plan = plan(snapshot.shape(), snapshot.dtype(), layout, remap)?;
+    Ok((snapshot, plan))
 }
 
 fn prepare<T: IntoWandbImage + ?Sized>(

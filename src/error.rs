@@ -379,6 +379,64 @@ pub enum Error {
         /// What was found there.
         reason: String,
     },
+
+    /// A class id with two names.
+    #[error(
+        "class id {id} was given twice, as {first:?} and as {second:?}, but an id has one name: \
+         leave one out, or give it an id of its own"
+    )]
+    ClassTwice {
+        /// The id.
+        id: i64,
+        /// Its name at first.
+        first: String,
+        /// Its name afterwards.
+        second: String,
+    },
+
+    /// A file that is no mask, or a damaged one.
+    #[error("{} can't be read as a mask: {reason}", path.display())]
+    MaskFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what was expected.
+        reason: String,
+    },
+
+    /// A class id that a mask can't hold.
+    #[error("{}", mask_id(*id, *row, *column, *mask))]
+    MaskId {
+        /// The id.
+        id: i128,
+        /// Its row, from the top, the first being 0.
+        row: usize,
+        /// Its column, from the left, the first being 0.
+        column: usize,
+        /// Which mask of a batch it is in, the first being 0; `None` for a mask alone.
+        mask: Option<usize>,
+    },
+
+    /// A tensor whose shape or dtype is none of a mask or of boxes.
+    #[error("a tensor of shape {shape:?} and dtype {dtype} can't be {what}: {hint}")]
+    LayerTensor {
+        /// The shape given.
+        shape: Vec<usize>,
+        /// The dtype given.
+        dtype: String,
+        /// What it was to be.
+        what: String,
+        /// What was expected, and what to do.
+        hint: String,
+    },
+
+    /// A box that can't be drawn.
+    #[error("box {index} {reason}")]
+    Box {
+        /// Which box of the layer, the first being 0.
+        index: usize,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
 }
 
 impl std::fmt::Debug for Error {
@@ -422,6 +480,22 @@ impl Error {
             message: text.unwrap_or_else(|| "it gave no message".into()),
         }
     }
+}
+
+/// The text of [`Error::MaskId`].
+fn mask_id(id: i128, row: usize, column: usize, mask: Option<usize>) -> String {
+    let of_mask = mask.map_or_else(String::new, |mask| format!(" of mask {mask}"));
+    let remedy = match i64::try_from(id) {
+        Ok(id) => format!(
+            "MaskOptions::remap({id}, to) gives it another id, if it is an ignore index, and \
+             MaskOptions::remap_outside(to) all such ids"
+        ),
+        Err(_) => "MaskOptions::remap_outside(to) gives all such ids another".into(),
+    };
+    format!(
+        "id {id} at row {row}, column {column}{of_mask} is outside 0 to 255, which a mask holds: \
+         {remedy}"
+    )
 }
 
 fn element_count(shape: &[usize]) -> String {

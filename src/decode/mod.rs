@@ -1,5 +1,6 @@
 //! From files to pixels and tensors, with limits on what a file may claim.
 
+mod ids;
 mod jpeg;
 #[cfg(feature = "cli")]
 mod npy;
@@ -9,6 +10,7 @@ mod safetensors;
 #[cfg(feature = "cli")]
 mod tensor_file;
 
+pub(crate) use ids::ids_from_png;
 #[cfg(feature = "cli")]
 pub use npy::read_npy;
 pub(crate) use picture::{PictureFile, pixels_from_dynamic};

@@ -68,7 +68,7 @@ impl PictureFile {
     }
 }
 
-fn read_limited(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_limited(path: &Path) -> Result<Vec<u8>> {
     let cannot_read = |source| Error::Io {
         action: "read",
         path: path.into(),

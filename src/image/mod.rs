@@ -1,8 +1,12 @@
 //! [`Image`]: a picture, a file, or the snapshot of a tensor, with what W&B shows beside it.
 
 mod batch;
+pub(crate) mod boxes;
+pub(crate) mod classes;
 mod joined;
 pub(crate) mod json;
+pub(crate) mod mask;
+mod reading;
 
 use std::path::Path;
 use std::sync::Arc;

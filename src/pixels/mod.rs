@@ -6,11 +6,13 @@
 
 mod deep;
 mod grid;
+mod ids;
 mod interleave;
 mod join;
 mod layout;
 mod mode;
 mod normalize;
+mod numbers;
 mod plan;
 mod range;
 mod resize;
@@ -19,10 +21,12 @@ mod uint8;
 mod vectorised;
 
 pub use grid::Grid;
+pub(crate) use ids::{MaskPlan, Remap};
 pub(crate) use join::{Join, observed as join_observed};
 pub use layout::Layout;
 pub use mode::Mode;
 pub use normalize::Normalize;
+pub(crate) use numbers::{Kind, floats, integers};
 pub(crate) use plan::{Output, Plan, Treatment};
 pub use range::Observed;
 pub(crate) use range::Range;

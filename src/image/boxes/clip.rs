@@ -1,0 +1,118 @@
+//! Boxes cut at the edge of their picture.
+
+use super::{BoundingBox, Domain, MadeBoxes};
+
+type Spans = [(f64, f64); 2];
+
+/// Cuts what reaches over the edge of a picture of this size, and leaves out what lies wholly
+/// outside.
+pub(super) fn clip(made: MadeBoxes, size: (u32, u32)) -> MadeBoxes {
+    let given = made.boxes.len();
+    let mut clipped = 0;
+    let boxes = made.boxes.into_iter().filter_map(|whole| {
+        let before = whole.position().spans();
+        let after = inside(before, limits(&whole, size))?;
+        if before == after {
+            return Some(whole);
+        }
+        clipped += 1;
+        let position = whole.position().with_spans(after);
+        Some(whole.at(position))
+    });
+    let boxes: Vec<BoundingBox> = boxes.collect();
+    MadeBoxes {
+        skipped: made.skipped + (given - boxes.len()) as u64,
+        clipped: made.clipped + clipped,
+        boxes,
+    }
+}
+
+/// The right and the lower edge of the picture.
+fn limits(bounding_box: &BoundingBox, (width, height): (u32, u32)) -> [f64; 2] {
+    match bounding_box.domain() {
+        Domain::Fraction => [1.0, 1.0],
+        Domain::Pixel => [width.into(), height.into()],
+    }
+}
+
+fn inside([x, y]: Spans, [width, height]: [f64; 2]) -> Option<Spans> {
+    Some([span_inside(x, width)?, span_inside(y, height)?])
+}
+
+/// What of a span lies between 0 and the limit; none where they at most touch. One that has no
+/// length is kept on the edge.
+fn span_inside((min, max): (f64, f64), limit: f64) -> Option<(f64, f64)> {
+    if min >= 0.0 && max <= limit {
+        return Some((min, max));
+    }
+    (max > 0.0 && min < limit).then(|| (min.max(0.0), max.min(limit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Position;
+    use super::*;
+
+    /// In a picture of 10 × 20 pixels: what becomes of it, and whether it was cut.
+    fn check(position: Position, expected: Option<(Position, bool)>) {
+        let whole = BoundingBox::new(Domain::Pixel, position, 3).caption("kept");
+        let made = MadeBoxes {
+            boxes: vec![whole.clone()],
+            skipped: 2,
+            clipped: 0,
+        };
+        let made = clip(made, (10, 20));
+        let boxes = expected.map(|(position, _)| whole.at(position));
+        assert_eq!(made.boxes, Vec::from_iter(boxes), "{position:?}");
+        assert_eq!(made.skipped, 2 + u64::from(expected.is_none()));
+        assert_eq!(
+            made.clipped,
+            u64::from(expected.is_some_and(|(_, cut)| cut))
+        );
+    }
+
+    #[test]
+    fn boxes_are_cut_at_the_edge() {
+        let corners = Position::corners;
+        let inside = corners(1.0, 2.0, 3.0, 4.0);
+        check(inside, Some((inside, false)));
+        let whole = corners(0.0, 0.0, 10.0, 20.0);
+        check(whole, Some((whole, false)));
+        check(corners(-5.0, -5.0, 50.0, 50.0), Some((whole, true)));
+        check(
+            corners(-1.0, 19.0, 2.0, 21.0),
+            Some((corners(0.0, 19.0, 2.0, 20.0), true)),
+        );
+        check(
+            Position::middle(10.0, 10.0, 4.0, 4.0),
+            Some((Position::middle(9.0, 10.0, 2.0, 4.0), true)),
+        );
+    }
+
+    #[test]
+    fn boxes_outside_are_left_out() {
+        let corners = Position::corners;
+        check(corners(-5.0, 1.0, -1.0, 2.0), None);
+        check(corners(11.0, 1.0, 12.0, 2.0), None);
+        check(corners(-5.0, 1.0, 0.0, 2.0), None);
+        check(corners(1.0, 20.0, 2.0, 25.0), None);
+        let on_edge = corners(10.0, 1.0, 10.0, 2.0);
+        check(on_edge, Some((on_edge, false)));
+    }
+
+    #[test]
+    fn fractions_end_at_one() {
+        let wide = Position::corners(-0.5, 0.25, 1.5, 0.5);
+        let boxes = vec![BoundingBox::new(Domain::Fraction, wide, 0)];
+        let made = clip(
+            MadeBoxes {
+                boxes,
+                skipped: 0,
+                clipped: 0,
+            },
+            (10, 20),
+        );
+        let expected = Position::corners(0.0, 0.25, 1.0, 0.5);
+        assert_eq!(made.boxes[0].position(), expected);
+    }
+}
