@@ -247,6 +247,47 @@ pub enum Error {
         run_id: String,
     },
 
+    /// A mask or boxes that can't lie over their image.
+    #[error("{kind} {layer:?}: {source}")]
+    Layer {
+        /// `mask` or `boxes`.
+        kind: &'static str,
+        /// The layer's key.
+        layer: String,
+        /// What is wrong with it.
+        source: Arc<Error>,
+    },
+
+    /// A key that a mask or boxes can't have.
+    #[error("{reason}")]
+    LayerKey {
+        /// What is wrong with it, and what to do.
+        reason: &'static str,
+    },
+
+    /// A mask of another size than its image.
+    #[error(
+        "it has {}×{} pixels, but its image has {}×{}: a mask has one class id for each pixel of \
+         its image, so give both the same size",
+        mask.0, mask.1, picture.0, picture.1
+    )]
+    MaskSize {
+        /// Width and height of the mask, in pixels.
+        mask: (u32, u32),
+        /// Width and height of the image, in pixels.
+        picture: (u32, u32),
+    },
+
+    /// A picture that is not on this machine.
+    #[error(
+        "the image is a reference to {uri}, and has no pixels here: a run holds files, so download \
+         it and use Image::from_path"
+    )]
+    Reference {
+        /// Where the picture is.
+        uri: String,
+    },
+
     /// The directory of a new run is there already.
     #[error(
         "the run directory {} exists already, and a run is never overwritten: use another run id \

@@ -69,6 +69,15 @@ impl FileType {
         }
     }
 
+    /// The file type of this extension, at the default quality; PNG where there is none.
+    pub(crate) fn of_extension(extension: &str) -> Self {
+        match extension {
+            "jpg" => FileType::jpg(),
+            "bmp" => FileType::Bmp,
+            _ => FileType::Png,
+        }
+    }
+
     /// Whether the format can hold transparency.
     pub(crate) const fn has_alpha(self) -> bool {
         !matches!(self, FileType::Jpg { .. })
@@ -137,8 +146,9 @@ mod tests {
 
     fn picture(mode: Mode) -> Pixels {
         let (width, height) = (37, 23);
-        let step = mode.bytes_per_pixel();
-        let data = (0..width * height * step).map(|i| (i / step * 255 / 851 + i % step * 40) as u8);
+        let channels = mode.bytes_per_pixel();
+        let data = (0..width * height * channels)
+            .map(|i| (i / channels * 255 / 851 + i % channels * 40) as u8);
         Pixels::new(width as u32, height as u32, mode, data.collect()).unwrap()
     }
 

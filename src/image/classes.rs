@@ -56,6 +56,18 @@ impl Classes {
         Self((0..).zip(names).collect())
     }
 
+    /// These ids as `class_<id>`: what W&B calls classes without a name.
+    pub(crate) fn numbered(ids: impl IntoIterator<Item = i64>) -> Self {
+        let named = ids.into_iter().map(|id| (id, format!("class_{id}")));
+        Self(named.collect())
+    }
+
+    /// With the other classes, whose names hold where both name an id.
+    pub(crate) fn with(mut self, other: &Self) -> Self {
+        self.0.extend(other.0.clone());
+        self
+    }
+
     /// The name of a class, where it has one.
     pub fn get(&self, id: i64) -> Option<&str> {
         self.0.get(&id).map(String::as_str)

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::boxes::{BoundingBox, Domain, Position};
+use super::classes::Classes;
+use super::layers::LayerKind;
 use crate::value::Json;
 
 /// Of a row: its step.
@@ -27,6 +30,20 @@ pub(crate) struct LoggedImage {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) caption: Option<String>,
+    pub(crate) grouping: Option<i64>,
+    pub(crate) layers: Vec<LoggedLayer>,
+}
+
+/// A mask, or boxes, whose file has a name.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedLayer {
+    pub(crate) kind: LayerKind,
+    pub(crate) key: String,
+    /// Relative to the run's `files/`.
+    pub(crate) path: String,
+    pub(crate) sha256: String,
+    /// In bytes.
+    pub(crate) size: u64,
 }
 
 /// One image under a key.
@@ -44,7 +61,120 @@ pub(crate) fn image(image: &LoggedImage) -> Json {
             .as_deref()
             .map(|caption| ("caption", text(caption))),
     );
+    entries.extend(image.grouping.map(|group| ("grouping", Json::I64(group))));
+    let layers = |kind| layers(kind, image);
+    entries.extend(layers(LayerKind::Boxes).map(|boxes| ("boxes", boxes)));
+    entries.extend(layers(LayerKind::Mask).map(|masks| ("masks", masks)));
     map(entries)
+}
+
+/// The layers of one kind by their keys; None where there are none.
+fn layers(kind: LayerKind, image: &LoggedImage) -> Option<Json> {
+    let layers = image.layers.iter().filter(|layer| layer.kind == kind);
+    let layers: Vec<_> = layers.map(|layer| (&*layer.key, json_of(layer))).collect();
+    (!layers.is_empty()).then(|| map(layers))
+}
+
+fn json_of(layer: &LoggedLayer) -> Json {
+    map(vec![
+        ("_type", text(type_of(layer.kind))),
+        ("path", text(&layer.path)),
+        ("sha256", text(&layer.sha256)),
+        ("size", Json::U64(layer.size)),
+    ])
+}
+
+fn type_of(kind: LayerKind) -> &'static str {
+    match kind {
+        LayerKind::Mask => "mask",
+        LayerKind::Boxes => "boxes2D",
+    }
+}
+
+/// The folder of a layer's file, relative to the run's `files/`, and what its name ends with.
+pub(crate) fn layer_place(kind: LayerKind) -> (&'static str, &'static str) {
+    match kind {
+        LayerKind::Mask => ("media/images/mask", "mask.png"),
+        LayerKind::Boxes => ("media/metadata/boxes2D", "boxes2D.json"),
+    }
+}
+
+/// The file of a layer of boxes.
+pub(super) fn boxes(boxes: &[BoundingBox], classes: Option<&Classes>) -> Json {
+    let mut entries = vec![("box_data", Json::List(boxes.iter().map(one_box).collect()))];
+    entries.extend(classes.map(|classes| ("class_labels", names(classes))));
+    map(entries)
+}
+
+fn one_box(one: &BoundingBox) -> Json {
+    let mut entries = vec![
+        ("position", position(one.position())),
+        ("class_id", Json::I64(one.class_id())),
+    ];
+    entries.extend((one.domain() == Domain::Pixel).then(|| ("domain", text("pixel"))));
+    entries.extend(
+        one.caption_text()
+            .map(|caption| ("box_caption", text(caption))),
+    );
+    let scores = one.scores().iter();
+    let scores: Vec<_> = scores
+        .map(|(name, score)| (&**name, Json::F64(*score)))
+        .collect();
+    entries.extend((!scores.is_empty()).then(|| ("scores", map(scores))));
+    map(entries)
+}
+
+fn position(position: Position) -> Json {
+    let entries = match position {
+        Position::Corners {
+            min_x,
+            min_y,
+            max_x,
+            max_y,
+        } => vec![
+            ("minX", Json::F64(min_x)),
+            ("minY", Json::F64(min_y)),
+            ("maxX", Json::F64(max_x)),
+            ("maxY", Json::F64(max_y)),
+        ],
+        Position::Middle {
+            middle,
+            width,
+            height,
+        } => vec![
+            ("middle", Json::List(middle.map(Json::F64).to_vec())),
+            ("width", Json::F64(width)),
+            ("height", Json::F64(height)),
+        ],
+    };
+    map(entries)
+}
+
+/// The names of the classes of a layer, as the config holds them: the way to it, and the value.
+pub(crate) fn class_labels(
+    kind: LayerKind,
+    key: &str,
+    layer: &str,
+    classes: &Classes,
+) -> ([String; 3], Json) {
+    let kind = match kind {
+        LayerKind::Mask => "mask/class_labels",
+        LayerKind::Boxes => "bounding_box/class_labels",
+    };
+    let full_key = format!("{key}_wandb_delimeter_{layer}");
+    let value = map(vec![
+        ("type", text(kind)),
+        ("key", text(&full_key)),
+        ("value", names(classes)),
+    ]);
+    ([WANDB.into(), kind.into(), full_key], value)
+}
+
+fn names(classes: &Classes) -> Json {
+    let names = classes
+        .iter()
+        .map(|(id, name)| (id.to_string(), text(name)));
+    Json::Map(names.collect())
 }
 
 /// A list of images under a key; the first also says how W&B draws the others.
@@ -58,7 +188,22 @@ pub(crate) fn images(images: &[LoggedImage]) -> Json {
         let caption = |image: &LoggedImage| image.caption.as_deref().map_or(Json::Null, text);
         entries.push(("captions", Json::List(images.iter().map(caption).collect())));
     }
+    entries.extend(all_layers(LayerKind::Boxes, images).map(|all| ("all_boxes", all)));
+    entries.extend(all_layers(LayerKind::Mask, images).map(|all| ("all_masks", all)));
     map(entries)
+}
+
+/// The layers of one kind of each image, null where one has none; None where no image has any.
+fn all_layers(kind: LayerKind, images: &[LoggedImage]) -> Option<Json> {
+    let all: Vec<_> = images.iter().map(|image| layers(kind, image)).collect();
+    let any = all.iter().any(Option::is_some);
+    any.then(|| {
+        Json::List(
+            all.into_iter()
+                .map(|one| one.unwrap_or(Json::Null))
+                .collect(),
+        )
+    })
 }
 
 fn picture(image: &LoggedImage) -> [(&'static str, Json); 3] {
@@ -179,7 +324,41 @@ mod tests {
             width: 5,
             height: 4,
             caption: caption.map(Into::into),
+            grouping: None,
+            layers: Vec::new(),
         }
+    }
+
+    fn layer(kind: LayerKind, key: &str) -> LoggedLayer {
+        LoggedLayer {
+            kind,
+            key: key.into(),
+            path: format!("{key}.file"),
+            sha256: "ab".into(),
+            size: 7,
+        }
+    }
+
+    #[test]
+    fn layers_stand_by_their_keys_and_null_where_one_of_a_list_has_none() {
+        let mut first = logged("a.png", None);
+        first.layers = vec![
+            layer(LayerKind::Mask, "m"),
+            layer(LayerKind::Mask, "n"),
+            layer(LayerKind::Boxes, "m"),
+        ];
+        first.grouping = Some(3);
+        let file = |kind: &str, key: &str| {
+            format!(r#"{{"_type":"{kind}","path":"{key}.file","sha256":"ab","size":7}}"#)
+        };
+        let boxes = format!(r#"{{"m":{}}}"#, file("boxes2D", "m"));
+        let masks = format!(r#"{{"m":{},"n":{}}}"#, file("mask", "m"), file("mask", "n"));
+        let text = image(&first).to_text();
+        let expected = format!(r#","grouping":3,"boxes":{boxes},"masks":{masks}}}"#);
+        assert!(text.ends_with(&expected), "{text}");
+        let text = images(&[logged("b.png", None), first]).to_text();
+        let expected = format!(r#","all_boxes":[null,{boxes}],"all_masks":[null,{masks}]}}"#);
+        assert!(text.ends_with(&expected), "{text}");
     }
 
     #[test]

@@ -1,30 +1,47 @@
-//! [`Image`]: a picture, a file, or the snapshot of a tensor, with what W&B shows beside it.
+//! [`Image`]: a picture, a file, or the snapshot of a tensor, with what W&B shows beside it and
+//! over it.
+#![doc = include_str!("python.md")]
 
 mod batch;
 pub(crate) mod boxes;
 pub(crate) mod classes;
+mod frame;
 mod joined;
 pub(crate) mod json;
+mod layers;
 pub(crate) mod mask;
 mod reading;
+mod shown;
+mod source;
 
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use layers::{EncodedLayer, LayerKind, LayersNoticed};
+
 use crate::decode::PictureFile;
 use crate::encode::{self, FileType, PngEffort};
 use crate::error::{Error, Result};
-use crate::pixels::{Grid, Mode, Observed, Pixels, Plan};
+use crate::pixels::{Grid, Mode, Observed, Pixels, Plan, check_size};
 use crate::tensor::Snapshot;
 
 use batch::Batch;
+use boxes::BoundingBoxes2D;
+use classes::Classes;
+use frame::Frame;
 use joined::Joined;
+use layers::Layers;
+use mask::ImageMask;
+use source::Source;
+
+/// Where W&B keeps pictures, relative to a run's `files/`.
+pub(crate) const MEDIA_SUBDIR: &str = "media/images";
 
 /// A picture to log, as `wandb.Image` is in Python.
 ///
 /// Made from a tensor ([`IntoWandbImage`](crate::IntoWandbImage)), from a file
 /// ([`from_path`](Self::from_path)), from [`Pixels`] or from an `image::DynamicImage`. A clone
-/// is cheap: it shares the picture.
+/// is cheap: it shares the picture. [Masks](Self::masks) and [boxes](Self::boxes) lie over it.
 ///
 /// A tensor's pixels are made when the image is logged, from a snapshot taken when the `Image`
 /// was made: what happens to the tensor in between isn't seen.
@@ -42,24 +59,13 @@ use joined::Joined;
 pub struct Image {
     source: Source,
     caption: Option<String>,
+    grouping: Option<i64>,
     file_type: Option<FileType>,
     png_effort: PngEffort,
-}
-
-#[derive(Clone, Debug)]
-enum Source {
-    Pixels(Arc<Pixels>),
-    File(Arc<PictureFile>),
-    Tensor {
-        batch: Arc<Batch>,
-        index: usize,
-    },
-    Joined(Arc<Joined>),
-    Refused {
-        reason: Arc<Error>,
-        width: u32,
-        height: u32,
-    },
+    mode: Option<Mode>,
+    /// The size of a frame around the picture.
+    framed: Option<(u32, u32)>,
+    layers: Layers,
 }
 
 /// A picture as the bytes of a file, and what was noticed on the way.
@@ -67,6 +73,7 @@ enum Source {
 pub(crate) struct Encoded {
     pub(crate) bytes: Arc<Vec<u8>>,
     pub(crate) format: &'static str,
+    pub(crate) layers: Vec<EncodedLayer>,
     pub(crate) noticed: Noticed,
 }
 
@@ -77,6 +84,7 @@ pub(crate) struct Noticed {
     pub(crate) values: Option<Observed>,
     /// Transparency was lost, since the file format has none.
     pub(crate) alpha_dropped: bool,
+    pub(crate) layers: LayersNoticed,
 }
 
 impl Image {
@@ -125,17 +133,63 @@ impl Image {
     /// ```
     pub fn joined(images: impl IntoIterator<Item = Image>, grid: Grid) -> Result<Self> {
         let images: Vec<Image> = images.into_iter().collect();
-        images.iter().try_for_each(Image::check_made)?;
+        images.iter().try_for_each(|image| image.source.check())?;
         let file_type = images.first().and_then(|image| image.file_type);
         let joined = Joined::new(images, grid)?;
         Ok(Self::new(Source::Joined(Arc::new(joined)), file_type))
     }
 
-    /// Refuses what has no pixels.
-    fn check_made(&self) -> Result<()> {
-        match &self.source {
-            Source::Refused { reason, .. } => Err(Error::Shared(Arc::clone(reason))),
-            _ => Ok(()),
+    /// A picture that stays where it is: `https://`, `http://`, `s3://` or `gs://`.
+    ///
+    /// A run holds files alone, so logging it is an error, as it is in Python. Nothing is read: the
+    /// size is unknown, and there are no pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for anything else.
+    ///
+    /// ```
+    /// use wandb_image::Image;
+    ///
+    /// let image = Image::from_reference("s3://bucket/cat.png")?;
+    /// # let run = wandb_image::init().start_on(wandb_image::sink::MemorySink::new())?;
+    /// let error = run.log([("cat", image)]).unwrap_err();
+    /// assert!(error.to_string().contains("s3://bucket/cat.png"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn from_reference(uri: impl Into<String>) -> Result<Self> {
+        let uri = uri.into();
+        let schemes = ["https://", "http://", "s3://", "gs://"];
+        match schemes.iter().any(|scheme| uri.starts_with(scheme)) {
+            true => Ok(Self::new(Source::Reference(uri.into()), None)),
+            false => Err(Error::Option {
+                option: "the reference to an image",
+                given: format!("{uri:?}"),
+                expected:
+                    "it must begin with https://, http://, s3:// or gs://: for a file on this \
+                           machine use Image::from_path"
+                        .into(),
+            }),
+        }
+    }
+
+    /// The picture of another image, with its caption, grouping and classes, without its masks and
+    /// boxes: `wandb.Image(image)` in Python. (A clone keeps them.)
+    ///
+    /// ```
+    /// use wandb_image::{Image, ImageMask, Mode, Pixels};
+    ///
+    /// let image = Image::from(Pixels::new(1, 1, Mode::L, vec![7])?).caption("a pixel");
+    /// let image = image.masks("truth", ImageMask::new(1, 1, vec![0])?)?;
+    /// let copy = Image::from_image(&image);
+    /// assert_eq!(copy.caption_text(), Some("a pixel"));
+    /// assert!(copy != image, "the mask is missing");
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn from_image(image: &Image) -> Self {
+        Self {
+            layers: image.layers.without_layers(),
+            ..image.clone()
         }
     }
 
@@ -158,8 +212,12 @@ impl Image {
         Self {
             source,
             caption: None,
+            grouping: None,
             file_type,
             png_effort: PngEffort::default(),
+            mode: None,
+            framed: None,
+            layers: Layers::default(),
         }
     }
 
@@ -182,81 +240,176 @@ impl Image {
         self
     }
 
+    /// A number by which W&B groups images; 0 is none, as in Python, and a list of images has none.
+    pub fn grouping(mut self, group: i64) -> Self {
+        self.grouping = Some(group);
+        self
+    }
+
+    /// Another mode, converted as Pillow's `convert` does it; a picture file is encoded anew. By
+    /// default as it is.
+    ///
+    /// ```
+    /// use wandb_image::{Image, Mode, Pixels};
+    ///
+    /// let red = Image::from(Pixels::new(1, 1, Mode::Rgb, vec![255, 0, 0])?);
+    /// assert_eq!(red.convert(Mode::L).pixels()?.as_bytes(), [76]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    #[doc(alias = "mode")]
+    pub fn convert(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Lays a mask of class ids over the picture, under a key such as `prediction` or `truth`.
+    ///
+    /// W&B shows each layer by itself, with the names of its classes:
+    /// [`ImageMask::class_labels`], else those of [`classes`](Self::classes), else `class_0`,
+    /// `class_1`, ….
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layer`], which names the layer, for a mask of another size than the picture, an
+    /// empty key, and a second mask under the same key.
+    ///
+    /// ```
+    /// use wandb_image::{Classes, Image, ImageMask, Mode, Pixels};
+    ///
+    /// let classes = Classes::from_names(["background", "cat"]);
+    /// let mask = ImageMask::new(2, 1, vec![0, 1])?.class_labels(classes);
+    /// let image = Image::from(Pixels::new(2, 1, Mode::L, vec![30, 200])?).masks("truth", mask)?;
+    ///
+    /// let narrow = ImageMask::new(1, 1, vec![0])?;
+    /// let error = image.masks("prediction", narrow).unwrap_err();
+    /// assert!(error.to_string().contains("\"prediction\""));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn masks(mut self, key: impl Into<String>, mask: ImageMask) -> Result<Self> {
+        self.layers.add_mask(key.into(), mask, self.source.size())?;
+        Ok(self)
+    }
+
+    /// Lays boxes over the picture, under a key such as `prediction` or `truth`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layer`], which names the layer and the box, for a box that can't be drawn (unless
+    /// [`BoundingBoxes2D::invalid`] says to leave it out), an empty key, and second boxes under
+    /// the same key. Boxes from a tensor are checked when the picture is made.
+    ///
+    /// ```
+    /// use wandb_image::{BoundingBox, BoundingBoxes2D, Domain, Image, Mode, Pixels, Position};
+    ///
+    /// let corner = BoundingBox::new(Domain::Pixel, Position::corners(0.0, 0.0, 1.0, 1.0), 3);
+    /// let boxes = BoundingBoxes2D::new([corner.caption("a corner").score("confidence", 0.9)]);
+    /// let image = Image::from(Pixels::new(2, 1, Mode::L, vec![30, 200])?);
+    /// let image = image.boxes("prediction", boxes)?;
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn boxes(mut self, key: impl Into<String>, boxes: BoundingBoxes2D) -> Result<Self> {
+        self.layers.add_boxes(key.into(), boxes)?;
+        Ok(self)
+    }
+
+    /// The names of the classes, for the masks and boxes that bring none of their own.
+    pub fn classes(mut self, classes: Classes) -> Self {
+        self.layers.set_classes(classes);
+        self
+    }
+
     /// The caption, where there is one.
     pub fn caption_text(&self) -> Option<&str> {
         self.caption.as_deref()
     }
 
-    /// Width in pixels. Known without making the picture.
+    /// Width in pixels. Known without making the picture; 0 for a reference.
     pub fn width(&self) -> u32 {
-        self.size().0
+        self.frame().size().0
     }
 
-    /// Height in pixels. Known without making the picture.
+    /// Height in pixels. Known without making the picture; 0 for a reference.
     pub fn height(&self) -> u32 {
-        self.size().1
+        self.frame().size().1
     }
 
-    fn size(&self) -> (u32, u32) {
-        match &self.source {
-            Source::Pixels(pixels) => (pixels.width(), pixels.height()),
-            Source::File(file) => (file.width(), file.height()),
-            Source::Tensor { batch, .. } => batch.plan().size(),
-            Source::Joined(joined) => joined.join().size(),
-            Source::Refused { width, height, .. } => (*width, *height),
-        }
+    fn frame(&self) -> Frame {
+        Frame::new(self.source.size().unwrap_or_default(), self.framed)
     }
 
-    /// The memory that the picture holds until it is made, in bytes. What several images share
-    /// has the same number in each.
+    /// The memory that the image holds until it is made, in bytes. What several images share has
+    /// the same number in each.
     pub(crate) fn held(&self) -> Vec<(usize, u64)> {
-        match &self.source {
-            Source::Pixels(pixels) => {
-                vec![(address(pixels), pixels.as_bytes().len() as u64)]
-            }
-            Source::File(file) => vec![(address(file), file.bytes().len() as u64)],
-            Source::Tensor { batch, .. } => vec![(address(batch), batch.size_bytes())],
-            Source::Joined(joined) => joined.images().iter().flat_map(Self::held).collect(),
-            Source::Refused { .. } => Vec::new(),
-        }
+        let mut held = self.source.held();
+        held.extend(self.layers.held());
+        held
+    }
+
+    /// The memory of its pixels and its masks once they are made, in bytes.
+    pub(crate) fn made_bytes(&self) -> u64 {
+        let (width, height) = self.frame().size();
+        let pixels = u64::from(width) * u64::from(height);
+        pixels * self.mode().bytes_per_pixel() as u64 + self.layers.mask_bytes(self.frame())
     }
 
     /// Refuses what the making of the picture would, as far as that is known without making it.
     pub(crate) fn check(&self) -> Result<()> {
-        self.check_made()?;
-        let file_type = match (&self.source, self.file_type) {
-            (Source::File(_), None) => return Ok(()),
-            (_, file_type) => file_type.unwrap_or_default(),
-        };
+        self.source.check()?;
+        if self.file_as_it_is().is_some() {
+            return Ok(());
+        }
+        let (width, height) = self.frame().size();
+        check_size(
+            width as usize,
+            height as usize,
+            self.mode().bytes_per_pixel(),
+        )?;
+        let file_type = self.encoded_type();
         file_type.check()?;
         file_type.check_mode(self.mode())
     }
 
     /// The channels of the picture. Known without making it; of a picture without pixels, RGB.
     pub fn mode(&self) -> Mode {
+        self.mode.unwrap_or_else(|| self.source.mode())
+    }
+
+    /// The name of the file format: `png`, `jpg` or `bmp`; of a reference, its extension.
+    pub fn format(&self) -> &str {
+        match (&self.source, self.file_as_it_is()) {
+            (Source::Reference(uri), _) => extension(uri),
+            (_, Some(file)) => file.format(),
+            _ => self.encoded_type().extension(),
+        }
+    }
+
+    /// The file whose bytes are the picture's.
+    fn file_as_it_is(&self) -> Option<&PictureFile> {
+        let is_changed =
+            self.file_type.is_some() || self.mode.is_some() || !self.frame().is_tight();
         match &self.source {
-            Source::Pixels(pixels) => pixels.mode(),
-            Source::File(file) => file.mode(),
-            Source::Tensor { batch, .. } => batch.plan().mode(),
-            Source::Joined(joined) => joined.join().mode(),
-            Source::Refused { .. } => Mode::Rgb,
+            Source::File(file) if !is_changed => Some(file),
+            _ => None,
         }
     }
 
-    /// The name of the file format: `png`, `jpg` or `bmp`.
-    pub fn format(&self) -> &'static str {
-        match (&self.source, self.file_type) {
-            (Source::File(file), None) => file.format(),
-            (_, file_type) => file_type.unwrap_or_default().extension(),
-        }
+    /// The file type of a picture that is encoded here.
+    fn encoded_type(&self) -> FileType {
+        let of_source = match &self.source {
+            Source::File(file) => FileType::of_extension(file.format()),
+            _ => FileType::default(),
+        };
+        self.file_type.unwrap_or(of_source)
     }
 
-    /// The picture itself: `Image.image` in Python.
+    /// The picture itself: `Image.image` in Python. Made now, and not kept: a file is decoded, a
+    /// tensor read from its device and normalised.
     ///
     /// # Errors
     ///
     /// [`Error::Device`] when a tensor can't be read from its device, [`Error::Picture`] when a
-    /// file can't be decoded.
+    /// file can't be decoded, [`Error::Reference`] for a picture that isn't here.
+    #[doc(alias = "image")]
     pub fn pixels(&self) -> Result<Arc<Pixels>> {
         Ok(self.render()?.0)
     }
@@ -285,46 +438,56 @@ impl Image {
     }
 
     fn render(&self) -> Result<(Arc<Pixels>, Option<Observed>)> {
-        match &self.source {
-            Source::Pixels(pixels) => Ok((Arc::clone(pixels), None)),
-            Source::File(file) => Ok((Arc::new(file.pixels()?), None)),
-            Source::Refused { reason, .. } => Err(Error::Shared(Arc::clone(reason))),
-            Source::Tensor { batch, index } => {
-                let (pixels, observed) = batch.render(*index)?;
-                Ok((Arc::new(pixels), Some(observed)))
+        let (pixels, observed) = self.source.render()?;
+        let pixels = match self.mode {
+            Some(mode) if mode != pixels.mode() => {
+                Arc::new(Arc::unwrap_or_clone(pixels).convert(mode))
             }
-            Source::Joined(joined) => {
-                let (pixels, observed) = joined.render()?;
-                Ok((Arc::new(pixels), observed))
-            }
-        }
+            _ => pixels,
+        };
+        Ok((self.frame().around(pixels)?, observed))
     }
 
-    /// The bytes of the picture's file, made now.
+    /// The bytes of the picture's file and of its layers' files, made now.
     pub(crate) fn encode(&self) -> Result<Encoded> {
-        if let (Source::File(file), None) = (&self.source, self.file_type) {
+        let (layers, layers_noticed) = self.layers.encode(self.frame())?;
+        if let Some(file) = self.file_as_it_is() {
             return Ok(Encoded {
                 bytes: file.bytes(),
                 format: file.format(),
-                noticed: Noticed::default(),
+                layers,
+                noticed: Noticed {
+                    layers: layers_noticed,
+                    ..Noticed::default()
+                },
             });
         }
-        let file_type = self.file_type.unwrap_or_default();
+        let file_type = self.encoded_type();
         let (pixels, values) = self.render()?;
         let alpha_dropped = pixels.mode() == Mode::Rgba && !file_type.has_alpha();
         Ok(Encoded {
             bytes: Arc::new(encode::encode(&pixels, file_type, self.png_effort)?),
             format: file_type.extension(),
+            layers,
             noticed: Noticed {
                 values,
                 alpha_dropped,
+                layers: layers_noticed,
             },
         })
     }
+
+    /// The grouping that W&B is told: none where it is 0.
+    pub(crate) fn shown_grouping(&self) -> Option<i64> {
+        self.grouping.filter(|&group| group != 0)
+    }
 }
 
-fn address<T>(shared: &Arc<T>) -> usize {
-    Arc::as_ptr(shared) as usize
+/// What stands after the last dot of the last part of a path.
+fn extension(uri: &str) -> &str {
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.rsplit('.').next().unwrap_or_default()
 }
 
 impl From<Pixels> for Image {

@@ -28,11 +28,16 @@ fn collect<'a>(path: &mut Vec<&'a str>, value: &'a Json, items: &mut Vec<Item>) 
 fn item(path: &[&str], value: &Json) -> Item {
     match path {
         [key] => whole(key, value),
-        _ => Item {
-            nested_key: path.iter().map(ToString::to_string).collect(),
-            value_json: value.to_text(),
-            ..Item::default()
-        },
+        _ => at(path, value),
+    }
+}
+
+/// A value at the end of a way of keys.
+pub(super) fn at<S: ToString>(path: &[S], value: &Json) -> Item {
+    Item {
+        nested_key: path.iter().map(ToString::to_string).collect(),
+        value_json: value.to_text(),
+        ..Item::default()
     }
 }
 

@@ -7,8 +7,10 @@
 mod background;
 mod clock;
 mod items;
+mod labels;
 mod notice;
 mod overflow;
+mod place;
 mod queue;
 mod report;
 mod row;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::row::{Prepared, PreparedImage};
+use crate::image::LayersNoticed;
 use crate::pixels::Observed;
 
 /// The images that W&B shows of one list.
@@ -21,9 +22,11 @@ struct Tally {
     infinite: u64,
     outside: u64,
     alpha_dropped: u64,
+    layers: LayersNoticed,
     said_values: bool,
     said_flat: bool,
     said_alpha: bool,
+    said_layers: bool,
     said_many: bool,
     said_sizes: bool,
 }
@@ -64,6 +67,8 @@ impl Tally {
                 .alpha_dropped
                 .then(|| of_alpha(key, image.format));
             sayings.extend(once(&mut self.said_alpha, alpha));
+            let layers = of_layers(key, image.noticed.layers);
+            sayings.extend(once(&mut self.said_layers, layers));
         }
         sayings.extend(once(&mut self.said_many, of_length(key, value.images())));
         sayings.extend(once(&mut self.said_sizes, of_sizes(key, value.images())));
@@ -72,6 +77,7 @@ impl Tally {
     fn add(&mut self, image: &PreparedImage) {
         self.images += 1;
         self.alpha_dropped += u64::from(image.noticed.alpha_dropped);
+        self.layers.add(image.noticed.layers);
         if let Some(seen) = &image.noticed.values {
             self.nan += seen.nan;
             self.infinite += seen.infinite;
@@ -80,7 +86,8 @@ impl Tally {
     }
 
     fn any(&self) -> bool {
-        self.nan + self.infinite + self.outside + self.alpha_dropped > 0
+        let values = self.nan + self.infinite + self.outside;
+        values + self.alpha_dropped > 0 || self.layers.any()
     }
 
     fn total(&self, key: &str) -> String {
@@ -98,6 +105,7 @@ impl Tally {
                 "images lost their alpha",
             ),
         ];
+        let parts = parts.into_iter().chain(layer_parts(self.layers));
         let images = counted(self.images, "image", "images").unwrap_or_default();
         format!("{key:?}, in all {images} logged: {}", joined(parts))
     }
@@ -170,6 +178,30 @@ fn of_alpha(key: &str, format: &str) -> String {
     )
 }
 
+fn of_layers(key: &str, seen: LayersNoticed) -> Option<String> {
+    seen.any().then(|| {
+        format!(
+            "over an image of {key:?}: {}; this is said once per key, with totals at the end",
+            joined(layer_parts(seen))
+        )
+    })
+}
+
+fn layer_parts(seen: LayersNoticed) -> [Option<String>; 2] {
+    [
+        counted(
+            seen.skipped,
+            "box that can't be drawn was left out",
+            "boxes that can't be drawn were left out",
+        ),
+        counted(
+            seen.unscored,
+            "pixel of a mask had only NaN for scores and became class 0",
+            "pixels of masks had only NaN for scores and became class 0",
+        ),
+    ]
+}
+
 fn of_length(key: &str, images: &[PreparedImage]) -> Option<String> {
     let n = images.len();
     (n > SHOWN_OF_A_LIST).then(|| {
@@ -220,9 +252,11 @@ mod tests {
             width,
             height,
             caption: None,
+            grouping: None,
+            layers: Vec::new(),
             noticed: Noticed {
                 values,
-                alpha_dropped: false,
+                ..Noticed::default()
             },
         }
     }

@@ -175,17 +175,13 @@ impl Load {
         let shared: BTreeMap<usize, u64> = images.iter().flat_map(Image::held).collect();
         Self {
             shared: shared.values().sum(),
-            pixels: images.iter().map(pixel_bytes).sum(),
+            pixels: images.iter().map(Image::made_bytes).sum(),
         }
     }
 
     pub(super) fn bytes(self) -> u64 {
         self.shared + self.pixels
     }
-}
-
-fn pixel_bytes(image: &Image) -> u64 {
-    u64::from(image.width()) * u64::from(image.height()) * image.mode().bytes_per_pixel() as u64
 }
 
 impl State {
@@ -281,7 +277,7 @@ impl State {
         let picture = Picture {
             place: place.clone(),
             value,
-            bytes: pixel_bytes(&image),
+            bytes: image.made_bytes(),
             making: Making::Waiting(Box::new(image)),
         };
         self.pictures.insert(id, picture);
@@ -447,7 +443,7 @@ impl State {
         let (value, place, pixels) = (picture.value, picture.place.clone(), picture.bytes);
         let failure = match (&picture.making, result) {
             (Making::Working, Ok(prepared)) => {
-                let bytes = prepared.bytes.len() as u64;
+                let bytes = prepared.size_bytes();
                 picture.bytes = bytes;
                 picture.making = Making::Made(Box::new(prepared));
                 self.bytes += bytes;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::clock::Moment;
 use crate::error::Result;
-use crate::image::{Image, Noticed};
+use crate::image::classes::Classes;
+use crate::image::{EncodedLayer, Image, LayerKind, Noticed};
 use crate::sink::{MediaKey, sha256};
 use crate::value::Json;
 
@@ -77,7 +78,19 @@ pub(super) struct PreparedImage {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) caption: Option<String>,
+    pub(super) grouping: Option<i64>,
+    pub(super) layers: Vec<PreparedLayer>,
     pub(super) noticed: Noticed,
+}
+
+/// A mask, or boxes, as the bytes of a file that has no name yet.
+#[derive(Debug)]
+pub(super) struct PreparedLayer {
+    pub(super) kind: LayerKind,
+    pub(super) key: String,
+    pub(super) bytes: Arc<Vec<u8>>,
+    pub(super) sha256: String,
+    pub(super) classes: Classes,
 }
 
 impl PreparedImage {
@@ -91,7 +104,27 @@ impl PreparedImage {
             width: image.width(),
             height: image.height(),
             caption: image.caption_text().map(Into::into),
+            grouping: image.shown_grouping(),
+            layers: encoded.layers.into_iter().map(Into::into).collect(),
             noticed: encoded.noticed,
         })
+    }
+
+    /// The memory that it holds, in bytes.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let layers = self.layers.iter().map(|layer| layer.bytes.len() as u64);
+        self.bytes.len() as u64 + layers.sum::<u64>()
+    }
+}
+
+impl From<EncodedLayer> for PreparedLayer {
+    fn from(layer: EncodedLayer) -> Self {
+        Self {
+            sha256: sha256(&layer.bytes),
+            kind: layer.kind,
+            key: layer.key,
+            bytes: layer.bytes,
+            classes: layer.classes,
+        }
     }
 }

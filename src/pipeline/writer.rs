@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost::Message;
 
 use super::clock::{Clock, Moment};
-use super::items::{leaves, whole};
+use super::items::{at, leaves, whole};
+use super::labels::{Labels, LayerId};
 use super::notice::Notices;
+use super::place::{FileKind, KnownFiles, NamedFile, Namer};
 use super::queue::{Failure, Outcome};
-use super::row::{Prepared, PreparedImage, PreparedRow};
+use super::row::{Prepared, PreparedImage, PreparedLayer, PreparedRow};
 use super::summary::Summary;
 use crate::error::Result;
-use crate::image::json::{self, LoggedImage};
+use crate::image::classes::Classes;
+use crate::image::json::{self, LoggedImage, LoggedLayer};
+use crate::sink::RecordSink;
 use crate::sink::records::{
     ConfigRecord, EnvironmentRecord, FILE_TYPE_MEDIA, FilesItem, FilesRecord, HeaderRecord,
     HistoryRecord, HistoryStep, Item, Record, RecordInfo, RecordType, RunExitRecord, RunRecord,
 };
-use crate::sink::{MediaKey, RecordSink};
 use crate::value::Json;
 
 /// Writes what the queue gives it. Each call leaves it whole, also where it fails.
@@ -29,12 +32,13 @@ pub(crate) struct Writer {
     summary: Summary,
     notices: Notices,
     last_files: LastFiles,
+    labels: Labels,
     bytes_written: u64,
     has_exit: bool,
 }
 
 /// The files that the last row with each key names.
-type LastFiles = BTreeMap<String, Vec<LoggedImage>>;
+type LastFiles = BTreeMap<String, KnownFiles>;
 
 impl Writer {
     pub(crate) fn new(sink: Box<dyn RecordSink>, clock: Clock, run_id: String) -> Self {
@@ -46,6 +50,7 @@ impl Writer {
             summary: Summary::default(),
             notices: Notices::default(),
             last_files: LastFiles::new(),
+            labels: Labels::default(),
             bytes_written: 0,
             has_exit: false,
         }
@@ -81,6 +86,7 @@ impl Writer {
             .collect();
         let result = self
             .name_files(files.named)
+            .and_then(|()| self.name_classes(&row.values))
             .and_then(|()| self.history(row, placed));
         if result.is_ok() {
             self.last_files = files.last;
@@ -106,41 +112,67 @@ impl Writer {
             Prepared::Images(media_key, images) => (media_key, &images[..]),
         };
         let last = files.last.remove(key).unwrap_or_default();
+        let mut namer = Namer::new(media_key, step, last);
         let mut placed = Vec::new();
         for image in images {
-            let logged = logged(media_key, image, step, &last);
-            let is_there = last
-                .iter()
-                .chain(&placed)
-                .any(|other| other.path == logged.path);
-            match self.file(&logged.path, image, is_there) {
-                Ok(()) => {
-                    files.written += 1;
-                    if !is_there {
-                        files.named.insert(logged.path.clone());
-                    }
-                    placed.push(logged);
-                }
+            match self.image(image, &mut namer, &mut files.named) {
+                Ok(logged) => placed.push(logged),
                 Err(error) => files
                     .failed
                     .push(Failure::of_picture(&key.into(), step, error)),
             }
         }
-        let json = match (value, placed.first()) {
+        files.written += placed.len() as u64;
+        files.last.insert(key.into(), namer.into_known());
+        match (value, placed.first()) {
             (_, None) => None,
             (Prepared::Image(..), Some(image)) => Some(json::image(image)),
             _ => Some(json::images(&placed)),
-        };
-        files.last.insert(key.into(), placed);
-        json
+        }
     }
 
-    fn file(&mut self, path: &str, image: &PreparedImage, is_there: bool) -> Result<()> {
-        if is_there {
+    /// Writes the files of an image: none of them is named where one is refused.
+    fn image(
+        &mut self,
+        image: &PreparedImage,
+        namer: &mut Namer<'_>,
+        named: &mut BTreeSet<String>,
+    ) -> Result<LoggedImage> {
+        let kind = FileKind::Picture(image.format);
+        let picture = self.file(namer.name(kind, &image.sha256), &image.bytes)?;
+        let layers = image.layers.iter();
+        let layers = layers.map(|layer| {
+            let kind = FileKind::Layer(layer.kind);
+            self.file(namer.name(kind, &layer.sha256), &layer.bytes)
+        });
+        let layers = layers.collect::<Result<Vec<_>>>()?;
+        let logged = logged(image, &picture, &layers);
+        let files: Vec<_> = std::iter::once(picture).chain(layers).collect();
+        let new = files.iter().filter(|file| !file.is_there);
+        named.extend(new.map(|file| file.path.clone()));
+        namer.keep(files);
+        Ok(logged)
+    }
+
+    fn file(&mut self, file: NamedFile, bytes: &[u8]) -> Result<NamedFile> {
+        if !file.is_there {
+            self.sink.media(&file.path, bytes)?;
+            self.bytes_written += bytes.len() as u64;
+        }
+        Ok(file)
+    }
+
+    /// Writes the names of classes that the config doesn't have yet.
+    fn name_classes(&mut self, row: &BTreeMap<String, Prepared>) -> Result<()> {
+        let changed = self.labels.changed_by(row);
+        if changed.is_empty() {
             return Ok(());
         }
-        self.sink.media(path, &image.bytes)?;
-        self.bytes_written += image.bytes.len() as u64;
+        self.record(RecordType::Config(ConfigRecord {
+            update: changed.iter().map(label_item).collect(),
+            ..ConfigRecord::default()
+        }))?;
+        self.labels.keep(changed);
         Ok(())
     }
 
@@ -248,22 +280,36 @@ struct Files {
     failed: Vec<Failure>,
 }
 
-/// The picture with the name of its file: that of the row before where it is the same.
-fn logged(key: &MediaKey, image: &PreparedImage, step: u64, last: &[LoggedImage]) -> LoggedImage {
-    let same = |other: &&LoggedImage| other.sha256 == image.sha256 && other.format == image.format;
-    let path = last.iter().find(same).map_or_else(
-        || key.image_path(step, &image.sha256, image.format),
-        |other| other.path.clone(),
-    );
+fn logged(image: &PreparedImage, file: &NamedFile, layers: &[NamedFile]) -> LoggedImage {
+    let layers = image.layers.iter().zip(layers);
     LoggedImage {
-        path,
+        path: file.path.clone(),
         sha256: image.sha256.clone(),
         size: image.bytes.len() as u64,
         format: image.format,
         width: image.width,
         height: image.height,
         caption: image.caption.clone(),
+        grouping: image.grouping,
+        layers: layers
+            .map(|(layer, file)| logged_layer(layer, file))
+            .collect(),
     }
+}
+
+fn logged_layer(layer: &PreparedLayer, file: &NamedFile) -> LoggedLayer {
+    LoggedLayer {
+        kind: layer.kind,
+        key: layer.key.clone(),
+        path: file.path.clone(),
+        sha256: layer.sha256.clone(),
+        size: layer.bytes.len() as u64,
+    }
+}
+
+fn label_item(((kind, key, layer), classes): (&LayerId, &Classes)) -> Item {
+    let (path, value) = json::class_labels(*kind, key, layer, classes);
+    at(&path, &value)
 }
 
 fn own_values(step: u64, logged: Moment) -> [(&'static str, Json); 3] {

@@ -102,6 +102,12 @@ fn padding(brightness: f64, mode: Mode) -> Vec<u8> {
     }
 }
 
+/// The picture in the middle of a frame, black around it.
+pub(crate) fn framed(picture: &Pixels, width: u32, height: u32) -> Result<Pixels> {
+    let frame = [(width, height, picture.mode())];
+    Join::new(&frame, Grid::new())?.render([picture])
+}
+
 /// What was seen of the values of all parts.
 pub(crate) fn observed(parts: impl IntoIterator<Item = Option<Observed>>) -> Option<Observed> {
     parts.into_iter().flatten().reduce(Observed::and)

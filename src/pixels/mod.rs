@@ -22,7 +22,7 @@ mod vectorised;
 
 pub use grid::Grid;
 pub(crate) use ids::{MaskPlan, Remap};
-pub(crate) use join::{Join, observed as join_observed};
+pub(crate) use join::{Join, framed, observed as join_observed};
 pub use layout::Layout;
 pub use mode::Mode;
 pub use normalize::Normalize;
@@ -42,7 +42,7 @@ pub const MAX_DIMENSION: usize = 65_500;
 pub const MAX_BYTES: u64 = 1 << 30;
 
 /// Refuses a picture that is too large before anything is allocated for it.
-fn check_size(width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {
+pub(crate) fn check_size(width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {
     let limit = if width.max(height) > MAX_DIMENSION {
         "the greatest dimension is 65500"
     } else if width as u64 * height as u64 * bytes_per_pixel as u64 > MAX_BYTES {

@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::log::io_error;
 use crate::error::{Error, Result};
+use crate::image::json::layer_place;
+use crate::image::{LayerKind, MEDIA_SUBDIR};
 
 /// The longest name of a file or folder, in bytes. File systems take 255; W&B's server adds to
 /// them.
@@ -39,10 +41,20 @@ impl MediaKey {
 
     /// The path of an image's file, relative to the run's `files/`.
     pub(crate) fn image_path(&self, step: u64, sha256: &str, extension: &str) -> String {
+        self.path(MEDIA_SUBDIR, step, sha256, extension)
+    }
+
+    /// The path of the file of a mask or of boxes, relative to the run's `files/`.
+    pub(crate) fn layer_path(&self, kind: LayerKind, step: u64, sha256: &str) -> String {
+        let (folder, extension) = layer_place(kind);
+        self.path(folder, step, sha256, extension)
+    }
+
+    fn path(&self, folder: &str, step: u64, sha256: &str, extension: &str) -> String {
         let hash = &sha256[..sha256.len().min(HASH_DIGITS)];
         let ending = format!("_{step}_{hash}.{extension}");
         let (folders, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
-        let mut path = String::from("media/images/");
+        let mut path = format!("{folder}/");
         for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
             path += &name_on_disk(folder, MAX_NAME);
             path.push('/');
@@ -203,6 +215,20 @@ mod tests {
         }
         assert!(path.ends_with("_7_0123456789abcdef0123.png"), "{path}");
         assert_ne!(path, self::path(&other), "two long keys share a name");
+    }
+
+    #[test]
+    fn layers_have_folders_of_their_own() {
+        let key = MediaKey::new("val/a").unwrap();
+        let path = |kind| key.layer_path(kind, 7, HASH);
+        assert_eq!(
+            path(LayerKind::Mask),
+            "media/images/mask/val/a_7_0123456789abcdef0123.mask.png"
+        );
+        assert_eq!(
+            path(LayerKind::Boxes),
+            "media/metadata/boxes2D/val/a_7_0123456789abcdef0123.boxes2D.json"
+        );
     }
 
     #[test]

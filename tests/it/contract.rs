@@ -4,8 +4,8 @@
 use half::{bf16, f16};
 use wandb_image::tensor::Elements;
 use wandb_image::{
-    DType, Error, FileType, Grid, HostTensor, ImageOptions, IntoWandbImage, Layout, Mode,
-    Normalize, Pixels, Resize,
+    DType, Error, FileType, Grid, HostTensor, ImageMask, ImageOptions, IntoWandbImage, Layout,
+    Mode, Normalize, Pixels, Resize,
 };
 
 const DTYPES: [DType; 13] = [
@@ -360,18 +360,30 @@ impl IntoWandbImage for Reference {
     }
 }
 
-type Outcome = (Result<Pixels, String>, Result<Vec<Pixels>, String>);
+/// A tensor as one picture and as several, as one mask and as several, or why not.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    picture: Result<Pixels, String>,
+    pictures: Result<Vec<Pixels>, String>,
+    mask: Result<Pixels, String>,
+    masks: Result<Vec<Pixels>, String>,
+}
 
-/// A tensor as one picture and as several, or why not.
 fn outcome(tensor: &dyn IntoWandbImage, options: &ImageOptions) -> Outcome {
     let pixels = |image: wandb_image::Image| Pixels::clone(&image.pixels().unwrap());
-    let one = tensor.to_wandb_image_with(options).map(pixels);
-    let many = tensor.to_wandb_images_with(options);
-    (
-        one.map_err(|error| error.to_string()),
-        many.map(|images| images.into_iter().map(pixels).collect())
-            .map_err(|error| error.to_string()),
-    )
+    let ids = |mask: ImageMask| mask.ids().map(|ids| Pixels::clone(&ids));
+    let masks = tensor.to_wandb_masks();
+    let pictures = tensor.to_wandb_images_with(options);
+    Outcome {
+        picture: told(tensor.to_wandb_image_with(options).map(pixels)),
+        pictures: told(pictures.map(|images| images.into_iter().map(pixels).collect())),
+        mask: told(tensor.to_wandb_mask().and_then(ids)),
+        masks: told(masks.and_then(|masks| masks.into_iter().map(ids).collect())),
+    }
+}
+
+fn told<T>(result: Result<T, Error>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
 }
 
 /// An image shows its tensor as it was when the image was made, whatever `write` does to it.

@@ -255,7 +255,7 @@ const ENCODERS: [&str; 9] = [
     "image::codecs",
     "jpeg_encoder",
     "png::Encoder",
-    "use png::{",
+    "DeflateCompression",
     "write_to(",
 ];
 const DECODERS: [&str; 12] = [
@@ -296,7 +296,13 @@ const CLOCKS: [&str; 5] = [
     "Zoned::now",
     ".elapsed()",
 ];
-const JSON_KEYS: [&str; 15] = [
+const JSON_KEYS: [&str; 21] = [
+    "\"bounding_box/class_labels\"",
+    "\"box_caption\"",
+    "\"box_data\"",
+    "\"boxes2D\"",
+    "\"class_labels\"",
+    "\"minX\"",
     "\"_runtime\"",
     "\"_step\"",
     "\"_timestamp\"",

@@ -58,7 +58,7 @@ impl Position {
     }
 
     /// From the left to the right edge, and from the upper to the lower one.
-    pub(super) fn spans(&self) -> [(f64, f64); 2] {
+    pub(in crate::image) fn spans(&self) -> [(f64, f64); 2] {
         match *self {
             Position::Corners {
                 min_x,
@@ -78,7 +78,10 @@ impl Position {
     }
 
     /// The position with these edges, given in the way that this one is.
-    pub(super) fn with_spans(&self, [(min_x, max_x), (min_y, max_y)]: [(f64, f64); 2]) -> Self {
+    pub(in crate::image) fn with_spans(
+        &self,
+        [(min_x, max_x), (min_y, max_y)]: [(f64, f64); 2],
+    ) -> Self {
         match self {
             Position::Corners { .. } => Position::corners(min_x, min_y, max_x, max_y),
             Position::Middle { .. } => Position::middle(
@@ -164,7 +167,7 @@ impl BoundingBox {
         &self.scores
     }
 
-    pub(super) fn at(self, position: Position) -> Self {
+    pub(in crate::image) fn at(self, position: Position) -> Self {
         Self { position, ..self }
     }
 

@@ -76,7 +76,6 @@ pub struct BoundingBoxes2D {
 pub(crate) struct MadeBoxes {
     pub(crate) boxes: Vec<BoundingBox>,
     /// How many were left out: invalid, or wholly outside the picture when clipped.
-    #[allow(dead_code, reason = "told by what logs boxes")]
     pub(crate) skipped: u64,
     /// How many were cut at the edge of the picture.
     #[allow(dead_code, reason = "told by what logs boxes")]

@@ -1,0 +1,230 @@
+//! What lies over a picture: masks and boxes, each under its key, and the names of their classes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::boxes::{BoundingBoxes2D, MadeBoxes};
+use super::classes::Classes;
+use super::frame::Frame;
+use super::json;
+use super::mask::ImageMask;
+use crate::encode::{self, FileType, PngEffort};
+use crate::error::{Error, Result};
+use crate::pixels::Pixels;
+
+/// What a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LayerKind {
+    Mask,
+    Boxes,
+}
+
+impl LayerKind {
+    fn name(self) -> &'static str {
+        match self {
+            LayerKind::Mask => "mask",
+            LayerKind::Boxes => "boxes",
+        }
+    }
+}
+
+/// A layer as the bytes of a file, with the names of its classes.
+#[derive(Clone, Debug)]
+pub(crate) struct EncodedLayer {
+    pub(crate) kind: LayerKind,
+    pub(crate) key: String,
+    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) classes: Classes,
+}
+
+/// What a user should hear of the layers of one picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LayersNoticed {
+    /// Pixels of masks whose scores were all NaN.
+    pub(crate) unscored: u64,
+    /// Boxes that were left out, since they can't be drawn or lie outside.
+    pub(crate) skipped: u64,
+}
+
+impl LayersNoticed {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.unscored += other.unscored;
+        self.skipped += other.skipped;
+    }
+
+    pub(crate) fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Layers {
+    masks: BTreeMap<String, ImageMask>,
+    boxes: BTreeMap<String, BoundingBoxes2D>,
+    classes: Option<Classes>,
+}
+
+impl Layers {
+    /// The classes alone.
+    pub(super) fn without_layers(&self) -> Self {
+        Self {
+            classes: self.classes.clone(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn set_classes(&mut self, classes: Classes) {
+        self.classes = Some(classes);
+    }
+
+    pub(super) fn classes(&self) -> Option<&Classes> {
+        self.classes.as_ref()
+    }
+
+    pub(super) fn masks(&self) -> &BTreeMap<String, ImageMask> {
+        &self.masks
+    }
+
+    pub(super) fn boxes(&self) -> &BTreeMap<String, BoundingBoxes2D> {
+        &self.boxes
+    }
+
+    /// Adds a mask to a picture of this size, where it is known.
+    pub(super) fn add_mask(
+        &mut self,
+        key: String,
+        mask: ImageMask,
+        size: Option<(u32, u32)>,
+    ) -> Result<()> {
+        check_key(LayerKind::Mask, &key, self.masks.contains_key(&key))?;
+        match size {
+            Some(picture) if picture != mask.size() => {
+                let mask = mask.size();
+                Err(of_layer(
+                    LayerKind::Mask,
+                    &key,
+                    Error::MaskSize { mask, picture },
+                ))
+            }
+            _ => {
+                self.masks.insert(key, mask);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn add_boxes(&mut self, key: String, boxes: BoundingBoxes2D) -> Result<()> {
+        check_key(LayerKind::Boxes, &key, self.boxes.contains_key(&key))?;
+        boxes
+            .check()
+            .map_err(|error| of_layer(LayerKind::Boxes, &key, error))?;
+        self.boxes.insert(key, boxes);
+        Ok(())
+    }
+
+    /// As in [`Image::held`](super::Image::held).
+    pub(super) fn held(&self) -> impl Iterator<Item = (usize, u64)> {
+        let masks = self.masks.values().flat_map(ImageMask::held);
+        masks.chain(self.boxes.values().flat_map(BoundingBoxes2D::held))
+    }
+
+    /// The bytes of a made mask are those of its pixels.
+    pub(super) fn mask_bytes(&self, frame: Frame) -> u64 {
+        let (width, height) = frame.size();
+        self.masks.len() as u64 * u64::from(width) * u64::from(height)
+    }
+
+    /// The files of all layers over a picture in its frame.
+    pub(super) fn encode(&self, frame: Frame) -> Result<(Vec<EncodedLayer>, LayersNoticed)> {
+        let mut noticed = LayersNoticed::default();
+        let mut layers = Vec::new();
+        for (key, mask) in &self.masks {
+            let (layer, unscored) = self
+                .mask(key, mask, frame)
+                .map_err(|error| of_layer(LayerKind::Mask, key, error))?;
+            noticed.unscored += unscored;
+            layers.push(layer);
+        }
+        for (key, boxes) in &self.boxes {
+            let made = boxes
+                .make(frame.picture())
+                .map_err(|error| of_layer(LayerKind::Boxes, key, error))?;
+            noticed.skipped += made.skipped;
+            layers.push(self.boxes_file(key, boxes, made, frame));
+        }
+        Ok((layers, noticed))
+    }
+
+    fn mask(&self, key: &str, mask: &ImageMask, frame: Frame) -> Result<(EncodedLayer, u64)> {
+        let (ids, unscored) = mask.make()?;
+        let classes = self
+            .named(mask.labels())
+            .unwrap_or_else(|| Classes::numbered(ids_in(&ids)));
+        let ids = frame.around(ids)?;
+        let bytes = encode::encode(&ids, FileType::Png, PngEffort::Balanced)?;
+        let layer = EncodedLayer {
+            kind: LayerKind::Mask,
+            key: key.into(),
+            bytes: Arc::new(bytes),
+            classes,
+        };
+        Ok((layer, unscored))
+    }
+
+    fn boxes_file(
+        &self,
+        key: &str,
+        boxes: &BoundingBoxes2D,
+        made: MadeBoxes,
+        frame: Frame,
+    ) -> EncodedLayer {
+        let named = self.named(boxes.labels());
+        let placed = made.boxes.into_iter().map(|one| frame.moved(one));
+        let placed: Vec<_> = placed.collect();
+        let bytes = json::boxes(&placed, named.as_ref()).to_text().into_bytes();
+        let ids = placed.iter().map(|one| one.class_id());
+        EncodedLayer {
+            kind: LayerKind::Boxes,
+            key: key.into(),
+            bytes: Arc::new(bytes),
+            classes: named.unwrap_or_else(|| Classes::numbered(ids)),
+        }
+    }
+
+    /// The layer's own names, else those of the image.
+    fn named(&self, own: Option<&Classes>) -> Option<Classes> {
+        own.or(self.classes.as_ref()).cloned()
+    }
+}
+
+fn ids_in(ids: &Pixels) -> BTreeSet<i64> {
+    let mut seen = [false; 256];
+    for id in ids.as_bytes() {
+        seen[usize::from(*id)] = true;
+    }
+    (0..)
+        .zip(seen)
+        .filter(|(_, seen)| *seen)
+        .map(|(id, _)| id)
+        .collect()
+}
+
+fn check_key(kind: LayerKind, key: &str, is_taken: bool) -> Result<()> {
+    let reason = match key {
+        "" => "its key is empty: give it one, such as \"prediction\"",
+        _ if is_taken => {
+            "the image has one of this key already: give each a key of its own, such as \
+             \"prediction\" and \"truth\""
+        }
+        _ => return Ok(()),
+    };
+    Err(of_layer(kind, key, Error::LayerKey { reason }))
+}
+
+fn of_layer(kind: LayerKind, key: &str, error: Error) -> Error {
+    Error::Layer {
+        kind: kind.name(),
+        layer: key.into(),
+        source: Arc::new(error),
+    }
+}

@@ -1,0 +1,103 @@
+//! What an image shows: to compare it, and as plain values.
+
+use std::collections::BTreeMap;
+
+use super::Image;
+use super::boxes::BoundingBoxes2D;
+use super::classes::Classes;
+use super::mask::ImageMask;
+use crate::error::Result;
+
+/// Equal in everything that is shown: pixels, caption, grouping, classes, masks and boxes.
+///
+/// Pictures that aren't the same by their origin are made to be compared: tensors are read from
+/// their device and files decoded. A picture that can't be made equals only its own clones.
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        self.caption == other.caption
+            && self.shown_grouping() == other.shown_grouping()
+            && (self.width(), self.height()) == (other.width(), other.height())
+            && self.layers == other.layers
+            && self.shows_the_pixels_of(other)
+    }
+}
+
+impl Image {
+    fn shows_the_pixels_of(&self, other: &Self) -> bool {
+        let is_same = self.source.is(&other.source)
+            && self.mode() == other.mode()
+            && self.frame() == other.frame();
+        is_same || matches!((self.pixels(), other.pixels()), (Ok(one), Ok(other)) if one == other)
+    }
+
+    /// The values of the picture: rows of pixels of channels, 0 to 255, or 0 to 65,535 in mode
+    /// `I;16`.
+    ///
+    /// ```
+    /// use wandb_image::{Image, Mode, Pixels};
+    ///
+    /// let image = Image::from(Pixels::new(2, 1, Mode::Rgb, vec![255, 0, 0, 1, 2, 3])?);
+    /// assert_eq!(image.to_data_array()?, [[[255, 0, 0], [1, 2, 3]]]);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`pixels`](Self::pixels).
+    pub fn to_data_array(&self) -> Result<Vec<Vec<Vec<u16>>>> {
+        let pixels = self.pixels()?;
+        let channels = pixels.mode().channels();
+        let samples: Vec<u16> = pixels.samples().collect();
+        let rows = samples.chunks(pixels.width() as usize * channels);
+        Ok(rows
+            .map(|row| row.chunks(channels).map(<[u16]>::to_vec).collect())
+            .collect())
+    }
+
+    /// Where W&B keeps pictures, relative to a run's `files/`: `media/images`.
+    #[doc(alias = "get_media_subdir")]
+    pub fn media_subdir() -> &'static str {
+        crate::image::MEDIA_SUBDIR
+    }
+
+    /// The captions of a list of images, None where one has none; None where no image has any.
+    ///
+    /// ```
+    /// use wandb_image::{Image, Mode, Pixels};
+    ///
+    /// let image = Image::from(Pixels::new(1, 1, Mode::L, vec![7])?);
+    /// let list = [image.clone(), image.caption("second")];
+    /// assert_eq!(Image::all_captions(&list), Some(vec![None, Some("second")]));
+    /// assert_eq!(Image::all_captions(&list[..1]), None);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn all_captions(images: &[Image]) -> Option<Vec<Option<&str>>> {
+        all(images, Image::caption_text)
+    }
+
+    /// The masks of each image of a list by their keys, None where one has none; None where no
+    /// image has any.
+    pub fn all_masks(images: &[Image]) -> Option<Vec<Option<&BTreeMap<String, ImageMask>>>> {
+        all(images, |image| some(image.layers.masks()))
+    }
+
+    /// The boxes of each image of a list by their keys, None where one has none; None where no
+    /// image has any.
+    pub fn all_boxes(images: &[Image]) -> Option<Vec<Option<&BTreeMap<String, BoundingBoxes2D>>>> {
+        all(images, |image| some(image.layers.boxes()))
+    }
+
+    /// The names that [`classes`](Self::classes) gave.
+    pub fn class_set(&self) -> Option<&Classes> {
+        self.layers.classes()
+    }
+}
+
+fn all<'i, T>(images: &'i [Image], one: impl Fn(&'i Image) -> Option<T>) -> Option<Vec<Option<T>>> {
+    let all: Vec<_> = images.iter().map(one).collect();
+    all.iter().any(Option::is_some).then_some(all)
+}
+
+fn some<L>(layers: &BTreeMap<String, L>) -> Option<&BTreeMap<String, L>> {
+    (!layers.is_empty()).then_some(layers)
+}
