@@ -353,6 +353,18 @@ pub enum Error {
         source: Arc<Error>,
     },
 
+    /// Pictures that [`media_json`](crate::Run::media_json) was asked for, and that were dropped.
+    #[error(
+        "the media of {key:?} at step {step} was dropped, since the queue was full: ask for fewer \
+         or smaller pictures at a time, or choose a larger queue_bytes or Overflow::Block"
+    )]
+    Dropped {
+        /// The key given.
+        key: String,
+        /// The step given.
+        step: u64,
+    },
+
     /// Not everything that was logged is on disk: what [`flush`](crate::Run::flush) and
     /// [`finish`](crate::Run::finish) say.
     #[error("{}", incomplete(self))]

@@ -60,6 +60,7 @@ pub use error::{BoxedError, Error, Result};
 pub use image::Image;
 pub use image::boxes::{BoundingBox, BoundingBoxes2D, BoxFormat, Domain, Invalid, Position};
 pub use image::classes::Classes;
+pub use image::list::{ImageList, Overlong};
 pub use image::mask::{ImageMask, MaskOptions};
 pub use pipeline::{Counts, Overflow, Stats};
 pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize, to_uint8};

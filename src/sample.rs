@@ -129,7 +129,8 @@ impl SampleLogger {
     /// Which ones, [`choose`](Self::choose) says; only they leave their device. 0 is an error of
     /// the first tick that is due.
     ///
-    /// W&B shows the first 108 pictures of a row's list.
+    /// W&B shows 108 pictures of one list: more go on under more keys, as
+    /// [`Overlong::Split`](crate::Overlong::Split) says it.
     pub fn max_images(mut self, images: usize) -> Self {
         self.max_images = images;
         self

@@ -127,3 +127,24 @@ impl From<serde_json::Number> for Json {
             .unwrap_or(Json::Null)
     }
 }
+
+/// A float that serde_json can't hold becomes null.
+impl From<Json> for serde_json::Value {
+    fn from(value: Json) -> Self {
+        match value {
+            Json::Null => Self::Null,
+            Json::Bool(value) => value.into(),
+            Json::I64(value) => value.into(),
+            Json::U64(value) => value.into(),
+            Json::F64(value) => value.into(),
+            Json::String(value) => value.into(),
+            Json::List(values) => values.into_iter().map(Self::from).collect(),
+            Json::Map(entries) => {
+                let entries = entries.into_iter();
+                entries
+                    .map(|(key, value)| (key, Self::from(value)))
+                    .collect()
+            }
+        }
+    }
+}

@@ -3,7 +3,9 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use png::{BitDepth, ColorType, DecodingError};
+use png::BitDepth;
+use png::ColorType;
+use png::DecodingError;
 
 use super::picture::read_limited;
 use crate::error::{Error, Result};
@@ -88,6 +90,8 @@ fn unpack(stored: Vec<u8>, line_size: usize, width: usize, bits: usize) -> Vec<u
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     /// A file of rows that are packed already.
@@ -139,6 +143,37 @@ mod tests {
             &[0, 1, 2, 253, 254, 255],
             &[0, 1, 2, 253, 254, 255],
         );
+    }
+
+    fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let body = [&name[..], data].concat();
+        let crc = crc32fast::hash(&body).to_be_bytes();
+        [&(data.len() as u32).to_be_bytes(), &body[..], &crc].concat()
+    }
+
+    /// 3 × 2 pixels of two bits: Adam7 stores (0, 0), then (2, 0), then (1, 0), then the second
+    /// row, each after the number of a filter.
+    #[test]
+    fn an_interlaced_file_is_put_in_order() {
+        let passes = [
+            0,
+            0b0100_0000,
+            0,
+            0b1100_0000,
+            0,
+            0b1000_0000,
+            0,
+            0b0001_1000,
+        ];
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&passes).unwrap();
+        let file = [
+            b"\x89PNG\r\n\x1a\n".to_vec(),
+            chunk(b"IHDR", &[0, 0, 0, 3, 0, 0, 0, 2, 2, 0, 0, 0, 1]),
+            chunk(b"IDAT", &packed.finish().unwrap()),
+            chunk(b"IEND", &[]),
+        ];
+        assert_eq!(decode(&file.concat()).unwrap().2, [1, 2, 3, 0, 1, 2]);
     }
 
     #[test]

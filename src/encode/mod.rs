@@ -146,9 +146,8 @@ mod tests {
 
     fn picture(mode: Mode) -> Pixels {
         let (width, height) = (37, 23);
-        let channels = mode.bytes_per_pixel();
-        let data = (0..width * height * channels)
-            .map(|i| (i / channels * 255 / 851 + i % channels * 40) as u8);
+        let step = mode.bytes_per_pixel();
+        let data = (0..width * height * step).map(|i| (i / step * 255 / 851 + i % step * 40) as u8);
         Pixels::new(width as u32, height as u32, mode, data.collect()).unwrap()
     }
 

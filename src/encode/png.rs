@@ -162,10 +162,10 @@ mod tests {
 
     /// Squares of a few colours.
     fn squares(size: (u32, u32), mode: Mode) -> Pixels {
-        let (width, channels) = (size.0 as usize, mode.bytes_per_pixel());
+        let (width, step) = (size.0 as usize, mode.bytes_per_pixel());
         picture(size, mode, |i| {
-            let (x, y) = (i / channels % width, i / channels / width);
-            ((x / 24 * 7 + y / 24 * 5) % 6 * 40 + i % channels) as u8
+            let (x, y) = (i / step % width, i / step / width);
+            ((x / 24 * 7 + y / 24 * 5) % 6 * 40 + i % step) as u8
         })
     }
 

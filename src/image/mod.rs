@@ -9,6 +9,7 @@ mod frame;
 mod joined;
 pub(crate) mod json;
 mod layers;
+pub(crate) mod list;
 pub(crate) mod mask;
 mod reading;
 mod shown;
@@ -103,7 +104,17 @@ impl Image {
     /// assert!(error.to_string().starts_with("could not read no/such.png"));
     /// ```
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
-        let file = PictureFile::read(path.as_ref())?;
+        let path = path.as_ref();
+        if path.to_str().is_some_and(is_reference) {
+            return Err(Error::Picture {
+                path: path.into(),
+                reason:
+                    "it is no file on this machine: download it first, or keep it as it is with \
+                         Image::from_reference"
+                        .into(),
+            });
+        }
+        let file = PictureFile::read(path)?;
         Ok(Self::new(Source::File(Arc::new(file)), None))
     }
 
@@ -159,8 +170,7 @@ impl Image {
     /// ```
     pub fn from_reference(uri: impl Into<String>) -> Result<Self> {
         let uri = uri.into();
-        let schemes = ["https://", "http://", "s3://", "gs://"];
-        match schemes.iter().any(|scheme| uri.starts_with(scheme)) {
+        match is_reference(&uri) {
             true => Ok(Self::new(Source::Reference(uri.into()), None)),
             false => Err(Error::Option {
                 option: "the reference to an image",
@@ -315,6 +325,13 @@ impl Image {
     /// The names of the classes, for the masks and boxes that bring none of their own.
     pub fn classes(mut self, classes: Classes) -> Self {
         self.layers.set_classes(classes);
+        self
+    }
+
+    /// The picture in the middle of a frame of at least this size: black around it, class 0 around
+    /// its masks, its boxes moved.
+    pub(crate) fn padded_to(mut self, width: u32, height: u32) -> Self {
+        self.framed = Some((width, height));
         self
     }
 
@@ -481,6 +498,12 @@ impl Image {
     pub(crate) fn shown_grouping(&self) -> Option<i64> {
         self.grouping.filter(|&group| group != 0)
     }
+}
+
+/// As in the Python SDK.
+fn is_reference(uri: &str) -> bool {
+    let schemes = ["https://", "http://", "s3://", "gs://"];
+    schemes.iter().any(|scheme| uri.starts_with(scheme))
 }
 
 /// What stands after the last dot of the last part of a path.

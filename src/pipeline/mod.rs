@@ -28,6 +28,7 @@ pub(crate) use clock::Clock;
 pub(crate) use items::whole;
 pub(crate) use overflow::Limits;
 pub use overflow::Overflow;
+pub(crate) use queue::Call;
 pub(crate) use row::{Pictures, Queued, QueuedRow};
 pub use stats::{Counts, Stats};
 pub(crate) use voice::Voice;
@@ -37,7 +38,7 @@ use crate::error::{Error, Result, rows_and_pictures};
 use crate::image::Image;
 use crate::tensor::pool;
 use crate::value::Json;
-use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State};
+use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State, Taker};
 use row::{PictureId, PreparedImage, PreparedRow};
 use worker::Role;
 
@@ -51,6 +52,13 @@ pub(crate) struct Leftovers {
     warnings: Vec<String>,
     dropped: Vec<Picture>,
     refused: Vec<Image>,
+}
+
+impl Leftovers {
+    /// Something to be said.
+    pub(crate) fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
 }
 
 /// What callers, workers and the writer share.
@@ -91,7 +99,32 @@ impl Pipeline {
         let place = Place {
             key: key.into(),
             step,
+            taker: Taker::Row,
         };
+        self.take(&place, images, leftovers)
+    }
+
+    /// The same for a call that will wait for their JSON. They are dropped whole or not at all.
+    pub(crate) fn accept_media(
+        &self,
+        key: &str,
+        step: u64,
+        images: Vec<Image>,
+        leftovers: &mut Leftovers,
+    ) -> Result<(Call, Vec<PictureId>)> {
+        let place = Place {
+            key: key.into(),
+            step,
+            taker: Taker::Call,
+        };
+        let ids = self.take(&place, images, leftovers);
+        match Call::of(&ids) {
+            Some(call) => Ok((call, ids)),
+            None => Err(dropped(key, step)),
+        }
+    }
+
+    fn take(&self, place: &Place, images: Vec<Image>, leftovers: &mut Leftovers) -> Vec<PictureId> {
         let bytes = Load::of(&images).bytes();
         let state = self.0.lock();
         let (mut state, dropped, is_first) = self.0.with_room(state, bytes);
@@ -100,10 +133,10 @@ impl Pipeline {
             leftovers.warnings.push(first_drop(&first.place));
         }
         let ids = match has_room {
-            true => state.accept(&place, images),
+            true => state.accept(place, images),
             false => {
                 if state.refuse(images.len() as u64) {
-                    leftovers.warnings.push(first_drop(&place));
+                    leftovers.warnings.push(first_drop(place));
                 }
                 leftovers.refused.extend(images);
                 Vec::new()
@@ -142,6 +175,26 @@ impl Pipeline {
         let mut state = self.0.with_room_for_row(state);
         state.give(Entry::Row(row));
         self.0.wake_writer(state);
+    }
+
+    /// Gives the writer the pictures of a call, under the one key of this row.
+    pub(crate) fn give_media(&self, call: Call, row: QueuedRow) {
+        self.give(Entry::Media { call, row });
+    }
+
+    /// Waits until the pictures of a call are written, and returns their JSON.
+    pub(crate) fn answer(&self, call: Call, key: &str, step: u64) -> Result<Json> {
+        let has_answer = |state: &State| state.has_answer(call);
+        let mut state = self.0.wait_until(None, has_answer, |_, _| None).0;
+        match state.take_answer(call) {
+            Some(answer) => answer.map_err(|error| report::own(&error)),
+            None => Err(dropped(key, step)),
+        }
+    }
+
+    /// Whether this thread may wait for what is on its way: none of the pipeline's own may.
+    pub(crate) fn may_wait() -> bool {
+        !worker::is_ours()
     }
 
     pub(crate) fn set_summary(&self, key: &str, value: Json) {
@@ -413,6 +466,12 @@ impl Shared {
         self.tell(failures);
     }
 
+    fn media_done(&self, call: Call, pictures: u64, outcome: Outcome, json: Option<Json>) {
+        let failures = self.lock().media_done(call, pictures, outcome, json);
+        self.for_callers.notify_all();
+        self.tell(failures);
+    }
+
     fn other_done(&self, is_flush: bool, result: Result<u64, Arc<Error>>) {
         let failure = self.lock().other_done(is_flush, result);
         self.for_callers.notify_all();
@@ -454,11 +513,18 @@ fn first_drop(place: &Place) -> String {
     )
 }
 
+fn dropped(key: &str, step: u64) -> Error {
+    Error::Dropped {
+        key: key.into(),
+        step,
+    }
+}
+
 /// What a person hears of a failure, once per key.
 fn told(Failure { key, error }: &Failure) -> String {
     let next = match &**key {
         "" => "training goes on, and further failures are counted",
-        _ => "its row keeps its other values, and further failures under this key are counted",
+        _ => "what else was logged is kept, and further failures under this key are counted",
     };
     format!("{error}; {next}")
 }

@@ -6,9 +6,6 @@ use super::row::{Prepared, PreparedImage};
 use crate::image::LayersNoticed;
 use crate::pixels::Observed;
 
-/// The images that W&B shows of one list.
-const SHOWN_OF_A_LIST: usize = 108;
-
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     keys: BTreeMap<String, Tally>,
@@ -27,7 +24,6 @@ struct Tally {
     said_flat: bool,
     said_alpha: bool,
     said_layers: bool,
-    said_many: bool,
     said_sizes: bool,
 }
 
@@ -70,7 +66,6 @@ impl Tally {
             let layers = of_layers(key, image.noticed.layers);
             sayings.extend(once(&mut self.said_layers, layers));
         }
-        sayings.extend(once(&mut self.said_many, of_length(key, value.images())));
         sayings.extend(once(&mut self.said_sizes, of_sizes(key, value.images())));
     }
 
@@ -200,16 +195,6 @@ fn layer_parts(seen: LayersNoticed) -> [Option<String>; 2] {
             "pixels of masks had only NaN for scores and became class 0",
         ),
     ]
-}
-
-fn of_length(key: &str, images: &[PreparedImage]) -> Option<String> {
-    let n = images.len();
-    (n > SHOWN_OF_A_LIST).then(|| {
-        format!(
-            "a list of {n} images was logged as {key:?}, all of them, but W&B shows the first \
-             {SHOWN_OF_A_LIST} of a list: use a grid, or several keys, to see the others"
-        )
-    })
 }
 
 fn of_sizes(key: &str, images: &[PreparedImage]) -> Option<String> {
@@ -352,14 +337,8 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_wandb_does_not_show_whole_are_said() {
+    fn a_list_of_different_sizes_is_said() {
         let of_size = |size| image(size, None);
-        let many = |n| (0..n).map(|_| of_size((1, 1))).collect();
-        check_list(many(108), None);
-        check_list(
-            many(109),
-            Some("a list of 109 images was logged as \"k\", all of them"),
-        );
         check_list(vec![of_size((2, 3)), of_size((2, 3))], None);
         check_list(
             vec![of_size((2, 3)), of_size((4, 5))],

@@ -15,14 +15,26 @@ use crate::value::Json;
 
 /// Kinds of failures that are told once. No key of a picture holds NUL.
 const OF_ROWS: &str = "\0row";
+const OF_CALLS: &str = "\0call";
 const OF_RECORDS: &str = "\0record";
 
 /// What the writer takes, in order.
 #[derive(Debug)]
 pub(super) enum Entry<R> {
     Row(R),
-    Summary { key: String, value: Json },
-    Config { key: String, value: Json },
+    /// Pictures of no row, under the one key of this one, for a call that waits for their JSON.
+    Media {
+        call: Call,
+        row: R,
+    },
+    Summary {
+        key: String,
+        value: Json,
+    },
+    Config {
+        key: String,
+        value: Json,
+    },
     Flush,
     Exit(i32),
 }
@@ -32,6 +44,52 @@ pub(super) enum Entry<R> {
 pub(super) struct Place {
     pub(super) key: Arc<str>,
     pub(super) step: u64,
+    pub(super) taker: Taker,
+}
+
+/// What takes pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taker {
+    /// The row of their step.
+    Row,
+    /// A call that waits for their JSON.
+    Call,
+}
+
+/// A call that waits for the JSON of its pictures: the number of the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Call(PictureId);
+
+/// How far such a call is.
+#[derive(Debug)]
+enum Progress {
+    /// Its pictures are on their way. What happened to the first that failed, where one has.
+    Making(Option<Arc<Error>>),
+    Done(Result<Json, Arc<Error>>),
+}
+
+impl Call {
+    /// That which waits for these pictures.
+    pub(super) fn of(ids: &[PictureId]) -> Option<Self> {
+        ids.first().copied().map(Self)
+    }
+}
+
+impl Picture {
+    fn waiter(&self) -> Waiter {
+        match self.place.taker {
+            Taker::Row => Waiter::Row(self.place.step),
+            Taker::Call => Waiter::Call(Call(self.value)),
+        }
+    }
+}
+
+/// What isn't written before its pictures are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Waiter {
+    /// The row of this step.
+    Row(u64),
+    Call(Call),
 }
 
 /// Memory that the pictures of one value hold until they are made.
@@ -105,9 +163,20 @@ impl Failure {
 
 impl Outcome {
     /// Of a row that isn't written.
-    pub(super) fn failed(step: u64, error: Error) -> Self {
+    pub(super) fn of_row(row: &PreparedRow, error: Error) -> Self {
+        Self::failed(unwritten("a row".into(), row.step, error))
+    }
+
+    /// Of the pictures of a call, which aren't written.
+    pub(super) fn of_call(row: &PreparedRow, error: Error) -> Self {
+        let keys: Vec<&str> = row.values.keys().map(String::as_str).collect();
+        let what = format!("the media of {:?}", keys.concat());
+        Self::failed(unwritten(what, row.step, error))
+    }
+
+    fn failed(failure: Arc<Error>) -> Self {
         Self {
-            failure: Some(unwritten("a row".into(), step, error)),
+            failure: Some(failure),
             ..Self::default()
         }
     }
@@ -153,8 +222,10 @@ pub(super) struct State {
     pub(super) waiting_callers: usize,
     /// Pictures that no worker has begun, and those that one makes.
     unmade: usize,
-    /// Pictures of each step that aren't made yet: its row waits for them.
-    awaited: BTreeMap<u64, usize>,
+    /// Pictures that aren't made yet, of each row and call that waits for them.
+    awaited: BTreeMap<Waiter, usize>,
+    /// Calls that wait for their pictures' JSON. One whose pictures were dropped isn't here.
+    calls: BTreeMap<Call, Progress>,
     working: usize,
     bytes: u64,
     /// The number of the entry that ends the run, until that has failed.
@@ -202,6 +273,7 @@ impl State {
             waiting_callers: 0,
             unmade: 0,
             awaited: BTreeMap::new(),
+            calls: BTreeMap::new(),
             working: 0,
             bytes: 0,
             exit: None,
@@ -265,6 +337,9 @@ impl State {
         };
         self.shares.insert(value, share);
         self.stats.pictures.accept(images.len() as u64);
+        if place.taker == Taker::Call {
+            self.calls.insert(Call(value), Progress::Making(None));
+        }
         let ids = images
             .into_iter()
             .map(|image| self.accept_one(place, value, image));
@@ -280,10 +355,10 @@ impl State {
             bytes: image.made_bytes(),
             making: Making::Waiting(Box::new(image)),
         };
+        *self.awaited.entry(picture.waiter()).or_default() += 1;
         self.pictures.insert(id, picture);
         self.waiting.push_back(id);
         self.unmade += 1;
-        *self.awaited.entry(place.step).or_default() += 1;
         id
     }
 
@@ -333,8 +408,8 @@ impl State {
             match picture.making {
                 Making::Working => {
                     picture.making = Making::Replaced;
-                    let step = picture.place.step;
-                    self.await_no_longer(step);
+                    let waiter = picture.waiter();
+                    self.await_no_longer(waiter);
                 }
                 _ => replaced.extend(self.remove(id)),
             }
@@ -342,14 +417,14 @@ impl State {
         replaced
     }
 
-    /// The row of this step waits for one picture less.
-    fn await_no_longer(&mut self, step: u64) {
-        let Some(awaited) = self.awaited.get_mut(&step) else {
+    /// It waits for one picture less.
+    fn await_no_longer(&mut self, waiter: Waiter) {
+        let Some(awaited) = self.awaited.get_mut(&waiter) else {
             return;
         };
         *awaited -= 1;
         if *awaited == 0 {
-            self.awaited.remove(&step);
+            self.awaited.remove(&waiter);
         }
     }
 
@@ -360,7 +435,7 @@ impl State {
         if matches!(picture.making, Making::Waiting(_)) {
             self.unmade -= 1;
             self.release_share(picture.value);
-            self.await_no_longer(picture.place.step);
+            self.await_no_longer(picture.waiter());
         }
         while self
             .waiting
@@ -408,6 +483,19 @@ impl State {
         self.given
     }
 
+    /// Whether nothing more happens to the pictures of a call.
+    pub(super) fn has_answer(&self, call: Call) -> bool {
+        !matches!(self.calls.get(&call), Some(Progress::Making(_))) || self.phase == Phase::Ended
+    }
+
+    /// What became of the pictures of a call. None where some were dropped.
+    pub(super) fn take_answer(&mut self, call: Call) -> Option<Result<Json, Arc<Error>>> {
+        match self.calls.remove(&call)? {
+            Progress::Making(_) => None,
+            Progress::Done(result) => Some(result),
+        }
+    }
+
     /// Whether the writer is done with the entry of this number, or with all that it takes.
     pub(super) fn has_done(&self, number: u64) -> bool {
         self.done >= number || self.phase == Phase::Ended
@@ -441,19 +529,22 @@ impl State {
         self.stats.encode_time += took;
         let picture = self.pictures.get_mut(&id)?;
         let (value, place, pixels) = (picture.value, picture.place.clone(), picture.bytes);
+        let waiter = picture.waiter();
         let failure = match (&picture.making, result) {
             (Making::Working, Ok(prepared)) => {
                 let bytes = prepared.size_bytes();
                 picture.bytes = bytes;
                 picture.making = Making::Made(Box::new(prepared));
                 self.bytes += bytes;
-                self.await_no_longer(place.step);
+                self.await_no_longer(waiter);
                 None
             }
             (Making::Working, Err(error)) => {
                 self.pictures.remove(&id);
-                self.await_no_longer(place.step);
-                Some(Failure::of_picture(&place.key, place.step, error))
+                self.await_no_longer(waiter);
+                let failure = Failure::of_picture(&place.key, place.step, error);
+                self.lose(Call(value), &failure.error);
+                Some(failure)
             }
             _ => {
                 self.pictures.remove(&id);
@@ -464,6 +555,13 @@ impl State {
         self.release_share(value);
         self.rest();
         failure.filter(|failure| self.fail_picture(failure))
+    }
+
+    /// Takes note that a call gets no JSON, where pictures are those of one.
+    fn lose(&mut self, call: Call, error: &Arc<Error>) {
+        if let Some(Progress::Making(lost)) = self.calls.get_mut(&call) {
+            lost.get_or_insert_with(|| Arc::clone(error));
+        }
     }
 
     /// Counts a picture as failed. Whether it is the first under its key.
@@ -498,6 +596,10 @@ impl State {
         self.is_writing = true;
         Some(match entry {
             Entry::Row(row) => Entry::Row(self.collect(row)),
+            Entry::Media { call, row } => Entry::Media {
+                call,
+                row: self.collect_for(call, row),
+            },
             Entry::Summary { key, value } => Entry::Summary { key, value },
             Entry::Config { key, value } => Entry::Config { key, value },
             Entry::Flush => Entry::Flush,
@@ -505,10 +607,11 @@ impl State {
         })
     }
 
-    /// A picture of the next row isn't made yet.
+    /// A picture of the next entry isn't made yet.
     fn is_held_up(&self) -> bool {
         match self.entries.front() {
-            Some(Entry::Row(row)) => self.awaited.contains_key(&row.step),
+            Some(Entry::Row(row)) => self.awaited.contains_key(&Waiter::Row(row.step)),
+            Some(Entry::Media { call, .. }) => self.awaited.contains_key(&Waiter::Call(*call)),
             _ => false,
         }
     }
@@ -528,6 +631,18 @@ impl State {
             logged: row.logged,
             values,
         }
+    }
+
+    /// The same for a call, which gets no JSON where some are gone.
+    fn collect_for(&mut self, call: Call, row: QueuedRow) -> PreparedRow {
+        let expected = row.values.values().map(|value| value.pictures().len());
+        let expected: usize = expected.sum();
+        let row = self.collect(row);
+        let is_dropped = row.pictures() < expected;
+        if is_dropped && matches!(self.calls.get(&call), Some(Progress::Making(None))) {
+            self.calls.remove(&call);
+        }
+        row
     }
 
     fn collect_pictures(&mut self, pictures: Pictures) -> Option<Prepared> {
@@ -553,21 +668,48 @@ impl State {
     /// Takes what the writer made of a row. Failures are returned that are the first of their
     /// kind.
     pub(super) fn row_done(&mut self, pictures: u64, outcome: Outcome) -> Vec<Failure> {
+        match &outcome.failure {
+            None => self.stats.rows.write(1),
+            Some(_) => {
+                self.stats.rows.fail(1);
+                self.report(Report::fail_row);
+            }
+        }
+        self.pictures_done(OF_ROWS, pictures, outcome)
+    }
+
+    /// The same of the pictures of a call, with their JSON.
+    pub(super) fn media_done(
+        &mut self,
+        call: Call,
+        pictures: u64,
+        outcome: Outcome,
+        json: Option<Json>,
+    ) -> Vec<Failure> {
+        let failed = outcome.pictures_failed.iter().map(|failure| &failure.error);
+        if let Some(error) = failed.chain(&outcome.failure).next() {
+            self.lose(call, error);
+        }
+        if let Some(Progress::Making(lost)) = self.calls.remove(&call) {
+            let result = lost.map(Err).or(json.map(Ok));
+            let progress = result.map(|result| (call, Progress::Done(result)));
+            self.calls.extend(progress);
+        }
+        self.pictures_done(OF_CALLS, pictures, outcome)
+    }
+
+    fn pictures_done(&mut self, kind: &str, pictures: u64, outcome: Outcome) -> Vec<Failure> {
         self.entry_done(outcome.bytes_written);
         let failed = outcome.pictures_failed.len() as u64;
         let mut firsts = outcome.pictures_failed;
         firsts.retain(|failure| self.fail_picture(failure));
         match outcome.failure {
-            None => {
-                self.stats.rows.write(1);
-                self.stats.pictures.write(outcome.pictures_written);
-            }
+            None => self.stats.pictures.write(outcome.pictures_written),
             Some(error) => {
                 let lost = pictures - failed;
-                self.stats.rows.fail(1);
                 self.stats.pictures.fail(lost);
-                self.report(|report| report.fail_row(lost, &error));
-                firsts.extend(self.first_failure(OF_ROWS, error));
+                self.report(|report| report.fail_pictures(lost, &error));
+                firsts.extend(self.first_failure(kind, error));
             }
         }
         firsts
@@ -682,6 +824,12 @@ mod tests {
         jobs: Vec<Job>,
         /// The pictures of the row that the writer has in hand.
         in_hand: Option<u64>,
+        /// The call whose pictures those are.
+        called: Option<Call>,
+        /// Calls that weren't answered, with the number of their pictures.
+        calls: Vec<(Call, usize)>,
+        /// Calls that got JSON, that failed, and whose pictures were dropped.
+        answers: [u64; 3],
         steps: u64,
     }
 
@@ -700,6 +848,9 @@ mod tests {
                 open: None,
                 jobs: Vec::new(),
                 in_hand: None,
+                called: None,
+                calls: Vec::new(),
+                answers: [0; 3],
                 steps: 0,
             }
         }
@@ -710,28 +861,32 @@ mod tests {
             batch.to_wandb_images().unwrap()
         }
 
+        fn accept(&mut self, place: &Place) -> Vec<PictureId> {
+            let images = self.images();
+            let bytes = Load::of(&images).bytes();
+            if self.state.limits.overflow == Overflow::DropOldest {
+                self.state.make_room(bytes);
+            }
+            match self.state.has_room(bytes) {
+                true => self.state.accept(place, images),
+                false => {
+                    self.state.refuse(images.len() as u64);
+                    Vec::new()
+                }
+            }
+        }
+
         fn log(&mut self) {
             if self.open.is_none() {
                 self.state.open_row();
                 self.steps += 1;
             }
-            let images = self.images();
             let key = ["a", "b"][self.random.usize(..2)];
-            let place = Place {
+            let ids = self.accept(&Place {
                 key: key.into(),
                 step: self.steps,
-            };
-            let bytes = Load::of(&images).bytes();
-            if self.state.limits.overflow == Overflow::DropOldest {
-                self.state.make_room(bytes);
-            }
-            let ids = match self.state.has_room(bytes) {
-                true => self.state.accept(&place, images),
-                false => {
-                    self.state.refuse(images.len() as u64);
-                    Vec::new()
-                }
-            };
+                taker: Taker::Row,
+            });
             let (step, logged) = (self.steps, self.clock.now());
             let row = self.open.get_or_insert_with(|| QueuedRow {
                 step,
@@ -745,6 +900,53 @@ mod tests {
             });
             if let Some(old) = row.values.insert(key.into(), pictures) {
                 self.state.replace(old.pictures());
+            }
+        }
+
+        /// At the step of a row that is open, written, or still to come.
+        fn media(&mut self) {
+            let step = self.random.u64(..self.steps + 3);
+            let ids = self.accept(&Place {
+                key: "m".into(),
+                step,
+                taker: Taker::Call,
+            });
+            let Some(call) = Call::of(&ids) else { return };
+            let pictures = Queued::Pictures(Pictures {
+                key: MediaKey::new("m").unwrap(),
+                is_list: true,
+                ids: ids.clone(),
+            });
+            let row = QueuedRow {
+                step,
+                logged: self.clock.now(),
+                values: BTreeMap::from([("m".into(), pictures)]),
+            };
+            self.state.give(Entry::Media { call, row });
+            self.calls.push((call, ids.len()));
+        }
+
+        /// Asks for what became of the calls, in any order.
+        fn answer(&mut self) {
+            if self.calls.is_empty() {
+                return;
+            }
+            let asked = self.random.usize(..self.calls.len());
+            let (call, pictures) = self.calls[asked];
+            if !self.state.has_answer(call) {
+                return;
+            }
+            self.calls.swap_remove(asked);
+            match self.state.take_answer(call) {
+                Some(Ok(json)) => {
+                    assert_eq!(json, Json::U64(pictures as u64));
+                    self.answers[0] += 1;
+                }
+                Some(Err(error)) => {
+                    assert!(error.to_string().contains("planned"), "{error}");
+                    self.answers[1] += 1;
+                }
+                None => self.answers[2] += 1,
             }
         }
 
@@ -773,10 +975,13 @@ mod tests {
         }
 
         fn begin_row(&mut self) {
-            if let Some(Entry::Row(row)) = self.state.next_entry() {
-                let images = row.values.values().map(|value| value.images().len() as u64);
-                self.in_hand = Some(images.sum());
-            }
+            let (called, row) = match self.state.next_entry() {
+                Some(Entry::Row(row)) => (None, row),
+                Some(Entry::Media { call, row }) => (Some(call), row),
+                _ => return,
+            };
+            self.called = called;
+            self.in_hand = Some(row.pictures() as u64);
         }
 
         fn end_row(&mut self) {
@@ -795,16 +1000,25 @@ mod tests {
                 pictures_written: pictures - refused,
                 bytes_written: 1,
             };
-            self.state.row_done(pictures, outcome);
+            match self.called.take() {
+                None => self.state.row_done(pictures, outcome),
+                Some(call) => {
+                    let is_written = outcome.failure.is_none() && pictures > refused;
+                    let json = is_written.then_some(Json::U64(pictures));
+                    self.state.media_done(call, pictures, outcome, json)
+                }
+            };
         }
 
         fn turn(&mut self) {
-            match self.random.u8(..6) {
-                0 => self.log(),
-                1 => self.close(),
-                2 => self.begin_job(),
-                3 => self.end_job(),
-                4 => self.begin_row(),
+            match self.random.u8(..14) {
+                0 => self.media(),
+                1 => self.answer(),
+                2 | 3 => self.log(),
+                4 | 5 => self.close(),
+                6 | 7 => self.begin_job(),
+                8 | 9 => self.end_job(),
+                10 | 11 => self.begin_row(),
                 _ => self.end_row(),
             }
         }
@@ -840,14 +1054,18 @@ mod tests {
                 self.begin_row();
                 self.end_row();
             }
+            while !self.calls.is_empty() {
+                self.answer();
+            }
+            assert!(self.state.calls.is_empty());
         }
     }
 
     fn check(overflow: Overflow) {
-        let (mut seen, mut has_rested) = ([0; 3], false);
+        let (mut seen, mut answers, mut has_rested) = ([0; 3], [0; 3], false);
         for seed in 0..60 {
             let mut play = Play::new(seed, overflow);
-            for _ in 0..600 {
+            for _ in 0..1200 {
                 play.turn();
                 play.check();
             }
@@ -866,8 +1084,12 @@ mod tests {
                 ..
             } = stats.pictures;
             seen = [seen[0] + written, seen[1] + dropped, seen[2] + failed];
+            (0..3).for_each(|i| answers[i] += play.answers[i]);
         }
         assert!(has_rested && seen.iter().all(|&n| n > 1000), "{seen:?}");
+        assert!(answers[0] > 100 && answers[1] > 100, "{answers:?}");
+        let drops_taken = overflow == Overflow::DropOldest;
+        assert_eq!(drops_taken, answers[2] > 0, "{answers:?}");
     }
 
     #[test]

@@ -25,8 +25,11 @@ impl Report {
         self.fail(error);
     }
 
-    pub(super) fn fail_row(&mut self, pictures: u64, error: &Arc<Error>) {
+    pub(super) fn fail_row(&mut self) {
         self.rows_failed += 1;
+    }
+
+    pub(super) fn fail_pictures(&mut self, pictures: u64, error: &Arc<Error>) {
         self.pictures_failed += pictures;
         self.fail(error);
     }
@@ -42,12 +45,8 @@ impl Report {
 
     /// That nothing was lost; or the first failure.
     pub(super) fn first_failure(self) -> Result<()> {
-        match self.first.as_deref() {
-            Some(Error::Unwritten { what, step, source }) => Err(Error::Unwritten {
-                what: what.clone(),
-                step: *step,
-                source: Arc::clone(source),
-            }),
+        match &self.first {
+            Some(first) if matches!(**first, Error::Unwritten { .. }) => Err(own(first)),
             _ => self.result(),
         }
     }
@@ -75,5 +74,17 @@ impl Report {
             pictures_dropped: self.pictures_dropped,
             first: self.first,
         }
+    }
+}
+
+/// A failure that is told elsewhere too, to be returned.
+pub(super) fn own(error: &Arc<Error>) -> Error {
+    match &**error {
+        Error::Unwritten { what, step, source } => Error::Unwritten {
+            what: what.clone(),
+            step: *step,
+            source: Arc::clone(source),
+        },
+        _ => Error::Shared(Arc::clone(error)),
     }
 }

@@ -52,6 +52,14 @@ pub(super) struct PreparedRow {
     pub(super) values: BTreeMap<String, Prepared>,
 }
 
+impl PreparedRow {
+    /// How many there are.
+    pub(super) fn pictures(&self) -> usize {
+        let pictures = self.values.values().map(|value| value.images().len());
+        pictures.sum()
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Prepared {
     Json(Json),

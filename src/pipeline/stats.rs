@@ -22,7 +22,8 @@ use std::time::Duration;
 pub struct Stats {
     /// Rows: one per [`log`](crate::Run::log), one per step of [`log_at`](crate::Run::log_at).
     pub rows: Counts,
-    /// Pictures, each of a list by itself.
+    /// Pictures, each of a list by itself, also those of
+    /// [`media_json`](crate::Run::media_json).
     pub pictures: Counts,
     /// Bytes that pictures on their way hold now.
     pub queued_bytes: u64,
@@ -38,7 +39,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Taken by `log` and `log_at`. A picture that a later call replaced, under the same key and
+    /// Taken by `log`, `log_at` and `media_json`. A picture that a later call replaced, under the same key and
     /// step, doesn't count any more.
     pub accepted: u64,
     /// With the operating system.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::background::step_back;
-use super::queue::{Entry, Job, Outcome};
-use super::row::{Prepared, PreparedImage, PreparedRow};
+use super::queue::{Call, Entry, Job, Outcome};
+use super::row::{PreparedImage, PreparedRow};
 use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -85,6 +85,7 @@ fn write(shared: &Shared, mut writer: Writer) {
     while let Some(entry) = shared.wait_for_entry() {
         match entry {
             Entry::Row(row) => write_row(shared, &mut writer, &row),
+            Entry::Media { call, row } => write_media(shared, &mut writer, call, &row),
             Entry::Summary { key, value } => other(shared, &mut writer, false, |writer| {
                 writer.set_summary(&key, &value);
                 Ok(())
@@ -99,12 +100,18 @@ fn write(shared: &Shared, mut writer: Writer) {
 }
 
 fn write_row(shared: &Shared, writer: &mut Writer, row: &PreparedRow) {
-    let pictures = row.values.values().map(Prepared::images);
-    let pictures = pictures.map(<[_]>::len).sum::<usize>() as u64;
     let written = guarded("a row was written", || Ok(writer.row(row)));
     let (outcome, sayings) =
-        written.unwrap_or_else(|error| (Outcome::failed(row.step, error), Vec::new()));
-    shared.row_done(pictures, outcome);
+        written.unwrap_or_else(|error| (Outcome::of_row(row, error), Vec::new()));
+    shared.row_done(row.pictures() as u64, outcome);
+    sayings.iter().for_each(|text| shared.voice.warn(text));
+}
+
+fn write_media(shared: &Shared, writer: &mut Writer, call: Call, row: &PreparedRow) {
+    let written = guarded("a picture was written", || Ok(writer.media(row)));
+    let (outcome, sayings, json) =
+        written.unwrap_or_else(|error| (Outcome::of_call(row, error), Vec::new(), None));
+    shared.media_done(call, row.pictures() as u64, outcome, json);
     sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 

@@ -12,7 +12,7 @@ use super::place::{FileKind, KnownFiles, NamedFile, Namer};
 use super::queue::{Failure, Outcome};
 use super::row::{Prepared, PreparedImage, PreparedLayer, PreparedRow};
 use super::summary::Summary;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::classes::Classes;
 use crate::image::json::{self, LoggedImage, LoggedLayer};
 use crate::sink::RecordSink;
@@ -71,6 +71,29 @@ impl Writer {
     /// names them. A file that the disk refuses is left out of its row. Also returns what is to
     /// be said of the pictures.
     pub(super) fn row(&mut self, row: &PreparedRow) -> (Outcome, Vec<String>) {
+        let history = |writer: &mut Self, placed: Vec<(&str, Json)>| writer.history(row, placed);
+        let (outcome, sayings, _) = self.write(row, Outcome::of_row, history);
+        (outcome, sayings)
+    }
+
+    /// The same for pictures of no row: their JSON is returned instead.
+    pub(super) fn media(&mut self, row: &PreparedRow) -> (Outcome, Vec<String>, Option<Json>) {
+        let json = |_: &mut Self, placed: Vec<(&str, Json)>| {
+            let mut values = placed.into_iter().map(|(_, json)| json);
+            Ok(values.next())
+        };
+        let (outcome, sayings, json) = self.write(row, Outcome::of_call, json);
+        (outcome, sayings, json.flatten())
+    }
+
+    /// Writes the files of a row and the record that they are there; `end` makes use of their
+    /// JSON.
+    fn write<T>(
+        &mut self,
+        row: &PreparedRow,
+        failed: fn(&PreparedRow, Error) -> Outcome,
+        end: impl FnOnce(&mut Self, Vec<(&str, Json)>) -> Result<T>,
+    ) -> (Outcome, Vec<String>, Option<T>) {
         let before = self.bytes_written;
         // Where the row fails, or panics, no record may have named its files.
         let mut files = Files {
@@ -87,21 +110,22 @@ impl Writer {
         let result = self
             .name_files(files.named)
             .and_then(|()| self.name_classes(&row.values))
-            .and_then(|()| self.history(row, placed));
+            .and_then(|()| end(self, placed));
         if result.is_ok() {
             self.last_files = files.last;
         }
+        let (end, of_all) = match result {
+            Ok(end) => (Some(end), Outcome::default()),
+            Err(error) => (None, failed(row, error)),
+        };
         let outcome = Outcome {
             pictures_failed: files.failed,
             pictures_written: files.written,
             bytes_written: self.bytes_written - before,
-            ..result.map_or_else(
-                |error| Outcome::failed(row.step, error),
-                |()| Outcome::default(),
-            )
+            ..of_all
         };
         let sayings = self.notices.observe(&row.values);
-        (outcome, sayings)
+        (outcome, sayings, end)
     }
 
     /// The value's JSON, its files written. None where all of them were refused.

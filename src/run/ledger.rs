@@ -1,10 +1,11 @@
 //! Steps and rows: which row a call goes into, and when a row is closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::row::{Checked, CheckedRow};
+use super::row::{Checked, CheckedList, CheckedMedia, CheckedRow, part_is_taken};
 use crate::error::{Error, Result};
-use crate::pipeline::{Clock, Leftovers, Pictures, Pipeline, Queued, QueuedRow};
+use crate::image::list;
+use crate::pipeline::{Call, Clock, Leftovers, Pictures, Pipeline, Queued, QueuedRow};
 use crate::value::Json;
 
 /// The rows of a run. One thread at a time goes through it, so that they keep their order.
@@ -16,9 +17,18 @@ pub(super) struct Ledger {
     /// The step of the last row that was closed.
     last: Option<u64>,
     /// A row that still gathers values.
-    open: Option<QueuedRow>,
+    open: Option<Open>,
     /// Values of the summary that were set since: they come after the row.
     summaries: Vec<(String, Json)>,
+    /// Keys whose lists were said to go on under more keys.
+    said_parts: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Open {
+    row: QueuedRow,
+    /// The keys under which lists go on, each with the list's own.
+    parts: BTreeMap<String, String>,
 }
 
 /// Refuses a step that W&B's tools, which count in signed 64 bits, can't hold.
@@ -42,13 +52,18 @@ impl Ledger {
             last: None,
             open: None,
             summaries: Vec::new(),
+            said_parts: BTreeSet::new(),
         }
     }
 
     /// The step that the next `log` takes.
     pub(super) fn next_step(&self) -> u64 {
-        let last = self.open.as_ref().map(|row| row.step).or(self.last);
+        let last = self.open_step().or(self.last);
         last.map_or(self.starting_step, |last| last.saturating_add(1))
+    }
+
+    fn open_step(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.row.step)
     }
 
     fn check(&self, step: Option<u64>) -> Result<()> {
@@ -56,7 +71,7 @@ impl Ledger {
             return check_step(self.next_step());
         };
         check_step(step)?;
-        match (self.last, &self.open) {
+        match (self.last, self.open_step()) {
             _ if step < self.starting_step => Err(Error::StepBeforeStart {
                 step,
                 first: self.starting_step,
@@ -64,14 +79,9 @@ impl Ledger {
             (Some(last), open) if step <= last => Err(Error::StepWritten {
                 step,
                 last,
-                next: open
-                    .as_ref()
-                    .map_or(last.saturating_add(1), |open| open.step),
+                next: open.unwrap_or(last.saturating_add(1)),
             }),
-            (_, Some(open)) if step < open.step => Err(Error::Step {
-                step,
-                last: open.step,
-            }),
+            (_, Some(open)) if step < open => Err(Error::Step { step, last: open }),
             _ => Ok(()),
         }
     }
@@ -95,6 +105,13 @@ impl Ledger {
     ) -> Result<()> {
         self.check_running(pipeline)?;
         self.check(step)?;
+        if let Some(open) = self
+            .open
+            .as_ref()
+            .filter(|open| step == Some(open.row.step))
+        {
+            open.check(&row)?;
+        }
         match step {
             None => {
                 self.close(pipeline);
@@ -102,7 +119,7 @@ impl Ledger {
                 self.close(pipeline);
             }
             Some(step) => {
-                if self.open.as_ref().is_some_and(|open| open.step != step) {
+                if self.open_step().is_some_and(|open| open != step) {
                     self.close(pipeline);
                 }
                 self.gather(pipeline, step, row, leftovers);
@@ -121,21 +138,58 @@ impl Ledger {
         let logged = self.clock.now();
         let open = self.open.get_or_insert_with(|| {
             pipeline.open_row();
-            QueuedRow {
+            Open::new(QueuedRow {
                 step,
                 logged,
                 values: BTreeMap::new(),
-            }
+            })
         });
-        open.logged = logged;
+        open.row.logged = logged;
         for (key, value) in row.into_values() {
-            let Some(value) = accepted(pipeline, step, &key, value, leftovers) else {
+            let told = value.told(&key).filter(|_| !self.said_parts.contains(&key));
+            let values = accepted(pipeline, step, &key, value, leftovers);
+            if values.is_empty() {
                 continue;
-            };
-            if let Some(replaced) = open.values.insert(key, value) {
-                pipeline.replace(replaced.pictures(), leftovers);
             }
+            if let Some(told) = told {
+                leftovers.warn(told);
+                self.said_parts.insert(key.clone());
+            }
+            let replaced = open.put(&key, values);
+            replaced
+                .iter()
+                .for_each(|old| pipeline.replace(old.pictures(), leftovers));
         }
+    }
+
+    /// Takes pictures that go into no row.
+    pub(super) fn media(
+        &mut self,
+        pipeline: &Pipeline,
+        step: u64,
+        media: CheckedMedia,
+        leftovers: &mut Leftovers,
+    ) -> Result<Call> {
+        self.check_running(pipeline)?;
+        let CheckedMedia {
+            key,
+            media_key,
+            is_list,
+            images,
+        } = media;
+        let (call, ids) = pipeline.accept_media(&key, step, images, leftovers)?;
+        let pictures = Pictures {
+            key: media_key,
+            is_list,
+            ids,
+        };
+        let row = QueuedRow {
+            step,
+            logged: self.clock.now(),
+            values: BTreeMap::from([(key, Queued::Pictures(pictures))]),
+        };
+        pipeline.give_media(call, row);
+        Ok(call)
     }
 
     /// Sets a value of the summary: after the open row, whose values came before.
@@ -148,7 +202,7 @@ impl Ledger {
 
     /// Gives the open row to the writer.
     pub(super) fn close(&mut self, pipeline: &Pipeline) {
-        if let Some(row) = self.open.take() {
+        if let Some(Open { row, .. }) = self.open.take() {
             self.last = Some(row.step);
             pipeline.close_row(row);
         }
@@ -158,24 +212,77 @@ impl Ledger {
     }
 }
 
-/// The value on its way. None where its pictures were dropped.
+impl Open {
+    fn new(row: QueuedRow) -> Self {
+        Self {
+            row,
+            parts: BTreeMap::new(),
+        }
+    }
+
+    /// Refuses values that would meet the parts of a list under one key.
+    fn check(&self, row: &CheckedRow) -> Result<()> {
+        let is_own =
+            |key: &&str| self.row.values.contains_key(*key) && !self.parts.contains_key(*key);
+        let is_part = |key: &&str| {
+            let list = self.parts.get(*key);
+            list.is_some_and(|list| !row.has(list))
+        };
+        let taken = row.keys_of_parts().find(is_own);
+        let taken = taken.or_else(|| row.keys().find(is_part));
+        taken.map_or(Ok(()), |key| Err(part_is_taken(key)))
+    }
+
+    /// Puts the value, of as many keys as it needs, under its key. Returns what it replaces: also
+    /// what a longer list had under more keys.
+    fn put(&mut self, key: &str, values: Vec<(String, Queued)>) -> Vec<Queued> {
+        let mut replaced = Vec::new();
+        self.parts.retain(|part, list| {
+            let is_stale = list == key;
+            if is_stale {
+                replaced.extend(self.row.values.remove(part));
+            }
+            !is_stale
+        });
+        for (part, value) in values {
+            replaced.extend(self.row.values.insert(part.clone(), value));
+            self.parts.remove(&part);
+            if part != key {
+                self.parts.insert(part, key.into());
+            }
+        }
+        replaced
+    }
+}
+
+impl Checked {
+    /// What a person hears of it.
+    fn told(&self, key: &str) -> Option<String> {
+        match self {
+            Checked::Images(images) => list::told(key, images.images.len()),
+            Checked::Json(_) | Checked::Image(..) => None,
+        }
+    }
+}
+
+/// The value on its way, under as many keys as it needs. Empty where its pictures were dropped.
 fn accepted(
     pipeline: &Pipeline,
     step: u64,
     key: &str,
     value: Checked,
     leftovers: &mut Leftovers,
-) -> Option<Queued> {
-    let (media_key, is_list, images) = match value {
-        Checked::Json(json) => return Some(Queued::Json(json)),
-        Checked::Image(media_key, image) => (media_key, false, vec![*image]),
-        Checked::Images(media_key, images) => (media_key, true, images),
+) -> Vec<(String, Queued)> {
+    let (keys, is_list, images) = match value {
+        Checked::Json(json) => return vec![(key.into(), Queued::Json(json))],
+        Checked::Image(media_key, image) => (vec![(key.into(), media_key)], false, vec![*image]),
+        Checked::Images(CheckedList { keys, images }) => (keys, true, images),
     };
     let ids = pipeline.accept(key, step, images, leftovers);
-    let pictures = Pictures {
-        key: media_key,
-        is_list,
-        ids,
-    };
-    (!pictures.ids.is_empty()).then_some(Queued::Pictures(pictures))
+    let parts = keys.into_iter().zip(list::parts(&ids));
+    let pictures = parts.map(|((part, key), ids)| {
+        let ids = ids.to_vec();
+        (part, Queued::Pictures(Pictures { key, is_list, ids }))
+    });
+    pictures.collect()
 }

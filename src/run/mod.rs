@@ -23,7 +23,7 @@ use crate::error::{Error, Result, counted, rows_and_pictures};
 use crate::pipeline::{Deadline, Leftovers, Pipeline, Stats, Voice};
 use crate::value::Json;
 use ledger::Ledger;
-use row::CheckedRow;
+use row::{CheckedMedia, CheckedRow};
 use turn::Turn;
 use value::Kind;
 
@@ -181,6 +181,52 @@ impl Run {
         self.0.give(|_, pipeline| pipeline.set_config(key, json))
     }
 
+    /// Writes the files of an image, or of a list of images, and returns the JSON that a row would
+    /// hold under `key`: `bind_to_run` and `to_json` in Python, `seq_to_json` for a list.
+    ///
+    /// [`log`](Self::log) does all this by itself. This is for pictures inside a value of your own,
+    /// such as a cell of a table: embed the JSON there, and log that value in a later row.
+    ///
+    /// The pictures go the way of those that are logged, in order with the rows and under the same
+    /// [`Overflow`](crate::Overflow) policy, and count in [`stats`](Self::stats); the call waits until
+    /// their files are written. No row is written or counted. `step` is part of the files' names
+    /// alone: it may lie before the steps of the rows, or after them. A disabled run returns the
+    /// JSON and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`log`](Self::log). [`Error::Value`] for what is no image or list of images, for a
+    /// list of more than 108, and on a thread of the run's own, which can't wait (in a tensor that
+    /// is being read, for example). [`Error::Unwritten`] when a picture can't be made or written:
+    /// those of a list that can be are written all the same. [`Error::Dropped`] when the queue is
+    /// full.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, IntoWandbImage, Row};
+    /// # let run = wandb_image::init().start_on(wandb_image::sink::MemorySink::new())?;
+    ///
+    /// let mut cells = Vec::new();
+    /// for i in 0..3_u8 {
+    ///     let picture = HostTensor::new([1, 2], vec![0, i])?.to_wandb_image()?;
+    ///     cells.push(run.media_json("digits", 0, picture)?);
+    /// }
+    /// assert_eq!(cells[0]["_type"], "image-file");
+    /// run.log(Row::new().with("digits", serde_json::json!({ "first": cells[0] })))?;
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    #[doc(alias = "bind_to_run")]
+    #[doc(alias = "to_json")]
+    #[doc(alias = "seq_to_json")]
+    pub fn media_json(
+        &self,
+        key: &str,
+        step: u64,
+        media: impl Into<Value>,
+    ) -> Result<serde_json::Value> {
+        let media = CheckedMedia::new(key, media.into())?;
+        self.0.media_json(step, media).map(Into::into)
+    }
+
     /// Waits until everything that was logged before is on disk: the open row, which takes no
     /// more values after that, every row and picture on its way, and the summary where it
     /// changed. A process that is killed later has lost nothing of it.
@@ -296,6 +342,15 @@ fn json_only(value: Value, place: &str) -> Result<Json> {
     }
 }
 
+fn waits_for_itself(key: &str) -> Error {
+    Error::Value {
+        reason: format!(
+            "the JSON of {key:?} was asked for on a thread that makes pictures or writes them, \
+             and which would wait for itself: ask before, on a thread of your own"
+        ),
+    }
+}
+
 /// What all clones of a run share.
 struct Shared {
     mode: RunMode,
@@ -332,6 +387,23 @@ impl Shared {
         });
         self.pipeline.tidy(leftovers);
         result
+    }
+
+    fn media_json(&self, step: u64, media: CheckedMedia) -> Result<Json> {
+        ledger::check_step(step)?;
+        let key = media.key.clone();
+        if !Pipeline::may_wait() {
+            return Err(waits_for_itself(&key));
+        }
+        let mut leftovers = Leftovers::default();
+        let given = self.ledger.take(|ledger| {
+            let call = ledger.media(&self.pipeline, step, media, &mut leftovers)?;
+            Ok((call, self.settled()))
+        });
+        self.pipeline.tidy(leftovers);
+        let (call, settled) = given?;
+        let json = self.pipeline.answer(call, &key, step)?;
+        settled.map(|()| json)
     }
 
     /// Where the run is synchronous, waits for what was given.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::value::{Kind, Value};
 use crate::error::{Error, Result};
-use crate::image::Image;
+use crate::image::{Image, list};
 use crate::sink::MediaKey;
 use crate::value::Json;
 
@@ -45,24 +45,66 @@ impl Row {
             let value = checked(&key, value)?;
             Ok((key, value))
         });
-        Ok(CheckedRow(checked.collect::<Result<_>>()?))
+        let row = CheckedRow(checked.collect::<Result<_>>()?);
+        let taken = row.keys_of_parts().find(|key| row.has(key));
+        taken.map_or(Ok(()), |key| Err(part_is_taken(key)))?;
+        Ok(row)
     }
 }
 
-/// A row that can be refused no more.
+/// A row that can be refused no more, but for its step and what stands there already.
 #[derive(Debug, Default)]
-pub(super) struct CheckedRow(Vec<(String, Checked)>);
+pub(super) struct CheckedRow(BTreeMap<String, Checked>);
 
 #[derive(Debug)]
 pub(super) enum Checked {
     Json(Json),
     Image(MediaKey, Box<Image>),
-    Images(MediaKey, Vec<Image>),
+    Images(CheckedList),
+}
+
+/// A list of images, under as many keys as it needs: its own first.
+#[derive(Debug)]
+pub(super) struct CheckedList {
+    pub(super) keys: Vec<(String, MediaKey)>,
+    pub(super) images: Vec<Image>,
 }
 
 impl CheckedRow {
-    pub(super) fn into_values(self) -> Vec<(String, Checked)> {
+    pub(super) fn into_values(self) -> BTreeMap<String, Checked> {
         self.0
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// The keys under which lists go on.
+    pub(super) fn keys_of_parts(&self) -> impl Iterator<Item = &str> {
+        let keys = self.0.values().flat_map(Checked::keys_of_parts);
+        keys.map(|(key, _)| &**key)
+    }
+}
+
+impl Checked {
+    fn keys_of_parts(&self) -> &[(String, MediaKey)] {
+        match self {
+            Checked::Images(list) => list.keys.get(1..).unwrap_or_default(),
+            Checked::Json(_) | Checked::Image(..) => &[],
+        }
+    }
+}
+
+/// That a list would go on under a key that has a value of its own.
+pub(super) fn part_is_taken(key: &str) -> Error {
+    Error::Key {
+        key: key.into(),
+        reason: "it has a value of its own in this row, but a list with more images than W&B \
+                 shows of one goes on under it: rename one of them, or log fewer images",
     }
 }
 
@@ -111,19 +153,66 @@ fn checked(key: &str, value: Value) -> Result<Checked> {
     check_key(key)?;
     match value.0 {
         Kind::Json(json) => Ok(Checked::Json(json)),
-        Kind::Images(images) if images.is_empty() => Err(Error::Key {
-            key: key.into(),
-            reason: "its list of images is empty, which W&B can't show: leave the key out",
-        }),
         Kind::Image(image) => {
             let media_key = MediaKey::new(key)?;
             image.check()?;
             Ok(Checked::Image(media_key, image))
         }
         Kind::Images(images) => {
-            let media_key = MediaKey::new(key)?;
-            images.iter().try_for_each(Image::check)?;
-            Ok(Checked::Images(media_key, images))
+            MediaKey::new(key)?;
+            CheckedList::new(key, images.checked(key)?).map(Checked::Images)
         }
+    }
+}
+
+impl CheckedList {
+    fn new(key: &str, images: Vec<Image>) -> Result<Self> {
+        let media_key = |key: String| Ok((key.clone(), MediaKey::new(&key)?));
+        let keys = list::keys(key, images.len()).into_iter().map(media_key);
+        Ok(Self {
+            keys: keys.collect::<Result<_>>()?,
+            images,
+        })
+    }
+}
+
+/// Pictures that go into no row, checked as those of one are.
+#[derive(Debug)]
+pub(super) struct CheckedMedia {
+    pub(super) key: String,
+    pub(super) media_key: MediaKey,
+    pub(super) is_list: bool,
+    pub(super) images: Vec<Image>,
+}
+
+impl CheckedMedia {
+    pub(super) fn new(key: &str, value: Value) -> Result<Self> {
+        check_key(key)?;
+        let media_key = MediaKey::new(key)?;
+        let (is_list, images) = match value.0 {
+            Kind::Json(json) => return Err(no_media(key, &json)),
+            Kind::Image(image) => {
+                image.check()?;
+                (false, vec![*image])
+            }
+            Kind::Images(list) => (true, list.checked_as_one(key)?),
+        };
+        Ok(Self {
+            key: key.into(),
+            media_key,
+            is_list,
+            images,
+        })
+    }
+}
+
+fn no_media(key: &str, json: &Json) -> Error {
+    const SHOWN: usize = 40;
+    let text: String = json.to_text().chars().take(SHOWN).collect();
+    Error::Value {
+        reason: format!(
+            "{text} under {key:?} is no image and no list of images, and has no files: use it in \
+             a row as it is"
+        ),
     }
 }

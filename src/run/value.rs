@@ -4,14 +4,15 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::image::Image;
+use crate::image::list::ImageList;
 use crate::value::Json;
 
 /// What one key of a row holds: a number, a text, a list, a nested value, or pictures.
 ///
 /// Made by `From` from every primitive number, `bool`, text, `Option` of these (`None` is
-/// `null`), vectors, slices and arrays of these, `serde_json::Value`, [`Image`] and
-/// `Vec<Image>`; anything else that serde knows goes through
-/// [`from_serialize`](Self::from_serialize).
+/// `null`), vectors, slices and arrays of these, `serde_json::Value`, [`Image`] and lists of
+/// images ([`ImageList`], vectors, slices and arrays); anything else that serde knows goes
+/// through [`from_serialize`](Self::from_serialize).
 ///
 /// NaN and the infinities are kept, also inside lists and nested values: they arrive in W&B as
 /// `NaN`, `Infinity` and `-Infinity`. An `f32` is widened, as Python's `float` does it.
@@ -39,7 +40,7 @@ pub struct Value(pub(crate) Kind);
 pub(crate) enum Kind {
     Json(Json),
     Image(Box<Image>),
-    Images(Vec<Image>),
+    Images(ImageList),
 }
 
 impl Value {
@@ -150,9 +151,30 @@ impl From<Image> for Value {
 }
 
 /// A list of pictures under one key, which W&B shows side by side. It holds at least one.
+impl From<ImageList> for Value {
+    fn from(images: ImageList) -> Self {
+        Self(Kind::Images(images))
+    }
+}
+
+/// An [`ImageList`] with its defaults.
 impl From<Vec<Image>> for Value {
     fn from(images: Vec<Image>) -> Self {
-        Self(Kind::Images(images))
+        ImageList::from(images).into()
+    }
+}
+
+/// An [`ImageList`] with its defaults.
+impl<const N: usize> From<[Image; N]> for Value {
+    fn from(images: [Image; N]) -> Self {
+        ImageList::from(images).into()
+    }
+}
+
+/// An [`ImageList`] with its defaults.
+impl From<&[Image]> for Value {
+    fn from(images: &[Image]) -> Self {
+        ImageList::from(images).into()
     }
 }
 
@@ -165,6 +187,7 @@ impl From<&Image> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixels::{Mode, Pixels};
 
     fn check(value: impl Into<Value>, expected: &str) {
         match value.into().0 {
@@ -197,5 +220,22 @@ mod tests {
             serde_json::json!({"a": [1, -2, 2.5, null], "b": {}}),
             r#"{"a":[1,-2,2.5,null],"b":{}}"#,
         );
+    }
+
+    fn check_list(value: impl Into<Value>, expected: usize) {
+        match value.into().0 {
+            Kind::Images(list) => assert_eq!(list.images().len(), expected),
+            other => panic!("{other:?} is no list of images"),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_list_of_images_is_one() {
+        let image = || Image::from(Pixels::new(1, 1, Mode::L, vec![0]).unwrap());
+        check_list(vec![image()], 1);
+        check_list([image(), image()], 2);
+        check_list(&[image(), image()][..], 2);
+        check_list(Vec::<Image>::new(), 0);
+        check_list((0..3).map(|_| image()).collect::<ImageList>(), 3);
     }
 }

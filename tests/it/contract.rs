@@ -4,8 +4,8 @@
 use half::{bf16, f16};
 use wandb_image::tensor::Elements;
 use wandb_image::{
-    DType, Error, FileType, Grid, HostTensor, ImageMask, ImageOptions, IntoWandbImage, Layout,
-    Mode, Normalize, Pixels, Resize,
+    BoundingBox, BoundingBoxes2D, BoxFormat, DType, Domain, Error, FileType, Grid, HostTensor,
+    ImageMask, ImageOptions, IntoWandbImage, Layout, Mode, Normalize, Pixels, Resize,
 };
 
 const DTYPES: [DType; 13] = [
@@ -310,6 +310,29 @@ impl Framework<'_> {
                 self.check_case(&case, view, &expected);
             }
         }
+        self.check_boxes();
+    }
+
+    /// The tensors of a detection head give the boxes that the same values on the host give.
+    fn check_boxes(&self) {
+        let corners = HostTensor::new([3, 4], (0_u8..12).map(f32::from).collect()).unwrap();
+        let ids = HostTensor::new([3], vec![7_i64, 0, 300]).unwrap();
+        let scores = HostTensor::new([3], vec![0.5_f32, 0.25, 1.0]).unwrap();
+        let expected = boxes(&corners, &ids, &scores);
+        assert_eq!(expected.len(), 3);
+        let show = |tensor: &HostTensor, show: Show<'_>| {
+            (self.make)(tensor, View::Whole, tensor.shape(), show);
+        };
+        let mut shown = 0;
+        show(&corners, &mut |corners| {
+            show(&ids, &mut |ids| {
+                show(&scores, &mut |scores| {
+                    assert_eq!(boxes(corners, ids, scores), expected, "{}", self.name);
+                    shown += 1;
+                });
+            });
+        });
+        assert_eq!(shown, 1, "{}", self.name);
     }
 
     fn check_case(&self, case: &Case, view: View, expected: &Outcome) {
@@ -380,6 +403,16 @@ fn outcome(tensor: &dyn IntoWandbImage, options: &ImageOptions) -> Outcome {
         mask: told(tensor.to_wandb_mask().and_then(ids)),
         masks: told(masks.and_then(|masks| masks.into_iter().map(ids).collect())),
     }
+}
+
+fn boxes(
+    corners: &dyn IntoWandbImage,
+    ids: &dyn IntoWandbImage,
+    scores: &dyn IntoWandbImage,
+) -> Vec<BoundingBox> {
+    let boxes = BoundingBoxes2D::from_tensor(corners, BoxFormat::Xyxy, Domain::Pixel);
+    let boxes = boxes.and_then(|boxes| boxes.class_ids(ids)?.scores("confidence", scores));
+    boxes.and_then(|boxes| boxes.boxes_in(20, 20)).unwrap()
 }
 
 fn told<T>(result: Result<T, Error>) -> Result<T, String> {

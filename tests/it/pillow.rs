@@ -65,9 +65,9 @@ fn pillow_reads_what_was_logged() {
 
 /// Logs a picture to a run of its own; the line that asks for it.
 fn logged(dir: &Path, i: usize, mode: Mode, file_type: FileType) -> String {
-    let channels = mode.bytes_per_pixel();
-    let data: Vec<u8> = (0..37 * 23 * channels)
-        .map(|i| (i / channels * 255 / 851 + i % channels * 40) as u8)
+    let step = mode.bytes_per_pixel();
+    let data: Vec<u8> = (0..37 * 23 * step)
+        .map(|i| (i / step * 255 / 851 + i % step * 40) as u8)
         .collect();
     let raw = dir.join(format!("{i}.raw"));
     fs::write(&raw, &data).unwrap();

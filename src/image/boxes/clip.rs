@@ -1,30 +1,22 @@
 //! Boxes cut at the edge of their picture.
 
-use super::{BoundingBox, Domain, MadeBoxes};
+use super::{BoundingBox, Domain};
 
 type Spans = [(f64, f64); 2];
 
 /// Cuts what reaches over the edge of a picture of this size, and leaves out what lies wholly
 /// outside.
-pub(super) fn clip(made: MadeBoxes, size: (u32, u32)) -> MadeBoxes {
-    let given = made.boxes.len();
-    let mut clipped = 0;
-    let boxes = made.boxes.into_iter().filter_map(|whole| {
+pub(super) fn clip(boxes: Vec<BoundingBox>, size: (u32, u32)) -> Vec<BoundingBox> {
+    let boxes = boxes.into_iter().filter_map(|whole| {
         let before = whole.position().spans();
         let after = inside(before, limits(&whole, size))?;
         if before == after {
             return Some(whole);
         }
-        clipped += 1;
         let position = whole.position().with_spans(after);
         Some(whole.at(position))
     });
-    let boxes: Vec<BoundingBox> = boxes.collect();
-    MadeBoxes {
-        skipped: made.skipped + (given - boxes.len()) as u64,
-        clipped: made.clipped + clipped,
-        boxes,
-    }
+    boxes.collect()
 }
 
 /// The right and the lower edge of the picture.
@@ -53,21 +45,14 @@ mod tests {
     use super::super::Position;
     use super::*;
 
-    /// In a picture of 10 × 20 pixels: what becomes of it, and whether it was cut.
-    fn check(position: Position, expected: Option<(Position, bool)>) {
+    /// In a picture of 10 × 20 pixels.
+    fn check(position: Position, expected: Option<Position>) {
         let whole = BoundingBox::new(Domain::Pixel, position, 3).caption("kept");
-        let made = MadeBoxes {
-            boxes: vec![whole.clone()],
-            skipped: 2,
-            clipped: 0,
-        };
-        let made = clip(made, (10, 20));
-        let boxes = expected.map(|(position, _)| whole.at(position));
-        assert_eq!(made.boxes, Vec::from_iter(boxes), "{position:?}");
-        assert_eq!(made.skipped, 2 + u64::from(expected.is_none()));
+        let boxes = expected.map(|position| whole.clone().at(position));
         assert_eq!(
-            made.clipped,
-            u64::from(expected.is_some_and(|(_, cut)| cut))
+            clip(vec![whole], (10, 20)),
+            Vec::from_iter(boxes),
+            "{position:?}"
         );
     }
 
@@ -75,17 +60,17 @@ mod tests {
     fn boxes_are_cut_at_the_edge() {
         let corners = Position::corners;
         let inside = corners(1.0, 2.0, 3.0, 4.0);
-        check(inside, Some((inside, false)));
+        check(inside, Some(inside));
         let whole = corners(0.0, 0.0, 10.0, 20.0);
-        check(whole, Some((whole, false)));
-        check(corners(-5.0, -5.0, 50.0, 50.0), Some((whole, true)));
+        check(whole, Some(whole));
+        check(corners(-5.0, -5.0, 50.0, 50.0), Some(whole));
         check(
             corners(-1.0, 19.0, 2.0, 21.0),
-            Some((corners(0.0, 19.0, 2.0, 20.0), true)),
+            Some(corners(0.0, 19.0, 2.0, 20.0)),
         );
         check(
             Position::middle(10.0, 10.0, 4.0, 4.0),
-            Some((Position::middle(9.0, 10.0, 2.0, 4.0), true)),
+            Some(Position::middle(9.0, 10.0, 2.0, 4.0)),
         );
     }
 
@@ -97,22 +82,15 @@ mod tests {
         check(corners(-5.0, 1.0, 0.0, 2.0), None);
         check(corners(1.0, 20.0, 2.0, 25.0), None);
         let on_edge = corners(10.0, 1.0, 10.0, 2.0);
-        check(on_edge, Some((on_edge, false)));
+        check(on_edge, Some(on_edge));
     }
 
     #[test]
     fn fractions_end_at_one() {
         let wide = Position::corners(-0.5, 0.25, 1.5, 0.5);
         let boxes = vec![BoundingBox::new(Domain::Fraction, wide, 0)];
-        let made = clip(
-            MadeBoxes {
-                boxes,
-                skipped: 0,
-                clipped: 0,
-            },
-            (10, 20),
-        );
+        let clipped = clip(boxes, (10, 20));
         let expected = Position::corners(0.0, 0.25, 1.0, 0.5);
-        assert_eq!(made.boxes[0].position(), expected);
+        assert_eq!(clipped[0].position(), expected);
     }
 }

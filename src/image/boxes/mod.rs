@@ -77,9 +77,6 @@ pub(crate) struct MadeBoxes {
     pub(crate) boxes: Vec<BoundingBox>,
     /// How many were left out: invalid, or wholly outside the picture when clipped.
     pub(crate) skipped: u64,
-    /// How many were cut at the edge of the picture.
-    #[allow(dead_code, reason = "told by what logs boxes")]
-    pub(crate) clipped: u64,
 }
 
 impl BoundingBoxes2D {
@@ -166,7 +163,6 @@ impl BoundingBoxes2D {
     }
 
     /// Refuses what [`make`](Self::make) would, as far as that is known without reading a tensor.
-    #[allow(dead_code, reason = "asked for by what takes boxes")]
     pub(crate) fn check(&self) -> Result<()> {
         match (&self.positions, self.invalid) {
             (Positions::List(boxes), Invalid::Error) => {
@@ -179,7 +175,6 @@ impl BoundingBoxes2D {
 
     /// The memory that the boxes hold until they are made, in bytes. What several layers share has
     /// the same number in each.
-    #[allow(dead_code, reason = "asked for by what logs boxes")]
     pub(crate) fn held(&self) -> Vec<(usize, u64)> {
         let columns = self.class_ids.iter().chain(self.scores.values());
         let positions = std::iter::once(self.positions.held());
@@ -188,16 +183,14 @@ impl BoundingBoxes2D {
 
     /// The boxes over a picture of this width and height, in pixels.
     pub(crate) fn make(&self, size: (u32, u32)) -> Result<MadeBoxes> {
-        let (valid, skipped) = self.valid()?;
-        let whole = MadeBoxes {
-            boxes: valid,
-            skipped,
-            clipped: 0,
+        let (valid, invalid) = self.valid()?;
+        let given = valid.len();
+        let boxes = match self.clip {
+            true => clip::clip(valid, size),
+            false => valid,
         };
-        match self.clip {
-            true => Ok(clip::clip(whole, size)),
-            false => Ok(whole),
-        }
+        let skipped = invalid + (given - boxes.len()) as u64;
+        Ok(MadeBoxes { boxes, skipped })
     }
 
     pub(crate) fn labels(&self) -> Option<&Classes> {

@@ -215,10 +215,7 @@ fn an_invalid_box_is_an_error_with_its_index_or_skipped_and_counted() {
     let skipping = boxes.invalid(Invalid::Skip);
     skipping.check().unwrap();
     let made = skipping.make((9, 9)).unwrap();
-    assert_eq!(
-        (&made.boxes[..], made.skipped, made.clipped),
-        (&given[..1], 2, 0)
-    );
+    assert_eq!((&made.boxes[..], made.skipped), (&given[..1], 2));
 }
 
 #[test]
@@ -256,12 +253,9 @@ fn boxes_over_the_edge_are_kept_unless_clipped() {
     let outside = pixel_box(90.0, 0.0, 95.0, 5.0);
     let boxes = BoundingBoxes2D::new([over.clone(), outside.clone()]);
     let kept = boxes.make((9, 9)).unwrap();
-    assert_eq!(
-        (kept.boxes, kept.skipped, kept.clipped),
-        (vec![over, outside], 0, 0)
-    );
+    assert_eq!((kept.boxes, kept.skipped), (vec![over, outside], 0));
     let clipped = boxes.clip(true).make((9, 9)).unwrap();
-    assert_eq!((clipped.skipped, clipped.clipped), (1, 1));
+    assert_eq!(clipped.skipped, 1);
     assert_eq!(clipped.boxes, [pixel_box(0.0, 0.0, 5.0, 9.0)]);
 }
 

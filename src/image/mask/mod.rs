@@ -155,7 +155,6 @@ impl ImageMask {
 
     /// The memory that the mask holds until it is made, in bytes. What several masks share has
     /// the same number in each.
-    #[allow(dead_code, reason = "asked for by what logs a mask")]
     pub(crate) fn held(&self) -> Vec<(usize, u64)> {
         match &self.source {
             Source::Ids(ids) => vec![(address(ids), ids.as_bytes().len() as u64)],
