@@ -470,16 +470,14 @@ pub enum Error {
     },
 
     /// A tensor whose shape or dtype is none of a mask or of boxes.
-    #[error("a tensor of shape {shape:?} and dtype {dtype} can't be {what}: {hint}")]
+    #[error("a tensor of shape {shape:?} and dtype {dtype} can't be {reason}")]
     LayerTensor {
         /// The shape given.
         shape: Vec<usize>,
         /// The dtype given.
-        dtype: String,
-        /// What it was to be.
-        what: String,
-        /// What was expected, and what to do.
-        hint: String,
+        dtype: &'static str,
+        /// What it was to be, what was expected, and what to do.
+        reason: String,
     },
 
     /// A box that can't be drawn.

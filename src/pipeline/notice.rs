@@ -203,7 +203,8 @@ fn of_sizes(key: &str, images: &[PreparedImage]) -> Option<String> {
     let ((w, h), (other_w, other_h)) = (size(first), size(other));
     Some(format!(
         "the images listed as {key:?} differ in size ({w}×{h} and {other_w}×{other_h}), but W&B \
-         draws a list at the size of its first image: give them one size"
+         draws a list at the size of its first image: give them one size, or black margins with \
+         ImageList::pad_to_largest"
     ))
 }
 

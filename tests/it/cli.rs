@@ -325,6 +325,17 @@ fn what_is_asked_of_the_picture_is_done() {
 }
 
 #[test]
+fn integers_keep_16_bits_when_asked() {
+    let desk = Desk::new();
+    let tensors = format!("{GOLDEN}/tensors.safetensors");
+    let args = ["--mode", "I;16", "--tensor", "batch", "--grid", &tensors];
+    let read = image::open(&desk.log(&args)[0].file).unwrap();
+    assert_eq!(read.color(), image::ColorType::L16);
+    let greatest = read.to_luma16().pixels().map(|pixel| pixel[0]).max();
+    assert_eq!(greatest, Some(11), "the values are as they were");
+}
+
+#[test]
 fn the_quality_of_a_jpeg_is_heeded() {
     let desk = Desk::new();
     let noise: Vec<f32> = (0..64 * 64).map(|i| (i * 7919 % 256) as f32).collect();
@@ -452,7 +463,7 @@ fn a_wrong_call_ends_with_2_and_says_what_is_allowed() {
     );
     check_usage(
         &["log", "--mode", "CMYK", "a.png"],
-        "[possible values: L, LA, RGB, RGBA]",
+        "[possible values: L, LA, RGB, RGBA, I;16]",
     );
     check_usage(
         &["log", "--file-type", "gif", "a.png"],

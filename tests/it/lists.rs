@@ -123,8 +123,13 @@ fn check_error<T: std::fmt::Debug>(result: Result<T>, expected: &str) {
     assert!(error.contains(expected), "{error}");
 }
 
-/// What became of the pictures: accepted, written, dropped, failed. None is on its way.
+/// What became of the pictures: accepted, written, dropped, failed. None is on its way, though one
+/// that was replaced may still be in the making.
 fn check_pictures(run: &Run, expected: [u64; 4]) {
+    let began = std::time::Instant::now();
+    while run.stats().queued_bytes > 0 && began.elapsed() < LONG {
+        thread::sleep(Duration::from_millis(1));
+    }
     let stats = run.stats();
     let counts = stats.pictures;
     let seen = [

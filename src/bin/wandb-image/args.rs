@@ -74,7 +74,8 @@ pub(crate) struct LogArgs {
     #[arg(long, value_parser = layout())]
     pub(crate) layout: Option<Layout>,
 
-    /// The channels of the picture, by PIL's names [default: by the tensor's channels]
+    /// The channels of the picture, by PIL's names; I;16 keeps 16 bits of integers [default: by
+    /// the tensor's channels]
     #[arg(long, value_parser = mode())]
     pub(crate) mode: Option<Mode>,
 
@@ -192,8 +193,12 @@ impl LogArgs {
     pub(crate) fn image_options(&self, layout: Layout, normalize: Normalize) -> ImageOptions {
         let options = ImageOptions::new()
             .layout(self.layout.unwrap_or(layout))
-            .normalize(self.normalize.clone().unwrap_or(normalize))
             .file_type(self.file_type().unwrap_or_default());
+        let options = match (&self.normalize, self.mode) {
+            (Some(rule), _) => options.normalize(rule.clone()),
+            (None, Some(Mode::I16)) => options,
+            (None, _) => options.normalize(normalize),
+        };
         match self.mode {
             Some(mode) => options.mode(mode),
             None => options,
@@ -221,7 +226,8 @@ fn layout() -> impl TypedValueParser<Value = Layout> {
 }
 
 fn mode() -> impl TypedValueParser<Value = Mode> {
-    PossibleValuesParser::new(["L", "LA", "RGB", "RGBA"]).map(|name| match &*name {
+    PossibleValuesParser::new(["L", "LA", "RGB", "RGBA", "I;16"]).map(|name| match &*name {
+        "I;16" => Mode::I16,
         "L" => Mode::L,
         "LA" => Mode::La,
         "RGBA" => Mode::Rgba,

@@ -1,6 +1,7 @@
 //! What of a layer's boxes comes from tensors: shapes and dtypes are checked when they are given,
 //! numbers when the boxes are made.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::check::check_numbers;
@@ -45,7 +46,7 @@ impl Positions {
             }
             _ => "their shape is (N, 4): select or reshape it first",
         };
-        Err(refused(&snapshot, "boxes".into(), hint.into()))
+        Err(refused(&snapshot, "boxes", hint))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -142,7 +143,7 @@ impl Column {
             Kind::Integer => Self::checked(snapshot, boxes, what),
             Kind::Bool | Kind::Float => {
                 let hint = "their dtype is an integer one: cast it";
-                Err(refused(&snapshot, what(), hint.into()))
+                Err(refused(&snapshot, what(), hint))
             }
         }
     }
@@ -153,7 +154,7 @@ impl Column {
             Kind::Integer | Kind::Float => Self::checked(snapshot, boxes, what),
             Kind::Bool => {
                 let hint = "their dtype is a float or an integer one: cast it";
-                Err(refused(&snapshot, what(), hint.into()))
+                Err(refused(&snapshot, what(), hint))
             }
         }
     }
@@ -187,12 +188,11 @@ impl Column {
     }
 }
 
-fn refused(snapshot: &Snapshot, what: String, hint: String) -> Error {
+fn refused(snapshot: &Snapshot, what: impl Display, hint: impl Display) -> Error {
     Error::LayerTensor {
         shape: snapshot.shape().to_vec(),
-        dtype: snapshot.dtype().to_string(),
-        what,
-        hint,
+        dtype: snapshot.dtype().name(),
+        reason: format!("{what}: {hint}"),
     }
 }
 

@@ -1,16 +1,17 @@
 //! What is said of a tensor that is no mask.
 
+use std::fmt::Display;
+
 use crate::error::Error;
 use crate::pixels::Layout;
 use crate::pixels::numbers::Kind;
 use crate::tensor::DType;
 
-pub(super) fn refused(shape: &[usize], dtype: DType, what: &str, hint: String) -> Error {
+pub(super) fn refused(shape: &[usize], dtype: DType, what: &str, hint: impl Display) -> Error {
     Error::LayerTensor {
         shape: shape.to_vec(),
-        dtype: dtype.to_string(),
-        what: what.into(),
-        hint,
+        dtype: dtype.name(),
+        reason: format!("{what}: {hint}"),
     }
 }
 
