@@ -247,6 +247,15 @@ pub enum Error {
         run_id: String,
     },
 
+    /// An image of a list.
+    #[error("image {index} of the list: {source}")]
+    Listed {
+        /// Which image of the list, the first being 0.
+        index: usize,
+        /// What is wrong with it.
+        source: Arc<Error>,
+    },
+
     /// A mask or boxes that can't lie over their image.
     #[error("{kind} {layer:?}: {source}")]
     Layer {
@@ -522,6 +531,14 @@ fn column_counts(columns: &[(String, usize)]) -> String {
 }
 
 impl Error {
+    /// The error of one image of a list.
+    pub(crate) fn of_listed(self, index: usize) -> Self {
+        Error::Listed {
+            index,
+            source: Arc::new(self),
+        }
+    }
+
     /// What a panic that was caught said.
     pub(crate) fn panicked(when: &'static str, panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::boxes::{BoundingBox, Domain};
+use super::boxes::{BoundingBox, Domain, Position};
 use crate::error::Result;
 use crate::pixels::{Pixels, framed};
 
@@ -58,32 +58,62 @@ impl Frame {
         if self.is_tight() {
             return one;
         }
-        let [x, y] = one.position().spans();
         let (left, top) = self.offset();
         let (picture, size) = (self.picture, self.size);
-        let x = moved(one.domain(), x, [left, picture.0, size.0]);
-        let y = moved(one.domain(), y, [top, picture.1, size.1]);
-        let position = one.position().with_spans([x, y]);
+        let x = Side::new(one.domain(), [left, picture.0, size.0]);
+        let y = Side::new(one.domain(), [top, picture.1, size.1]);
+        let position = match one.position() {
+            Position::Corners {
+                min_x,
+                min_y,
+                max_x,
+                max_y,
+            } => Position::corners(x.at(min_x), y.at(min_y), x.at(max_x), y.at(max_y)),
+            Position::Middle {
+                middle,
+                width,
+                height,
+            } => Position::middle(
+                x.at(middle[0]),
+                y.at(middle[1]),
+                x.long(width),
+                y.long(height),
+            ),
+        };
         one.at(position)
     }
 }
 
-/// A span along one side, in the frame, of which are given: what lies before the picture, its
-/// length, and the whole.
-fn moved(domain: Domain, (min, max): (f64, f64), side: [u32; 3]) -> (f64, f64) {
-    let [before, picture, whole] = side.map(f64::from);
-    match domain {
-        Domain::Pixel => (min + before, max + before),
-        Domain::Fraction => {
-            let moved = |at: f64| (at * picture + before) / whole;
-            (moved(min), moved(max))
-        }
+/// How coordinates along one side of a picture become those of its frame.
+#[derive(Clone, Copy)]
+struct Side {
+    before: f64,
+    /// The picture's length and the frame's, in pixels where coordinates are fractions of them.
+    lengths: [f64; 2],
+}
+
+impl Side {
+    /// From what lies before the picture, its length, and the frame's, in pixels.
+    fn new(domain: Domain, side: [u32; 3]) -> Self {
+        let [before, picture, frame] = side.map(f64::from);
+        let lengths = match domain {
+            Domain::Pixel => [1.0, 1.0],
+            Domain::Fraction => [picture, frame],
+        };
+        Self { before, lengths }
+    }
+
+    fn at(self, coordinate: f64) -> f64 {
+        (coordinate * self.lengths[0] + self.before) / self.lengths[1]
+    }
+
+    fn long(self, length: f64) -> f64 {
+        length * self.lengths[0] / self.lengths[1]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::boxes::Position;
     use super::*;
 
     const CORNERS: Position = Position::corners(0.0, 0.5, 1.0, 1.0);

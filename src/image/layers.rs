@@ -157,10 +157,10 @@ impl Layers {
 
     fn mask(&self, key: &str, mask: &ImageMask, frame: Frame) -> Result<(EncodedLayer, u64)> {
         let (ids, unscored) = mask.make()?;
+        let ids = frame.around(ids)?;
         let classes = self
             .named(mask.labels())
             .unwrap_or_else(|| Classes::numbered(ids_in(&ids)));
-        let ids = frame.around(ids)?;
         let bytes = encode::encode(&ids, FileType::Png, PngEffort::Balanced)?;
         let layer = EncodedLayer {
             kind: LayerKind::Mask,

@@ -97,7 +97,9 @@ impl ImageList {
             true => padded(self.images),
             false => self.images,
         };
-        images.iter().try_for_each(Image::check)?;
+        for (index, image) in images.iter().enumerate() {
+            image.check().map_err(|error| error.of_listed(index))?;
+        }
         Ok(images)
     }
 

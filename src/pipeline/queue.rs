@@ -125,6 +125,7 @@ enum Making {
 #[derive(Debug)]
 struct Share {
     bytes: u64,
+    images: usize,
     left: usize,
 }
 
@@ -333,6 +334,7 @@ impl State {
         self.bytes += load.bytes();
         let share = Share {
             bytes: load.shared,
+            images: images.len(),
             left: images.len(),
         };
         self.shares.insert(value, share);
@@ -542,6 +544,7 @@ impl State {
             (Making::Working, Err(error)) => {
                 self.pictures.remove(&id);
                 self.await_no_longer(waiter);
+                let error = self.of_its_list(id, value, error);
                 let failure = Failure::of_picture(&place.key, place.step, error);
                 self.lose(Call(value), &failure.error);
                 Some(failure)
@@ -555,6 +558,14 @@ impl State {
         self.release_share(value);
         self.rest();
         failure.filter(|failure| self.fail_picture(failure))
+    }
+
+    /// The error with the picture's place in its list, where it is in one.
+    fn of_its_list(&self, id: PictureId, value: PictureId, error: Error) -> Error {
+        match self.shares.get(&value) {
+            Some(share) if share.images > 1 => error.of_listed((id - value) as usize),
+            _ => error,
+        }
     }
 
     /// Takes note that a call gets no JSON, where pictures are those of one.

@@ -58,7 +58,7 @@ impl Position {
     }
 
     /// From the left to the right edge, and from the upper to the lower one.
-    pub(in crate::image) fn spans(&self) -> [(f64, f64); 2] {
+    pub(super) fn spans(&self) -> [(f64, f64); 2] {
         match *self {
             Position::Corners {
                 min_x,
@@ -78,15 +78,12 @@ impl Position {
     }
 
     /// The position with these edges, given in the way that this one is.
-    pub(in crate::image) fn with_spans(
-        &self,
-        [(min_x, max_x), (min_y, max_y)]: [(f64, f64); 2],
-    ) -> Self {
+    pub(super) fn with_spans(&self, [(min_x, max_x), (min_y, max_y)]: [(f64, f64); 2]) -> Self {
         match self {
             Position::Corners { .. } => Position::corners(min_x, min_y, max_x, max_y),
             Position::Middle { .. } => Position::middle(
-                (min_x + max_x) / 2.0,
-                (min_y + max_y) / 2.0,
+                min_x / 2.0 + max_x / 2.0,
+                min_y / 2.0 + max_y / 2.0,
                 max_x - min_x,
                 max_y - min_y,
             ),
