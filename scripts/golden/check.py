@@ -2,7 +2,7 @@
 
     check.py DIR
 
-Every pixel case is computed again in plain NumPy.
+Every pixel case, mask and conversion is computed again in plain NumPy.
 """
 import collections
 import json
@@ -147,6 +147,38 @@ for case in history["cases"]:
             assert logged["count"] == len(logged["filenames"]) == len(case["inputs"]), case["name"]
 assert end == len(blob)
 assert sum(r["type"] == "history" for r in history["records"]) == len(history["cases"])
+
+overlays = json.loads((here / "overlays_0.31.0.json").read_text(encoding="utf-8"))
+blob = (here / "overlays.bin").read_bytes()
+
+
+def array(where):
+    kind = {"bool": "?"}.get(where["dtype"]) or f"<{where['dtype'][0]}{int(where['dtype'][1:]) // 8}"
+    return np.frombuffer(piece(blob, where), kind).reshape(where["shape"])
+
+
+def grey(pixels):
+    """Pillow's L, A of pixels of any mode."""
+    if pixels.dtype == np.uint16:
+        return np.clip(pixels, 0, 255).astype(np.uint8)
+    red, green, blue = (pixels[..., i].astype(np.int64) for i in range(3))
+    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
+
+
+for case in overlays["cases"]:
+    assert case["row"]["_step"] == case["step"], case["name"]
+    images = [image for value in case["values"] for image in value["images"]]
+    given = [mask["ids"] for image in images for mask in image["masks"].values() if "ids" in mask]
+    made = sorted(array(f["shows"]).tobytes() for f in case["files"] if "mode" in f["shows"] and f["path"].endswith(".mask.png"))
+    assert made == sorted(array(ids).astype(np.uint8).tobytes() for ids in given), case["name"]
+    boxes = [boxes for image in images for boxes in image["boxes"].values()]
+    assert all(f["shows"] in boxes for f in case["files"] if "box_data" in f["shows"]), case["name"]
+for case in overlays["modes"]:
+    assert case["mode"] == case["shows"] and array(case["input"]).tobytes() == array(case["output"]).tobytes(), case["mode"]
+for case in overlays["conversions"]:
+    if case["mode"] in ("RGB", "RGBA", "I;16") and case["to"] == "L":
+        assert (array(case["output"]) == grey(array(case["input"]))).all(), case["mode"]
+
 own_paths = (tempfile.gettempdir(), str(pathlib.Path.home()), str(pathlib.Path(__file__).resolve().parents[2]), sys.prefix)
 for path in here.glob("*.json"):
     text = path.read_text(encoding="utf-8")
@@ -154,4 +186,4 @@ for path in here.glob("*.json"):
 
 for key, count in sorted(counts.items()):
     print(f"{count:5}  {' '.join(key)}")
-print(f"{sum(counts.values())} pixel cases, all computed again; {len(history['cases'])} history cases")
+print(f"{sum(counts.values())} pixel cases, all computed again; {len(history['cases'])} history cases, {len(overlays['cases'])} cases of overlays")

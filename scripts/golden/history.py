@@ -6,13 +6,12 @@ Writes OUT_DIR/history_0.31.0.json and OUT_DIR/history.bin.
 """
 import json
 import pathlib
-import struct
 import sys
 
 import numpy as np
 import wandb
-from google.protobuf.json_format import MessageToDict
-from wandb.proto import wandb_internal_pb2 as pb
+
+from run_log import Blob, json_lines, nested, records, stable_items, step_of
 
 out, work = map(pathlib.Path, sys.argv[1:])
 assert wandb.__version__ == "0.31.0", wandb.__version__
@@ -22,10 +21,9 @@ VARYING_FIELDS = {
     "mailbox_slot", "host", "start_time", "started_at", "os", "python", "python_version", "platform", "program",
     "code_path", "code_path_local", "root", "executable", "writer_id", "args", "cpu_count", "cpu_count_logical", "runtime",
 }
-VARYING_ITEMS = {("_runtime",), ("_timestamp",), ("_wandb", "runtime")}
 
 rng = np.random.default_rng(20250101)
-blob = bytearray()
+blob = Blob()
 cases = []
 
 
@@ -33,24 +31,18 @@ def picture(*shape):
     return rng.integers(0, 256, shape or (10, 12, 3), dtype=np.uint8)
 
 
-def stored(pixels):
-    offset = len(blob)
-    blob.extend(pixels.tobytes())
-    return dict(shape=list(pixels.shape), dtype="u8", offset=offset, len=pixels.nbytes)
-
-
 # --- what is logged ------------------------------------------------------------------------------
 
 
 def log_image(run, name, key, pixels, **options):
     run.log({key: wandb.Image(pixels, **options)})
-    cases.append(dict(name=name, key=key, step=run.step - 1, list=False, inputs=[stored(pixels)], options=[options]))
+    cases.append(dict(name=name, key=key, step=run.step - 1, list=False, inputs=[blob.stored(pixels)], options=[options]))
 
 
 def log_images(run, name, key, pictures, options=None):
     options = options or [{} for _ in pictures]
     run.log({key: [wandb.Image(p, **o) for p, o in zip(pictures, options)]})
-    cases.append(dict(name=name, key=key, step=run.step - 1, list=True, inputs=[stored(p) for p in pictures],
+    cases.append(dict(name=name, key=key, step=run.step - 1, list=True, inputs=[blob.stored(p) for p in pictures],
                       options=options))
 
 
@@ -146,48 +138,6 @@ wandb.teardown()
 # --- reading the log -----------------------------------------------------------------------------
 
 
-def payloads(data):
-    """Each record's bytes: LevelDB log framing after a 7-byte file header."""
-    pos, whole = 7, b""
-    while pos < len(data):
-        left = 32768 - pos % 32768
-        if left < 7:
-            pos += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[pos : pos + 7])
-        whole, pos = whole + data[pos + 7 : pos + 7 + length], pos + 7 + length
-        if kind in (1, 4):
-            yield whole
-            whole = b""
-
-
-def parsed(value_json):
-    return json.loads(value_json, parse_int=lambda word: -0.0 if word == "-0" else int(word),
-                      parse_constant=lambda word: {"$float": word})
-
-
-def item_path(item):
-    return tuple(item.get("nested_key") or [item["key"]])
-
-
-def stable_items(items):
-    """The SDK's order of items is random; here they are sorted, and the clock's values replaced."""
-    items = sorted(items, key=item_path)
-    return [{**i, "value_json": "<varies>"} if item_path(i) in VARYING_ITEMS else i for i in items]
-
-
-def nested(items):
-    row = {}
-    for item in items:
-        *parents, last = item_path(item)
-        place = row
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        varies = item_path(item) in VARYING_ITEMS
-        place[last] = "<varies>" if varies else parsed(item["value_json"])
-    return row
-
-
 def stable(value):
     """A record with what varies replaced."""
     if isinstance(value, list):
@@ -201,30 +151,22 @@ def stable(value):
 
 
 (log,) = work.glob("wandb/offline-run-*/run-golden01.wandb")
-rows, records = {}, []
-for raw in payloads(log.read_bytes()):
-    record = pb.Record()
-    record.ParseFromString(raw)
-    kind = record.WhichOneof("record_type")
-    fields = MessageToDict(record, preserving_proto_field_name=True)
-    fields.pop("num")
+rows, log_records = {}, []
+for kind, fields in records(log):
     if kind == "history":
-        step = int(fields["history"].get("step", {}).get("num", 0))
+        step = step_of(fields["history"])
         rows[step] = stable_items(fields["history"]["item"])
-        records.append(dict(type=kind, step=step, step_field=fields["history"].get("step")))
+        log_records.append(dict(type=kind, step=step, step_field=fields["history"].get("step")))
     else:
-        records.append(dict(type=kind, **stable(fields)))
-assert records and records[-1]["type"] == "exit", "the log is not whole"
+        log_records.append(dict(type=kind, **stable(fields)))
 
 for case in cases:
     case["items"] = rows[case["step"]]
     case["row"] = nested(case["items"])
 
-lines = [json.dumps(case, ensure_ascii=False, allow_nan=False) for case in cases]
-record_lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records]
-(out / "history.bin").write_bytes(blob)
+(out / "history.bin").write_bytes(blob.bytes)
 (out / "history_0.31.0.json").write_text(
     '{"sdk":"0.31.0",\n"config":' + json.dumps(CONFIG, ensure_ascii=False)
-    + ',\n"cases":[\n' + ",\n".join(lines) + '\n],\n"records":[\n' + ",\n".join(record_lines) + "\n]}\n",
+    + ',\n"cases":[\n' + json_lines(cases) + '\n],\n"records":[\n' + json_lines(log_records) + "\n]}\n",
     encoding="utf-8",
 )

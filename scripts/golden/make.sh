@@ -54,4 +54,5 @@ done
     "$work/0.19.11.pickle" "$work/0.28.2.pickle" "$work/0.31.0.pickle" "$work/torch.pickle"
 
 (cd "$here" && "$venvs/wandb-0.31.0/bin/python" history.py "$out" "$work")
+(cd "$here" && "$venvs/wandb-0.31.0/bin/python" overlays.py "$out" "$work" "$here/../../tests/tools/fake_wandb.py")
 "$venvs/base/bin/python" "$here/check.py" "$out"

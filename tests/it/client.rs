@@ -234,7 +234,7 @@ pub(crate) fn parse(text: &str) -> Value {
 }
 
 /// `text` cut at its string literals: outside, inside with the quotes, outside, …
-fn split_strings(text: &str) -> Vec<&str> {
+pub(crate) fn split_strings(text: &str) -> Vec<&str> {
     let (mut pieces, mut start, mut is_inside, mut is_escaped) = (Vec::new(), 0, false, false);
     for (at, c) in text.char_indices() {
         match c {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use half::{bf16, f16};
 use serde::Deserialize;
-use wandb_image::{Grid, HostTensor, ImageOptions, IntoWandbImage, Layout, Normalize};
+use wandb_image::tensor::Elements;
+use wandb_image::{Grid, HostTensor, ImageOptions, IntoWandbImage, Layout, Normalize, to_uint8};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -74,6 +75,24 @@ fn pixels_equal_those_of_the_python_sdks() {
         failed.len(),
         shown.join("\n")
     );
+}
+
+#[test]
+fn to_uint8_gives_the_numbers_of_the_python_sdk() {
+    let json = std::fs::read(file("pixels.json")).unwrap();
+    let bytes = std::fs::read(file("pixels.bin")).unwrap();
+    let golden: Golden = serde_json::from_slice(&json).unwrap();
+    let cases = golden.cases.iter().filter(|case| case.rule == "to-uint8");
+    let checked = cases.map(|case| {
+        let numbers = to_uint8(&tensor(case, &bytes));
+        assert_eq!(numbers.shape(), case.shape, "{}", case.name);
+        let expected = &bytes[case.output.offset..case.output.offset + case.output.len];
+        match numbers.elements() {
+            Elements::U8(numbers) => assert_eq!(numbers, expected, "{}", case.name),
+            other => panic!("{}: {:?}", case.name, other.dtype()),
+        }
+    });
+    assert!(checked.count() > 300);
 }
 
 fn file(name: &str) -> PathBuf {

@@ -1,15 +1,14 @@
 //! History rows equal to those of the real SDK 0.31.0 for the same values and pictures, but for
 //! the hash and the size of files (`scripts/golden/history.py` makes them again).
 
-use std::path::PathBuf;
-
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use wandb_image::sink::MemorySink;
-use wandb_image::sink::records::HistoryRecord;
 use wandb_image::{
     FileType, HostTensor, Image, ImageOptions, IntoWandbImage, Layout, Normalize, Row, Value,
 };
+
+use crate::rows::{forget_files, golden_file, nested};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -43,6 +42,7 @@ struct Input {
 struct Options {
     caption: Option<String>,
     file_type: Option<String>,
+    grouping: Option<i64>,
 }
 
 /// What differs on purpose, or can't be asked for here.
@@ -51,7 +51,6 @@ const ELSEWHERE: &[&str] = &[
     "leading slash in key",                    // an error
     "dot segments in key",                     // an error
     "list, caption on the second only",        // kept: see below
-    "grouping",                                // not yet
     "empty object",                            // kept: see below
     "image and scalar of two calls, one step", // more keys than the case tells
 ];
@@ -94,13 +93,7 @@ fn check(case: &Case) {
 }
 
 fn golden() -> Golden {
-    serde_json::from_slice(&std::fs::read(file("history_0.31.0.json")).unwrap()).unwrap()
-}
-
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
+    serde_json::from_slice(&std::fs::read(golden_file("history_0.31.0.json")).unwrap()).unwrap()
 }
 
 fn logged(case: &Case) -> Json {
@@ -153,7 +146,7 @@ fn special(value: &Json) -> Option<f64> {
 }
 
 fn pictures(case: &Case) -> Value {
-    let bytes = std::fs::read(file("history.bin")).unwrap();
+    let bytes = std::fs::read(golden_file("history.bin")).unwrap();
     let images = case.inputs.iter().zip(&case.options);
     let mut images: Vec<Image> = images
         .map(|(input, options)| picture(input, options, &bytes))
@@ -174,86 +167,12 @@ fn picture(input: &Input, options: &Options, bytes: &[u8]) -> Image {
     if let Some(caption) = &options.caption {
         image = image.caption(caption);
     }
+    if let Some(grouping) = options.grouping {
+        image = image.grouping(grouping);
+    }
     match options.file_type.as_deref() {
         Some("jpg") => image.file_type(FileType::jpg()),
         Some("bmp") => image.file_type(FileType::Bmp),
         _ => image,
     }
-}
-
-/// The row as one object, with the special numbers as the golden file spells them.
-fn nested(row: &HistoryRecord) -> Json {
-    let mut object = Json::Object(Map::new());
-    for item in &row.item {
-        let path = match item.nested_key.as_slice() {
-            [] => std::slice::from_ref(&item.key),
-            path => path,
-        };
-        let mut place = &mut object;
-        for key in path {
-            place = &mut place[key];
-        }
-        *place = parse(&item.value_json);
-    }
-    object
-}
-
-fn parse(json: &str) -> Json {
-    let mut json = json.to_owned();
-    if serde_json::from_str::<Json>(&json).is_err() {
-        for token in ["-Infinity", "Infinity", "NaN"] {
-            let spelt = format!(
-                "\"$float\":\"{}\"",
-                token.replace("Inf", "I.nf").replace("NaN", "N.aN")
-            );
-            json = json.replace(token, &format!("{{{spelt}}}"));
-        }
-        json = json.replace("I.nf", "Inf").replace("N.aN", "NaN");
-    }
-    serde_json::from_str(&json).unwrap_or_else(|error| panic!("{json}: {error}"))
-}
-
-/// Replaces clock values, and hashes and sizes of files, which follow the encoder.
-fn forget_files(row: &mut Json) {
-    match row {
-        Json::Object(object) => {
-            for (key, value) in object {
-                match key.as_str() {
-                    "_runtime" | "_timestamp" | "sha256" | "size" => *value = json!("<varies>"),
-                    "path" => *value = json!(without_hash(value.as_str().unwrap())),
-                    "filenames" => {
-                        let names = value.as_array().unwrap().iter();
-                        *value = names
-                            .map(|name| without_hash(name.as_str().unwrap()))
-                            .collect();
-                    }
-                    _ => forget_files(value),
-                }
-            }
-        }
-        Json::Array(values) => values.iter_mut().for_each(forget_files),
-        Json::Number(number) => *row = plain(number),
-        _ => {}
-    }
-}
-
-/// JSON knows no difference between 1 and 1.0, and the SDK writes either.
-fn plain(number: &serde_json::Number) -> Json {
-    match number.as_f64() {
-        Some(whole) if number.is_f64() && whole.fract() == 0.0 && whole.abs() < 1e15 => {
-            json!(whole as i64)
-        }
-        _ => Json::Number(number.clone()),
-    }
-}
-
-/// `media/images/key_0_<20 hex digits>.png` with the digits replaced.
-fn without_hash(path: &str) -> String {
-    let (name, extension) = path.rsplit_once('.').unwrap();
-    let (key, hash) = name.rsplit_once('_').unwrap();
-    assert!(
-        hash.len() == 20 && hash.bytes().all(|b| b.is_ascii_hexdigit()),
-        "{path}"
-    );
-    format!("{key}_<hash>.{extension}")
 }
