@@ -253,6 +253,7 @@ full() {
     step "docs, $features_candle" docs "$features_candle"
     step "tests, $features_candle" run_own_tests "$features_candle"
     step "example candle_digits, in release" run_example "$features_candle" candle_digits --release
+    step "example segmentation, in release" run_example "$features_candle" segmentation --release
     step "lints, $features_burn" lint "$features_burn"
     step "docs, $features_burn" docs "$features_burn"
     step "tests, $features_burn" run_own_tests "$features_burn"

@@ -21,7 +21,7 @@ SEED = 31
 
 def photographs():
     """The two photographs, (H, W, C), 427×640."""
-    folder = ROOT / "benches/data"
+    folder = ROOT / "examples/data"
     return [np.asarray(Image.open(folder / name).convert("RGB")) for name in ("china.jpg", "flower.jpg")]
 
 

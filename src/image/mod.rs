@@ -276,7 +276,8 @@ impl Image {
     ///
     /// W&B shows each layer by itself, with the names of its classes:
     /// [`ImageMask::class_labels`], else those of [`classes`](Self::classes), else `class_0`,
-    /// `class_1`, ….
+    /// `class_1`, …. Ids are read when the picture is made: one that a mask can't hold costs the
+    /// picture too, and the run says so.
     ///
     /// # Errors
     ///
@@ -306,7 +307,8 @@ impl Image {
     ///
     /// [`Error::Layer`], which names the layer and the box, for a box that can't be drawn (unless
     /// [`BoundingBoxes2D::invalid`] says to leave it out), an empty key, and second boxes under
-    /// the same key. Boxes from a tensor are checked when the picture is made.
+    /// the same key. Boxes from a tensor are checked when the picture is made: one that can't be
+    /// drawn costs the picture then, and the run says so.
     ///
     /// ```
     /// use wandb_image::{BoundingBox, BoundingBoxes2D, Domain, Image, Mode, Pixels, Position};

@@ -481,8 +481,11 @@ fn check_labels(arrived: &Arrived) {
             ("first", "same", &json!({"1": "cat", "2": "new"})),
             ("second", "same", &json!({"1": "dog"})),
             ("list", "m", &names),
-            // The margin is of class 0.
-            ("padded", "m", &numbered),
+            (
+                "padded",
+                "m",
+                &json!({"0": "class_0", "1": "class_1", "2": "class_2"}),
+            ),
             ("jpg", "m", &numbered),
             ("bmp", "m", &numbered),
             ("many", "m", &numbered),

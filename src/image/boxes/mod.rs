@@ -66,9 +66,25 @@ pub struct BoundingBoxes2D {
     positions: Positions,
     class_ids: Option<Column>,
     scores: BTreeMap<String, Column>,
+    captions: Option<Captions>,
     labels: Option<Arc<Classes>>,
     invalid: Invalid,
     clip: bool,
+}
+
+#[derive(Clone)]
+struct Captions(Arc<dyn Fn(&BoundingBox) -> String + Send + Sync>);
+
+impl std::fmt::Debug for Captions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Captions")
+    }
+}
+
+impl PartialEq for Captions {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// The boxes of a layer as they are drawn.
@@ -99,6 +115,7 @@ impl BoundingBoxes2D {
             positions,
             class_ids: None,
             scores: BTreeMap::new(),
+            captions: None,
             labels: None,
             invalid: Invalid::default(),
             clip: false,
@@ -117,6 +134,27 @@ impl BoundingBoxes2D {
         let column = Column::of_scores(snapshot, self.positions.len(), &name)?;
         self.scores.insert(name, column);
         Ok(self)
+    }
+
+    /// The caption of each box, from its class and scores. Called when the boxes are made, on
+    /// another thread. By default the caption that a box was made with, or none.
+    ///
+    /// ```
+    /// use wandb_image::{BoundingBoxes2D, BoxFormat, Domain, HostTensor};
+    ///
+    /// let xyxy = HostTensor::new([1, 4], vec![1_f32, 2., 5., 9.])?;
+    /// let boxes = BoundingBoxes2D::from_tensor(&xyxy, BoxFormat::Xyxy, Domain::Pixel)?
+    ///     .scores("confidence", &HostTensor::new([1], vec![0.5_f32])?)?
+    ///     .captions(|found| format!("cat {:.2}", found.scores()["confidence"]));
+    /// assert_eq!(boxes.boxes_in(64, 48)?[0].caption_text(), Some("cat 0.50"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn captions(
+        mut self,
+        caption: impl Fn(&BoundingBox) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.captions = Some(Captions(Arc::new(caption)));
+        self
     }
 
     /// The names of this layer's classes. By default those of its image, and `class_<id>` where
@@ -199,7 +237,8 @@ impl BoundingBoxes2D {
 
     /// The boxes that can be drawn, and how many were skipped.
     fn valid(&self) -> Result<(Vec<BoundingBox>, u64)> {
-        let rows = self.rows()?.into_iter().map(checked);
+        let rows = self.rows()?.into_iter();
+        let rows = rows.map(|row| Ok(self.captioned(checked(row)?)));
         match self.invalid {
             Invalid::Error => {
                 let boxes = rows.enumerate().map(|(index, row)| at(index, row));
@@ -211,6 +250,16 @@ impl BoundingBoxes2D {
                 let skipped = (given - boxes.len()) as u64;
                 Ok((boxes, skipped))
             }
+        }
+    }
+
+    fn captioned(&self, one: BoundingBox) -> BoundingBox {
+        match &self.captions {
+            Some(Captions(caption)) => {
+                let text = caption(&one);
+                one.caption(text)
+            }
+            None => one,
         }
     }
 
@@ -232,6 +281,7 @@ impl BoundingBoxes2D {
         self.positions.is_clone_of(&other.positions)
             && self.class_ids == other.class_ids
             && self.scores == other.scores
+            && self.captions == other.captions
             && self.invalid == other.invalid
     }
 

@@ -35,7 +35,8 @@ impl MaskOptions {
 
     /// Another id for pixels of this one: for an ignore index such as -100 or 255, or for a class
     /// beyond 255. May be called for many ids; of two calls for the same id the later counts.
-    /// What an id becomes isn't looked up again. By default ids stay as they are.
+    /// What an id becomes isn't looked up again; name it too, where the mask has class labels. By
+    /// default ids stay as they are.
     pub fn remap(mut self, id: i64, to: u8) -> Self {
         self.remap.named.insert(id, to);
         self
