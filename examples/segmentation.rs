@@ -4,7 +4,7 @@
 //! cargo run --release --features candle-example --example segmentation
 //! ```
 //!
-//! Every step logs the loss; every 50 steps log the mean IoU and the two photographs, each with
+//! Every step logs the loss; every 100 steps log the mean IoU and the two photographs, each with
 //! the masks and boxes of the ground truth and of the prediction. No account and no network is
 //! needed: see where the run lies on the last lines.
 

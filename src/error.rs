@@ -247,11 +247,13 @@ pub enum Error {
         run_id: String,
     },
 
-    /// An image of a list.
-    #[error("image {index} of the list: {source}")]
-    Listed {
-        /// Which image of the list, the first being 0.
-        index: usize,
+    /// An image that can't be logged under its key.
+    #[error("{}: {source}", place_of(key, *index))]
+    Image {
+        /// The key.
+        key: String,
+        /// Which image of a list, the first being 0; `None` for an image alone.
+        index: Option<usize>,
         /// What is wrong with it.
         source: Arc<Error>,
     },
@@ -533,8 +535,14 @@ fn column_counts(columns: &[(String, usize)]) -> String {
 
 impl Error {
     /// The error of one image of a list.
-    pub(crate) fn of_listed(self, index: usize) -> Self {
-        Error::Listed {
+    pub(crate) fn of_listed(self, key: &str, index: usize) -> Self {
+        self.of_image(key, Some(index))
+    }
+
+    /// The error of an image under a key, or of one of a list.
+    pub(crate) fn of_image(self, key: &str, index: Option<usize>) -> Self {
+        Error::Image {
+            key: key.into(),
             index,
             source: Arc::new(self),
         }
@@ -548,6 +556,14 @@ impl Error {
             when,
             message: text.unwrap_or_else(|| "it gave no message".into()),
         }
+    }
+}
+
+/// Which image of a row.
+fn place_of(key: &str, index: Option<usize>) -> String {
+    match index {
+        Some(index) => format!("image {index} of the list {key:?}"),
+        None => format!("the image {key:?}"),
     }
 }
 

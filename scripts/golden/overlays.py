@@ -168,6 +168,8 @@ log_row("odd texts", {"odd/key é 🖼": image(
 log("one layer name under several keys", key1=image(masks={"m": mask(labels={1: "first"})}), key2=image(masks={"m": mask(labels={1: "second"})}))
 log("labels of a layer, first row", later=image(masks={"m": mask(labels={0: "zero", 1: "old"})}))
 log("labels of a layer, second row", later=image(masks={"m": mask(labels={1: "new", 2: "two"})}))
+log("names of a layer", named=image(masks={"m": mask(np.array([[0, 1], [5, 1]], np.uint8), labels={1: "cat"})}, pixels=picture(2, 2, 3)))
+log("no names of that layer", named=image(masks={"m": mask(np.array([[5, 1], [0, 1]], np.uint8))}, pixels=picture(2, 2, 3)))
 log("classes of the image alone", x=image(masks={"m": mask(np.array([[0, 1], [5, 1]], np.uint8))}, pixels=picture(2, 2, 3), classes=LABELS))
 log("classes of the image, layers with labels", y=image(masks={"m": mask(labels={1: "own"})}, classes=LABELS))
 log("list, masks and boxes", z=[

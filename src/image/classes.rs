@@ -1,13 +1,14 @@
 //! [`Classes`]: the names of class ids.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
 /// The names of class ids, which W&B shows with masks and boxes: `wandb.Classes` in Python, and
 /// the `class_labels` of its masks and boxes.
 ///
-/// An id without a name is shown as `class_<id>`.
+/// A clone is cheap: it shares the names.
 ///
 /// ```
 /// use wandb_image::Classes;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), wandb_image::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Classes(BTreeMap<i64, String>);
+pub struct Classes(Arc<BTreeMap<i64, String>>);
 
 impl Classes {
     /// Classes of these ids and names, in any order. Names may repeat.
@@ -40,7 +41,7 @@ impl Classes {
                 });
             }
         }
-        Ok(Self(names))
+        Ok(Self(Arc::new(names)))
     }
 
     /// The classes 0, 1, … in the order of their names.
@@ -53,19 +54,29 @@ impl Classes {
     /// ```
     pub fn from_names(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let names = names.into_iter().map(Into::into);
-        Self((0..).zip(names).collect())
+        Self(Arc::new((0..).zip(names).collect()))
     }
 
     /// These ids as `class_<id>`: what W&B calls classes without a name.
     pub(crate) fn numbered(ids: impl IntoIterator<Item = i64>) -> Self {
         let named = ids.into_iter().map(|id| (id, format!("class_{id}")));
-        Self(named.collect())
+        Self(Arc::new(named.collect()))
     }
 
     /// With the other classes, whose names hold where both name an id.
     pub(crate) fn with(mut self, other: &Self) -> Self {
-        self.0.extend(other.0.clone());
+        if self.is_empty() {
+            return other.clone();
+        }
+        let others = other.0.iter().map(|(&id, name)| (id, name.clone()));
+        Arc::make_mut(&mut self.0).extend(others);
         self
+    }
+
+    /// Whether all of the other classes have the names here that they have there.
+    pub(crate) fn has(&self, other: &Self) -> bool {
+        let has = |(id, name)| self.get(id) == Some(name);
+        Arc::ptr_eq(&self.0, &other.0) || other.iter().all(has)
     }
 
     /// The name of a class, where it has one.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::boxes::{BoundingBoxes2D, MadeBoxes};
+use super::boxes::{BoundingBox, BoundingBoxes2D, MadeBoxes};
 use super::classes::Classes;
 use super::frame::Frame;
 use super::json;
@@ -34,7 +34,28 @@ pub(crate) struct EncodedLayer {
     pub(crate) kind: LayerKind,
     pub(crate) key: String,
     pub(crate) bytes: Arc<Vec<u8>>,
-    pub(crate) classes: Classes,
+    pub(crate) names: Names,
+}
+
+/// What the classes of a layer are called.
+#[derive(Clone, Debug)]
+pub(crate) enum Names {
+    Given(Classes),
+    /// By their ids, which are these.
+    Numbered(BTreeSet<i64>),
+}
+
+impl Names {
+    /// All names, where these add to the known ones. A given name replaces a known one, a number
+    /// stands where there is none.
+    pub(crate) fn added_to(&self, known: &Classes) -> Option<Classes> {
+        match self {
+            Names::Given(names) if known.has(names) => None,
+            Names::Given(names) => Some(known.clone().with(names)),
+            Names::Numbered(ids) if ids.iter().all(|&id| known.get(id).is_some()) => None,
+            Names::Numbered(ids) => Some(Classes::numbered(ids.iter().copied()).with(known)),
+        }
+    }
 }
 
 /// What a user should hear of the layers of one picture.
@@ -158,15 +179,16 @@ impl Layers {
     fn mask(&self, key: &str, mask: &ImageMask, frame: Frame) -> Result<(EncodedLayer, u64)> {
         let (ids, unscored) = mask.make()?;
         let ids = frame.around(ids)?;
-        let classes = self
-            .named(mask.labels())
-            .unwrap_or_else(|| Classes::numbered(ids_in(&ids)));
+        let names = match self.named(mask.labels()) {
+            Some(classes) => Names::Given(classes),
+            None => Names::Numbered(ids_in(&ids)),
+        };
         let bytes = encode::encode(&ids, FileType::Png, PngEffort::Balanced)?;
         let layer = EncodedLayer {
             kind: LayerKind::Mask,
             key: key.into(),
             bytes: Arc::new(bytes),
-            classes,
+            names,
         };
         Ok((layer, unscored))
     }
@@ -182,12 +204,15 @@ impl Layers {
         let placed = made.boxes.into_iter().map(|one| frame.moved(one));
         let placed: Vec<_> = placed.collect();
         let bytes = json::boxes(&placed, named.as_ref()).to_text().into_bytes();
-        let ids = placed.iter().map(|one| one.class_id());
+        let names = match named {
+            Some(classes) => Names::Given(classes),
+            None => Names::Numbered(placed.iter().map(BoundingBox::class_id).collect()),
+        };
         EncodedLayer {
             kind: LayerKind::Boxes,
             key: key.into(),
             bytes: Arc::new(bytes),
-            classes: named.unwrap_or_else(|| Classes::numbered(ids)),
+            names,
         }
     }
 

@@ -98,7 +98,7 @@ impl ImageList {
             false => self.images,
         };
         for (index, image) in images.iter().enumerate() {
-            image.check().map_err(|error| error.of_listed(index))?;
+            image.check().map_err(|error| error.of_listed(key, index))?;
         }
         Ok(images)
     }

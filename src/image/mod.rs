@@ -18,7 +18,7 @@ mod source;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use layers::{EncodedLayer, LayerKind, LayersNoticed};
+pub(crate) use layers::{EncodedLayer, LayerKind, LayersNoticed, Names};
 
 use crate::decode::PictureFile;
 use crate::encode::{self, FileType, PngEffort};
@@ -108,10 +108,7 @@ impl Image {
         if path.to_str().is_some_and(is_reference) {
             return Err(Error::Picture {
                 path: path.into(),
-                reason:
-                    "it is no file on this machine: download it first, or keep it as it is with \
-                         Image::from_reference"
-                        .into(),
+                reason: NO_FILE.into(),
             });
         }
         let file = PictureFile::read(path)?;
@@ -125,8 +122,8 @@ impl Image {
     /// smaller image in its middle; the mode is the one that holds all (L beside RGB becomes RGB,
     /// with one alpha among them all have it; 16 bits are kept where all have them, and are cut
     /// at 255 beside others, as Pillow does it), and the padding is opaque. The file type is that
-    /// of the first image, PNG where it has none; captions aren't kept. One image alone has no
-    /// padding.
+    /// of the first image, PNG where it has none; captions, masks and boxes aren't kept. One image
+    /// alone has no padding.
     ///
     /// # Errors
     ///
@@ -364,11 +361,14 @@ impl Image {
         held
     }
 
-    /// The memory of its pixels and its masks once they are made, in bytes.
+    /// The memory of its pixels and its masks once they are made, and of its caption, in bytes.
     pub(crate) fn made_bytes(&self) -> u64 {
         let (width, height) = self.frame().size();
         let pixels = u64::from(width) * u64::from(height);
-        pixels * self.mode().bytes_per_pixel() as u64 + self.layers.mask_bytes(self.frame())
+        let caption = self.caption.as_ref().map_or(0, String::len) as u64;
+        pixels * self.mode().bytes_per_pixel() as u64
+            + self.layers.mask_bytes(self.frame())
+            + caption
     }
 
     /// Refuses what the making of the picture would, as far as that is known without making it.
@@ -501,6 +501,9 @@ impl Image {
         self.grouping.filter(|&group| group != 0)
     }
 }
+
+const NO_FILE: &str = "it is no file on this machine: download it first, or keep it as it is with \
+                       Image::from_reference";
 
 /// As in the Python SDK.
 fn is_reference(uri: &str) -> bool {

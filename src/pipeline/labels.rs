@@ -10,7 +10,7 @@ use crate::image::classes::Classes;
 pub(super) type LayerId = (LayerKind, String, String);
 
 /// What each layer's classes are called. Names add up over the rows: a class that one row lacks
-/// keeps its name, and where a name changes, the last one holds.
+/// keeps its name, and of the names that were given the last one holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Labels(BTreeMap<LayerId, Classes>);
 
@@ -24,10 +24,10 @@ impl Labels {
         for (key, value) in row {
             for layer in value.images().iter().flat_map(|image| &image.layers) {
                 let id = (layer.kind, key.clone(), layer.key.clone());
+                let none = Classes::default();
                 let known = changed.get(&id).or_else(|| self.0.get(&id));
-                let merged = known.cloned().unwrap_or_default().with(&layer.classes);
-                if known != Some(&merged) {
-                    changed.insert(id, merged);
+                if let Some(all) = layer.names.added_to(known.unwrap_or(&none)) {
+                    changed.insert(id, all);
                 }
             }
         }
@@ -44,18 +44,27 @@ impl Labels {
 mod tests {
     use super::super::row::{PreparedImage, PreparedLayer};
     use super::*;
-    use crate::image::Noticed;
+    use crate::image::{Names, Noticed};
     use crate::sink::MediaKey;
 
     type Named<'n> = (&'n str, &'n str, &'n [(i64, &'n str)]);
 
     fn image(layer: &str, names: &[(i64, &str)]) -> PreparedImage {
+        let names = Classes::new(names.iter().copied()).unwrap();
+        named(layer, Names::Given(names))
+    }
+
+    fn numbered(layer: &str, ids: impl IntoIterator<Item = i64>) -> PreparedImage {
+        named(layer, Names::Numbered(ids.into_iter().collect()))
+    }
+
+    fn named(layer: &str, names: Names) -> PreparedImage {
         let layer = PreparedLayer {
             kind: LayerKind::Mask,
             key: layer.into(),
             bytes: std::sync::Arc::default(),
             sha256: String::new(),
-            classes: Classes::new(names.iter().copied()).unwrap(),
+            names,
         };
         PreparedImage {
             bytes: std::sync::Arc::default(),
@@ -102,6 +111,22 @@ mod tests {
         let renamed = row("a", vec![image("m", &[(0, "air")])]);
         let all: &[_] = &[(0, "air"), (1, "sea"), (2, "land")];
         check(&mut labels, &renamed, &[("a", "m", all)]);
+    }
+
+    #[test]
+    fn a_number_replaces_no_name_and_a_name_every_number() {
+        let mut labels = Labels::default();
+        let row = |images| row("a", images);
+        let numbers: &[_] = &[(0, "class_0"), (1, "class_1")];
+        check(
+            &mut labels,
+            &row(vec![numbered("m", 0..2)]),
+            &[("a", "m", numbers)],
+        );
+        let names: &[_] = &[(0, "sky"), (1, "class_1"), (2, "class_2")];
+        let list = vec![image("m", &[(0, "sky")]), numbered("m", 0..3)];
+        check(&mut labels, &row(list), &[("a", "m", names)]);
+        check(&mut labels, &row(vec![numbered("m", 0..3)]), &[]);
     }
 
     #[test]

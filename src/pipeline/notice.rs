@@ -186,8 +186,8 @@ fn layer_parts(seen: LayersNoticed) -> [Option<String>; 2] {
     [
         counted(
             seen.skipped,
-            "box that can't be drawn was left out",
-            "boxes that can't be drawn were left out",
+            "box that can't be drawn, or lies outside, was left out",
+            "boxes that can't be drawn, or lie outside, were left out",
         ),
         counted(
             seen.unscored,

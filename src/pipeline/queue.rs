@@ -544,7 +544,7 @@ impl State {
             (Making::Working, Err(error)) => {
                 self.pictures.remove(&id);
                 self.await_no_longer(waiter);
-                let error = self.of_its_list(id, value, error);
+                let error = self.of_its_list(id, value, &place.key, error);
                 let failure = Failure::of_picture(&place.key, place.step, error);
                 self.lose(Call(value), &failure.error);
                 Some(failure)
@@ -561,9 +561,9 @@ impl State {
     }
 
     /// The error with the picture's place in its list, where it is in one.
-    fn of_its_list(&self, id: PictureId, value: PictureId, error: Error) -> Error {
+    fn of_its_list(&self, id: PictureId, value: PictureId, key: &str, error: Error) -> Error {
         match self.shares.get(&value) {
-            Some(share) if share.images > 1 => error.of_listed((id - value) as usize),
+            Some(share) if share.images > 1 => error.of_listed(key, (id - value) as usize),
             _ => error,
         }
     }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::clock::Moment;
 use crate::error::Result;
-use crate::image::classes::Classes;
-use crate::image::{EncodedLayer, Image, LayerKind, Noticed};
+use crate::image::{EncodedLayer, Image, LayerKind, Names, Noticed};
 use crate::sink::{MediaKey, sha256};
 use crate::value::Json;
 
@@ -98,7 +97,7 @@ pub(super) struct PreparedLayer {
     pub(super) key: String,
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) sha256: String,
-    pub(super) classes: Classes,
+    pub(super) names: Names,
 }
 
 impl PreparedImage {
@@ -120,8 +119,9 @@ impl PreparedImage {
 
     /// The memory that it holds, in bytes.
     pub(super) fn size_bytes(&self) -> u64 {
-        let layers = self.layers.iter().map(|layer| layer.bytes.len() as u64);
-        self.bytes.len() as u64 + layers.sum::<u64>()
+        let layers = self.layers.iter().map(|layer| layer.bytes.len());
+        let caption = self.caption.as_ref().map_or(0, String::len);
+        (self.bytes.len() + caption + layers.sum::<usize>()) as u64
     }
 }
 
@@ -132,7 +132,7 @@ impl From<EncodedLayer> for PreparedLayer {
             kind: layer.kind,
             key: layer.key,
             bytes: layer.bytes,
-            classes: layer.classes,
+            names: layer.names,
         }
     }
 }

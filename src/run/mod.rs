@@ -112,8 +112,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] for a key that can't be, what is known to be wrong with a picture without
-    /// making it, [`Error::Finished`] after the end. Where the run is
+    /// [`Error::Key`] for a key that can't be, [`Error::Image`] for what is known to be wrong with
+    /// a picture without making it, [`Error::Finished`] after the end. Where the run is
     /// [synchronous](RunBuilder::synchronous), also [`Error::Unwritten`] for what could not be
     /// made or written.
     ///

@@ -155,7 +155,7 @@ fn checked(key: &str, value: Value) -> Result<Checked> {
         Kind::Json(json) => Ok(Checked::Json(json)),
         Kind::Image(image) => {
             let media_key = MediaKey::new(key)?;
-            image.check()?;
+            image.check().map_err(|error| error.of_image(key, None))?;
             Ok(Checked::Image(media_key, image))
         }
         Kind::Images(images) => {
@@ -192,7 +192,7 @@ impl CheckedMedia {
         let (is_list, images) = match value.0 {
             Kind::Json(json) => return Err(no_media(key, &json)),
             Kind::Image(image) => {
-                image.check()?;
+                image.check().map_err(|error| error.of_image(key, None))?;
                 (false, vec![*image])
             }
             Kind::Images(list) => (true, list.checked_as_one(key)?),

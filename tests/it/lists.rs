@@ -771,3 +771,17 @@ fn media_json_on_a_thread_of_the_run_is_refused() {
     run.flush(LONG).unwrap();
     check_pictures(&run, [1, 1, 0, 0]);
 }
+
+#[test]
+fn an_error_says_which_image_of_the_list_it_is() {
+    let (run, _) = start(init());
+    let reference = Image::from_reference("s3://bucket/a.png").unwrap();
+    let refused = run.log([("k", vec![image(0), reference])]).unwrap_err();
+    let expected = "image 1 of the list \"k\": the image is a reference to s3://bucket/a.png";
+    assert!(refused.to_string().starts_with(expected), "{refused}");
+    run.log([("k", vec![image(0), image(1), failing(7)])])
+        .unwrap();
+    let failed = run.flush(LONG).unwrap_err().to_string();
+    let expected = "image 2 of the list \"k\": the tensor could not be read";
+    assert!(failed.contains(expected), "{failed}");
+}

@@ -121,7 +121,8 @@ fn an_id_in_a_batch_of_masks() {
     let images = masks
         .into_iter()
         .map(|mask| picture().masks("truth", mask).unwrap());
-    check_finish(images.collect::<Vec<_>>(), &words);
+    let in_list = [&words[..], &["image 1 of the list"]].concat();
+    check_finish(images.collect::<Vec<_>>(), &in_list);
 }
 
 #[test]
@@ -385,7 +386,7 @@ fn a_mode_that_a_file_cannot_hold() {
             check_log(image, &[name, "FileType::Png"]);
         }
         let list = vec![picture(), picture().convert(mode).file_type(FileType::Bmp)];
-        check_log(list, &[name, "FileType::Png"]);
+        check_log(list, &["image 1 of the list", name, "FileType::Png"]);
     };
     check(Mode::La, "LA");
     check(Mode::I16, "I;16");
@@ -412,7 +413,8 @@ fn a_reference_has_no_pixels() {
     check_err(image().pixels(), &words);
     check_err(image().to_data_array(), &words);
     check_log(image(), &words);
-    check_log(vec![picture(), image()], &words);
+    let in_list = [&words[..], &["image 1 of the list"]].concat();
+    check_log(vec![picture(), image()], &in_list);
     let grid = wandb_image::Grid::new();
     check_err(Image::joined([picture(), image()], grid), &words);
 }

@@ -10,8 +10,8 @@ use image::ColorType;
 use serde_json::{Map, Value as Json, json};
 use wandb_image::sink::MemorySink;
 use wandb_image::{
-    BoundingBox, BoundingBoxes2D, Classes, Domain, HostTensor, Image, ImageList, ImageMask,
-    IntoWandbImage, Invalid, Layout, MaskOptions, Mode, Pixels, Position, Row,
+    BoundingBox, BoundingBoxes2D, BoxFormat, Classes, Domain, HostTensor, Image, ImageList,
+    ImageMask, IntoWandbImage, Invalid, Layout, MaskOptions, Mode, Pixels, Position, Row,
 };
 
 use crate::client::split_strings;
@@ -253,6 +253,121 @@ fn float_tensor(rng: &mut Rng, shape: [usize; 3], values: Vec<f32>) -> HostTenso
     .unwrap()
 }
 
+fn any_tensor(rng: &mut Rng) -> HostTensor {
+    let shape: Vec<usize> = (0..rng.usize(..6)).map(|_| rng.usize(..5)).collect();
+    let len = shape.iter().product();
+    let tensor = match rng.u8(..7) {
+        0 => HostTensor::new(shape, vec![true; len]),
+        1 => HostTensor::new(shape, (0..len).map(|_| rng.u8(..)).collect::<Vec<_>>()),
+        2 => HostTensor::new(shape, (0..len).map(|_| rng.i8(..)).collect::<Vec<_>>()),
+        3 => HostTensor::new(shape, (0..len).map(|_| rng.u64(..)).collect::<Vec<_>>()),
+        4 => HostTensor::new(shape, (0..len).map(|_| rng.i64(..)).collect::<Vec<_>>()),
+        5 => HostTensor::new(shape, (0..len).map(|_| score(rng)).collect::<Vec<_>>()),
+        _ => HostTensor::new(shape, (0..len).map(|_| number(rng)).collect::<Vec<_>>()),
+    };
+    tensor.unwrap()
+}
+
+/// No panic, and an error that says what to do; what is taken is made, or says where it can't be.
+#[test]
+fn any_tensor_is_masks_or_an_error() {
+    let mut rng = Rng::with_seed(SEED);
+    let (mut made, mut refused) = (0, 0);
+    for _ in 0..2000 {
+        let tensor = any_tensor(&mut rng);
+        let layout = *rng.choice(&[Layout::Chw, Layout::Hwc]).unwrap();
+        let options = MaskOptions::new().layout(layout);
+        let one = tensor.to_wandb_mask_with(&options).map(|mask| vec![mask]);
+        for masks in [one, tensor.to_wandb_masks_with(&options)] {
+            for result in
+                masks.map_or_else(|error| vec![Err(error)], |m| m.iter().map(ids_of).collect())
+            {
+                match result {
+                    Ok(()) => made += 1,
+                    Err(error) => {
+                        assert!(error.to_string().len() > 40, "{error}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        made > 200 && refused > 200,
+        "{made} made, {refused} refused"
+    );
+}
+
+fn ids_of(mask: &ImageMask) -> wandb_image::Result<()> {
+    let ids = mask.ids()?;
+    assert_eq!((ids.width(), ids.height()), (mask.width(), mask.height()));
+    Ok(())
+}
+
+/// A PNG of any kind, and what its first samples are.
+fn any_png(rng: &mut Rng) -> Vec<u8> {
+    let colors = [
+        png::ColorType::Grayscale,
+        png::ColorType::Indexed,
+        png::ColorType::Rgb,
+        png::ColorType::GrayscaleAlpha,
+    ];
+    let (color, width, height) = (*rng.choice(&colors).unwrap(), rng.u32(1..40), rng.u32(1..9));
+    let (samples, bits, depth) = match color {
+        png::ColorType::Grayscale | png::ColorType::Indexed => *rng
+            .choice(&[
+                (1, 1, png::BitDepth::One),
+                (1, 4, png::BitDepth::Four),
+                (1, 8, png::BitDepth::Eight),
+            ])
+            .unwrap(),
+        color => (color.samples(), 8, png::BitDepth::Eight),
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    encoder.set_palette(vec![7_u8; 768]);
+    let line = (width as usize * samples * bits).div_ceil(8);
+    let data: Vec<u8> = (0..line * height as usize).map(|_| rng.u8(..)).collect();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&data).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+/// No panic on a file that is damaged anywhere.
+#[test]
+fn any_damage_to_a_file_is_an_error_or_changes_nothing_but_ids() {
+    let mut rng = Rng::with_seed(SEED);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mask.png");
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..800 {
+        let mut bytes = any_png(&mut rng);
+        for _ in 0..rng.usize(..3) {
+            let at = rng.usize(..bytes.len());
+            match rng.u8(..3) {
+                0 => bytes.truncate(at + 1),
+                1 => bytes[at] = rng.u8(..),
+                _ => bytes.insert(at, rng.u8(..)),
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+        match ImageMask::from_path(&path).and_then(|mask| ids_of(&mask)) {
+            Ok(()) => read += 1,
+            Err(error) => {
+                assert!(error.to_string().contains("mask.png"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        read > 100 && refused > 100,
+        "{read} read, {refused} refused"
+    );
+}
+
 // ---- boxes ----
 
 fn number(rng: &mut Rng) -> f64 {
@@ -479,24 +594,177 @@ fn edges(position: Position) -> [f64; 4] {
     }
 }
 
-/// Beside a larger picture they are moved; whatever their numbers are, the file stays JSON.
+/// A row of numbers in a format, and the edges that it means.
+fn edges_of(format: BoxFormat, [a, b, c, d]: [f64; 4]) -> [f64; 4] {
+    match format {
+        BoxFormat::Xyxy => [a, b, c, d],
+        BoxFormat::Xywh => [a, b, a + c, b + d],
+        BoxFormat::Cxcywh => edges(Position::middle(a, b, c, d)),
+    }
+}
+
 #[test]
-fn any_boxes_of_a_padded_picture_are_json() {
+fn any_boxes_of_a_tensor_are_those_of_its_rows() {
     let mut rng = Rng::with_seed(SEED);
-    let rows: Vec<Row> = (0..300)
-        .map(|_| {
-            let boxes: Vec<BoundingBox> = (0..3).map(|_| one_box(&mut rng)).collect();
-            let layer = BoundingBoxes2D::new(boxes).invalid(Invalid::Skip);
-            let small = picture(7, 5).boxes("layer", layer).unwrap();
-            let list = ImageList::new([small, picture(9, 9)]).pad_to_largest(true);
-            Row::new().with("list", list)
-        })
-        .collect();
+    let formats = [BoxFormat::Xyxy, BoxFormat::Xywh, BoxFormat::Cxcywh];
+    for _ in 0..500 {
+        let (format, n) = (*rng.choice(&formats).unwrap(), rng.usize(..6));
+        let rows: Vec<[f64; 4]> = (0..n)
+            .map(|_| {
+                let mut quarter = || f64::from(rng.i32(0..20)) / 4.0;
+                let [a, b, c, d] = [quarter(), quarter(), quarter(), quarter()];
+                match format {
+                    BoxFormat::Xyxy => [a, b, a + c, b + d],
+                    _ => [a, b, c, d],
+                }
+            })
+            .collect();
+        let ids: Vec<i32> = (0..n).map(|_| rng.i32(..)).collect();
+        let scores: Vec<f64> = (0..n).map(|_| rng.f64()).collect();
+        // Quarters are exact in every float type.
+        let numbers = rows.concat().into_iter().map(f16::from_f64);
+        let numbers = HostTensor::new([n, 4], numbers.collect()).unwrap();
+        let boxes = BoundingBoxes2D::from_tensor(&numbers, format, Domain::Pixel)
+            .unwrap()
+            .class_ids(&HostTensor::new([n], ids.clone()).unwrap())
+            .unwrap()
+            .scores("score", &HostTensor::new([n, 1], scores.clone()).unwrap())
+            .unwrap()
+            .boxes_in(7, 5)
+            .unwrap();
+        assert_eq!(boxes.len(), n);
+        for (i, one) in boxes.iter().enumerate() {
+            assert_eq!(
+                edges(one.position()),
+                edges_of(format, rows[i]),
+                "{format:?}"
+            );
+            assert_eq!(one.class_id(), i64::from(ids[i]));
+            assert_eq!(one.scores()["score"].to_bits(), scores[i].to_bits());
+        }
+    }
+}
+
+/// Whatever shapes and dtypes come together, there is no panic.
+#[test]
+fn any_tensors_are_boxes_or_an_error() {
+    let mut rng = Rng::with_seed(SEED);
+    let formats = [BoxFormat::Xyxy, BoxFormat::Xywh, BoxFormat::Cxcywh];
+    let (mut made, mut refused) = (0, 0);
+    for _ in 0..2000 {
+        let tensor = match rng.bool() {
+            true => any_tensor(&mut rng),
+            false => {
+                let numbers = (0..12).map(|_| number(&mut rng)).collect();
+                HostTensor::new([3, 4], numbers).unwrap()
+            }
+        };
+        let (format, invalid) = (*rng.choice(&formats).unwrap(), rng.bool());
+        let invalid = if invalid {
+            Invalid::Skip
+        } else {
+            Invalid::Error
+        };
+        let (ids, scores) = (any_tensor(&mut rng), any_tensor(&mut rng));
+        let (with_ids, with_scores) = (rng.bool(), rng.bool());
+        let boxes = BoundingBoxes2D::from_tensor(&tensor, format, Domain::Pixel)
+            .and_then(|boxes| {
+                if with_ids {
+                    boxes.class_ids(&ids)
+                } else {
+                    Ok(boxes)
+                }
+            })
+            .and_then(|boxes| {
+                if with_scores {
+                    boxes.scores("s", &scores)
+                } else {
+                    Ok(boxes)
+                }
+            })
+            .and_then(|boxes| boxes.invalid(invalid).clip(rng.bool()).boxes_in(7, 5));
+        match boxes {
+            Ok(boxes) => {
+                assert!(boxes.iter().all(is_valid), "{boxes:?}");
+                made += 1;
+            }
+            Err(error) => {
+                assert!(error.to_string().len() > 40, "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        made > 100 && refused > 200,
+        "{made} made, {refused} refused"
+    );
+}
+
+/// Beside a larger picture they are moved by its margins, 1 and 2 pixels; whatever their numbers
+/// are, the file stays JSON.
+#[test]
+fn any_boxes_of_a_padded_picture_are_moved() {
+    let mut rng = Rng::with_seed(SEED);
+    let (mut rows, mut cases) = (Vec::new(), Vec::new());
+    for _ in 0..300 {
+        let boxes: Vec<BoundingBox> = (0..3).map(|_| one_box(&mut rng)).collect();
+        let layer = BoundingBoxes2D::new(boxes.clone()).invalid(Invalid::Skip);
+        let small = picture(7, 5).boxes("layer", layer).unwrap();
+        let list = ImageList::new([small, picture(9, 9)]).pad_to_largest(true);
+        rows.push(Row::new().with("list", list));
+        cases.push(boxes.into_iter().filter(is_valid).collect::<Vec<_>>());
+    }
     let kept = kept(rows);
-    for row in &kept.rows {
+    for (row, boxes) in kept.rows.iter().zip(&cases) {
         let file = kept.layer(&row["list"]["all_boxes"][0]["layer"]);
-        let boxes: Result<Json, _> = serde_json::from_slice(file);
-        assert!(boxes.is_ok(), "{}", String::from_utf8_lossy(file));
+        let spelt = with_spelt_numbers(file);
+        let spelt = spelt["box_data"].as_array().unwrap();
+        assert_eq!(spelt.len(), boxes.len());
+        for (spelt, one) in spelt.iter().zip(boxes) {
+            check_moved(spelt, one);
+        }
+    }
+}
+
+fn check_moved(spelt: &Json, one: &BoundingBox) {
+    let [x, y] = match one.domain() {
+        Domain::Pixel => [(1.0, 1.0, 1.0), (1.0, 2.0, 1.0)],
+        Domain::Fraction => [(7.0, 1.0, 9.0), (5.0, 2.0, 9.0)],
+    };
+    let check = |spelt: &Json, number: f64, (from, before, to): (f64, f64, f64)| {
+        let moved: f64 = spelt.as_str().unwrap().parse().unwrap();
+        let expected = (number * from + before) / to;
+        assert!(moved.is_finite(), "{spelt} for {one:?}");
+        let allowed = f64::EPSILON * expected.abs().max(1.0) * 4.0;
+        assert!(
+            (moved - expected).abs() <= allowed,
+            "{spelt}, not {expected}, for {one:?}"
+        );
+    };
+    let length = |(from, _, to): (f64, f64, f64)| (from, 0.0, to);
+    let place = &spelt["position"];
+    match one.position() {
+        Position::Corners {
+            min_x,
+            min_y,
+            max_x,
+            max_y,
+        } => {
+            check(&place["minX"], min_x, x);
+            check(&place["minY"], min_y, y);
+            check(&place["maxX"], max_x, x);
+            check(&place["maxY"], max_y, y);
+        }
+        Position::Middle {
+            middle,
+            width,
+            height,
+        } => {
+            check(&place["middle"][0], middle[0], x);
+            check(&place["middle"][1], middle[1], y);
+            check(&place["width"], width, length(x));
+            check(&place["height"], height, length(y));
+        }
     }
 }
 

@@ -400,6 +400,7 @@ const OTHER_LABELS: &[&str] = &[
     "mask from a file",
     "mask from a file, labels",
     "classes of the image alone",
+    "no names of that layer",
 ];
 
 /// The SDK names the file of a mask that was a file as a picture: `.png`.
@@ -730,6 +731,25 @@ fn classes_of_an_image_name_those_of_layers_without_labels() {
         labels_after(golden.row(case), "mask/class_labels", &layer),
         json!(given)
     );
+}
+
+/// The SDK calls them `class_0`, `class_1`, … again as soon as a picture comes without names.
+#[test]
+fn names_that_were_given_are_not_replaced_by_numbers() {
+    let golden = Golden::read();
+    let (layer, kind) = ("named_wandb_delimeter_m", "mask/class_labels");
+    let numbered = json!({"0": "class_0", "1": "class_1", "5": "class_5"});
+    assert_eq!(golden.labels[kind][layer]["value"], numbered);
+    let cases = ["names of a layer", "no names of that layer"].map(|name| golden.case(name));
+    for [first, second] in [cases, [cases[1], cases[0]]] {
+        let sink = MemorySink::new();
+        let run = wandb_image::init().start_on(sink.clone()).unwrap();
+        run.log(golden.row(first)).unwrap();
+        run.log(golden.row(second)).unwrap();
+        run.finish().unwrap();
+        let named = &config(sink.records())["_wandb"][kind][layer]["value"];
+        assert_eq!(*named, json!({"0": "class_0", "1": "cat", "5": "class_5"}));
+    }
 }
 
 /// The SDK logs it, and W&B stretches it.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::ColorType;
 use serde_json::{Value as Json, json};
@@ -13,7 +13,7 @@ use wandb_image::{
     RunMode,
 };
 
-use crate::client::{Client, Received, hashes, sha256};
+use crate::client::{Client, Received, hashes, parse, sha256};
 use crate::rows::plain_numbers;
 
 const WIDTH: u32 = 4;
@@ -222,20 +222,25 @@ struct Arrived {
     sent: BTreeMap<String, String>,
 }
 
-fn arrived(client: &Client) -> Arrived {
-    let dir = tempfile::tempdir().unwrap();
+/// The folder of an ended run.
+fn written(dir: &Path) -> PathBuf {
     let run = wandb_image::init()
         .mode(RunMode::Offline)
-        .dir(dir.path())
+        .dir(dir)
         .config(&json!({"learning_rate": 0.125}))
         .unwrap()
         .start()
         .unwrap();
-    log_everything(&run, dir.path());
+    log_everything(&run, dir);
     run.finish().unwrap();
-    let run = run.dir().unwrap();
+    run.dir().unwrap().to_owned()
+}
+
+fn arrived(client: &Client) -> Arrived {
+    let dir = tempfile::tempdir().unwrap();
+    let run = written(dir.path());
     let sent = hashes(&run.join("files"));
-    let received = client.sync(run);
+    let received = client.sync(&run);
     let rows = received.rows();
     Arrived {
         received,
@@ -481,11 +486,8 @@ fn check_labels(arrived: &Arrived) {
             ("first", "same", &json!({"1": "cat", "2": "new"})),
             ("second", "same", &json!({"1": "dog"})),
             ("list", "m", &names),
-            (
-                "padded",
-                "m",
-                &json!({"0": "class_0", "1": "class_1", "2": "class_2"}),
-            ),
+            // The margin is of class 0.
+            ("padded", "m", &numbered),
             ("jpg", "m", &numbered),
             ("bmp", "m", &numbered),
             ("many", "m", &numbered),
@@ -506,4 +508,29 @@ fn check_labels(arrived: &Arrived) {
             ("padded", "b", &json!({"1": "class_1"})),
         ],
     );
+}
+
+/// W&B's terminal viewer draws a picture from leaves of their own, with layers beside them.
+#[test]
+fn leet_finds_pictures_that_have_layers() {
+    let Some(client) = Client::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let records = client.wandb(&["leet", "inspect", "--json"], &written(dir.path()), None);
+    let rows: Vec<Json> = records
+        .lines()
+        .map(parse)
+        .filter(|record| record["type"] == "history")
+        .map(|record| record["history"]["item"].clone())
+        .collect();
+    assert_eq!(rows.len(), 7);
+    let check = |row: usize, leaf: &str, expected: Json| {
+        assert_eq!(rows[row][leaf], expected, "{leaf} in {}", rows[row]);
+    };
+    check(0, "val/masks._type", json!("image-file"));
+    check(0, "val/masks.masks.tensor._type", json!("mask"));
+    check(0, "boxes.boxes.detector._type", json!("boxes2D"));
+    check(3, "list._type", json!("images/separated"));
+    check(3, "list.captions", json!([null, null, "boxes"]));
+    let path = rows[0]["val/masks.path"].as_str().unwrap();
+    assert!(path.starts_with("media/images/val/masks_0_"), "{path}");
 }

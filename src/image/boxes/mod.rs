@@ -67,7 +67,7 @@ pub struct BoundingBoxes2D {
     class_ids: Option<Column>,
     scores: BTreeMap<String, Column>,
     captions: Option<Captions>,
-    labels: Option<Arc<Classes>>,
+    labels: Option<Classes>,
     invalid: Invalid,
     clip: bool,
 }
@@ -160,7 +160,7 @@ impl BoundingBoxes2D {
     /// The names of this layer's classes. By default those of its image, and `class_<id>` where
     /// that has none.
     pub fn class_labels(mut self, classes: Classes) -> Self {
-        self.labels = Some(Arc::new(classes));
+        self.labels = Some(classes);
         self
     }
 
@@ -232,7 +232,7 @@ impl BoundingBoxes2D {
     }
 
     pub(crate) fn labels(&self) -> Option<&Classes> {
-        self.labels.as_deref()
+        self.labels.as_ref()
     }
 
     /// The boxes that can be drawn, and how many were skipped.

@@ -38,7 +38,7 @@ use crate::tensor::Snapshot;
 #[must_use]
 pub struct ImageMask {
     source: Source,
-    labels: Option<Arc<Classes>>,
+    labels: Option<Classes>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ impl ImageMask {
     /// The names of this mask's classes. By default those of its image, and `class_<id>` where
     /// that has none.
     pub fn class_labels(mut self, classes: Classes) -> Self {
-        self.labels = Some(Arc::new(classes));
+        self.labels = Some(classes);
         self
     }
 
@@ -174,7 +174,7 @@ impl ImageMask {
     }
 
     pub(crate) fn labels(&self) -> Option<&Classes> {
-        self.labels.as_deref()
+        self.labels.as_ref()
     }
 
     fn is_clone_of(&self, other: &Self) -> bool {
