@@ -1,0 +1,292 @@
+//! Random calls in any order.
+
+use super::super::clock::Clock;
+use super::super::stats::Counts;
+use super::*;
+use crate::convert::IntoWandbImage;
+use crate::sink::MediaKey;
+use crate::tensor::HostTensor;
+
+/// A run of random calls, in any order in which callers, workers and the writer can make
+/// them.
+struct Play {
+    state: State,
+    random: fastrand::Rng,
+    clock: Clock,
+    open: Option<QueuedRow>,
+    jobs: Vec<Job>,
+    /// The pictures of the row that the writer has in hand.
+    in_hand: Option<u64>,
+    /// The call whose pictures those are.
+    called: Option<Call>,
+    /// Calls that weren't answered, with the number of their pictures.
+    calls: Vec<(Call, usize)>,
+    /// Calls that got JSON, that failed, and whose pictures were dropped.
+    answers: [u64; 3],
+    steps: u64,
+}
+
+impl Play {
+    fn new(seed: u64, overflow: Overflow) -> Self {
+        let limits = Limits {
+            bytes: 2_000,
+            rows: 20,
+            overflow,
+            workers: 2,
+        };
+        Self {
+            state: State::new(limits),
+            random: fastrand::Rng::with_seed(seed),
+            clock: Clock::start(),
+            open: None,
+            jobs: Vec::new(),
+            in_hand: None,
+            called: None,
+            calls: Vec::new(),
+            answers: [0; 3],
+            steps: 0,
+        }
+    }
+
+    fn images(&mut self) -> Vec<Image> {
+        let n = self.random.usize(1..4);
+        let batch = HostTensor::new([n, 1, 4, 4], vec![0.5_f32; 16 * n]).unwrap();
+        batch.to_wandb_images().unwrap()
+    }
+
+    fn accept(&mut self, place: &Place) -> Vec<PictureId> {
+        let images = self.images();
+        let bytes = Load::of(&images).bytes();
+        if self.state.limits.overflow == Overflow::DropOldest {
+            self.state.make_room(bytes);
+        }
+        match self.state.has_room(bytes) {
+            true => self.state.accept(place, images),
+            false => {
+                self.state.refuse(images.len() as u64);
+                Vec::new()
+            }
+        }
+    }
+
+    fn log(&mut self) {
+        if self.open.is_none() {
+            self.state.open_row();
+            self.steps += 1;
+        }
+        let key = ["a", "b"][self.random.usize(..2)];
+        let ids = self.accept(&Place {
+            key: key.into(),
+            step: self.steps,
+            taker: Taker::Row,
+        });
+        let (step, logged) = (self.steps, self.clock.now());
+        let row = self.open.get_or_insert_with(|| QueuedRow {
+            step,
+            logged,
+            values: BTreeMap::new(),
+        });
+        let pictures = Queued::Pictures(Pictures {
+            key: MediaKey::new(key).unwrap(),
+            is_list: true,
+            ids,
+        });
+        if let Some(old) = row.values.insert(key.into(), pictures) {
+            self.state.replace(old.pictures());
+        }
+    }
+
+    /// At the step of a row that is open, written, or still to come.
+    fn media(&mut self) {
+        let step = self.random.u64(..self.steps + 3);
+        let ids = self.accept(&Place {
+            key: "m".into(),
+            step,
+            taker: Taker::Call,
+        });
+        let Some(call) = Call::of(&ids) else { return };
+        let pictures = Queued::Pictures(Pictures {
+            key: MediaKey::new("m").unwrap(),
+            is_list: true,
+            ids: ids.clone(),
+        });
+        let row = QueuedRow {
+            step,
+            logged: self.clock.now(),
+            values: BTreeMap::from([("m".into(), pictures)]),
+        };
+        self.state.give(Entry::Media { call, row });
+        self.calls.push((call, ids.len()));
+    }
+
+    /// Asks for what became of the calls, in any order.
+    fn answer(&mut self) {
+        if self.calls.is_empty() {
+            return;
+        }
+        let asked = self.random.usize(..self.calls.len());
+        let (call, pictures) = self.calls[asked];
+        if !self.state.has_answer(call) {
+            return;
+        }
+        self.calls.swap_remove(asked);
+        match self.state.take_answer(call) {
+            Some(Ok(json)) => {
+                assert_eq!(json, Json::U64(pictures as u64));
+                self.answers[0] += 1;
+            }
+            Some(Err(error)) => {
+                assert!(error.to_string().contains("planned"), "{error}");
+                self.answers[1] += 1;
+            }
+            None => self.answers[2] += 1,
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(row) = self.open.take() {
+            self.state.give(Entry::Row(row));
+        }
+    }
+
+    fn begin_job(&mut self) {
+        if self.jobs.len() < self.state.limits.workers {
+            self.jobs.extend(self.state.next_job());
+        }
+    }
+
+    fn end_job(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        let job = self.jobs.swap_remove(self.random.usize(..self.jobs.len()));
+        let result = match self.random.u8(..4) {
+            0 => Err(Error::device("planned")),
+            _ => PreparedImage::make(&job.image),
+        };
+        self.state.made(job.id, result, Duration::from_micros(1));
+    }
+
+    fn begin_row(&mut self) {
+        let (called, row) = match self.state.next_entry() {
+            Some(Entry::Row(row)) => (None, row),
+            Some(Entry::Media { call, row }) => (Some(call), row),
+            _ => return,
+        };
+        self.called = called;
+        self.in_hand = Some(row.pictures() as u64);
+    }
+
+    fn end_row(&mut self) {
+        let Some(pictures) = self.in_hand.take() else {
+            return;
+        };
+        let refused = self.random.u64(..=pictures.min(1));
+        let error = || Arc::new(Error::device("planned"));
+        let failure = Failure {
+            key: "a".into(),
+            error: error(),
+        };
+        let outcome = Outcome {
+            failure: (self.random.u8(..4) == 0).then(error),
+            pictures_failed: vec![failure; refused as usize],
+            pictures_written: pictures - refused,
+            bytes_written: 1,
+        };
+        match self.called.take() {
+            None => self.state.row_done(pictures, outcome),
+            Some(call) => {
+                let is_written = outcome.failure.is_none() && pictures > refused;
+                let json = is_written.then_some(Json::U64(pictures));
+                self.state.media_done(call, pictures, outcome, json)
+            }
+        };
+    }
+
+    fn turn(&mut self) {
+        match self.random.u8(..14) {
+            0 => self.media(),
+            1 => self.answer(),
+            2 | 3 => self.log(),
+            4 | 5 => self.close(),
+            6 | 7 => self.begin_job(),
+            8 | 9 => self.end_job(),
+            10 | 11 => self.begin_row(),
+            _ => self.end_row(),
+        }
+    }
+
+    fn check(&self) {
+        let stats = self.state.stats();
+        for counts in [stats.rows, stats.pictures] {
+            let sum = counts.written + counts.dropped + counts.failed + counts.queued;
+            assert_eq!(counts.accepted, sum, "{counts:?}");
+        }
+        let pictures: u64 = self.state.pictures.values().map(|p| p.bytes).sum();
+        let shares: u64 = self.state.shares.values().map(|share| share.bytes).sum();
+        let held = pictures + shares + self.state.in_hand;
+        assert_eq!(stats.queued_bytes, held);
+        let waits = |picture: &&Picture| matches!(picture.making, Making::Waiting(_));
+        let waiting = self.state.pictures.values().filter(waits).count();
+        assert_eq!(self.state.unmade, waiting);
+        let awaited: usize = self.state.awaited.values().sum();
+        let working = |picture: &&Picture| matches!(picture.making, Making::Working);
+        let working = self.state.pictures.values().filter(working).count();
+        assert_eq!(awaited, waiting + working);
+        let replaced = |picture: &&Picture| matches!(picture.making, Making::Replaced);
+        let replaced = self.state.pictures.values().filter(replaced).count();
+        let kept = (self.state.pictures.len() - replaced) as u64;
+        assert_eq!(stats.pictures.queued, kept + self.in_hand.unwrap_or(0));
+    }
+
+    fn drain(&mut self) {
+        self.close();
+        while !self.state.is_idle() {
+            self.begin_job();
+            self.end_job();
+            self.begin_row();
+            self.end_row();
+        }
+        while !self.calls.is_empty() {
+            self.answer();
+        }
+        assert!(self.state.calls.is_empty());
+    }
+}
+
+fn check(overflow: Overflow) {
+    let (mut seen, mut answers, mut has_rested) = ([0; 3], [0; 3], false);
+    for seed in 0..60 {
+        let mut play = Play::new(seed, overflow);
+        for _ in 0..1200 {
+            play.turn();
+            play.check();
+        }
+        play.state.waited = Duration::from_secs(1);
+        play.drain();
+        play.check();
+        let stats = play.state.stats();
+        assert_eq!((stats.rows.queued, stats.pictures.queued), (0, 0));
+        assert_eq!((stats.queued_bytes, play.state.shares.len()), (0, 0));
+        has_rested |= play.state.waited.is_zero();
+        assert_eq!(stats.rows.accepted, play.steps);
+        let Counts {
+            written,
+            dropped,
+            failed,
+            ..
+        } = stats.pictures;
+        seen = [seen[0] + written, seen[1] + dropped, seen[2] + failed];
+        (0..3).for_each(|i| answers[i] += play.answers[i]);
+    }
+    assert!(has_rested && seen.iter().all(|&n| n > 1000), "{seen:?}");
+    assert!(answers[0] > 100 && answers[1] > 100, "{answers:?}");
+    let drops_taken = overflow == Overflow::DropOldest;
+    assert_eq!(drops_taken, answers[2] > 0, "{answers:?}");
+}
+
+#[test]
+fn nothing_is_lost_or_counted_twice_in_any_order() {
+    check(Overflow::default());
+    check(Overflow::DropOldest);
+}
