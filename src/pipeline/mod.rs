@@ -104,7 +104,8 @@ impl Pipeline {
         self.take(&place, images, leftovers)
     }
 
-    /// The same for a call that will wait for their JSON. They are dropped whole or not at all.
+    /// The same for a call that will wait for their JSON. They are dropped all together or not at
+    /// all, now and later.
     pub(crate) fn accept_media(
         &self,
         key: &str,

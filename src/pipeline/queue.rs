@@ -116,8 +116,8 @@ pub(super) struct Picture {
 enum Making {
     Waiting(Box<Image>),
     Working,
-    /// Being made, though a later call has replaced it.
-    Replaced,
+    /// Being made, though nothing takes it any more: it was replaced, or dropped with its list.
+    Unwanted,
     Made(Box<PreparedImage>),
 }
 
@@ -377,17 +377,41 @@ impl State {
         is_first && pictures > 0
     }
 
-    /// Drops pictures, the oldest first, until there is room for as many bytes: returns them, and whether they were
-    /// the first ones.
+    /// Drops pictures, the oldest first, until there is room for as many bytes: returns them, and
+    /// whether they were the first ones. With one of a call go the others of its list, since
+    /// nothing would name their files.
     pub(super) fn make_room(&mut self, bytes: u64) -> (Vec<Picture>, bool) {
         let (mut dropped, mut is_first) = (Vec::new(), false);
         // Pictures take the room of rows to no purpose.
         while self.has_room_for_rows() && !self.has_room(bytes) {
             let Some(id) = self.oldest() else { break };
-            dropped.extend(self.remove(id));
-            is_first |= self.count_dropped(1);
+            let (pictures, is_first_now) = self.drop_all(&self.dropped_with(id));
+            dropped.extend(pictures);
+            is_first |= is_first_now;
         }
         (dropped, is_first)
+    }
+
+    /// Drops those of the pictures that are still here. Returns those that no worker has in hand,
+    /// and whether they were the first ones.
+    fn drop_all(&mut self, ids: &[PictureId]) -> (Vec<Picture>, bool) {
+        let (dropped, n) = self.withdraw(ids);
+        (dropped, self.count_dropped(n))
+    }
+
+    /// The picture, and what is of no use without it.
+    fn dropped_with(&self, id: PictureId) -> Vec<PictureId> {
+        let Some(picture) = self.pictures.get(&id) else {
+            return Vec::new();
+        };
+        match picture.place.taker {
+            Taker::Row => vec![id],
+            Taker::Call => {
+                let pictures = self.pictures.range(picture.value..);
+                let of_value = pictures.take_while(|(_, other)| other.value == picture.value);
+                of_value.map(|(id, _)| *id).collect()
+            }
+        }
     }
 
     /// The oldest picture that no thread has in hand.
@@ -401,22 +425,29 @@ impl State {
 
     /// Forgets pictures that a later call of the same step has replaced, and returns them.
     pub(super) fn replace(&mut self, ids: &[PictureId]) -> Vec<Picture> {
-        let mut replaced = Vec::new();
+        let (replaced, n) = self.withdraw(ids);
+        self.stats.pictures.take_back(n);
+        replaced
+    }
+
+    /// Takes pictures out. Returns those that no worker has in hand, and the number of all.
+    fn withdraw(&mut self, ids: &[PictureId]) -> (Vec<Picture>, u64) {
+        let (mut withdrawn, mut n) = (Vec::new(), 0);
         for &id in ids {
             let Some(picture) = self.pictures.get_mut(&id) else {
                 continue;
             };
-            self.stats.pictures.take_back(1);
+            n += 1;
             match picture.making {
                 Making::Working => {
-                    picture.making = Making::Replaced;
+                    picture.making = Making::Unwanted;
                     let waiter = picture.waiter();
                     self.await_no_longer(waiter);
                 }
-                _ => replaced.extend(self.remove(id)),
+                _ => withdrawn.extend(self.remove(id)),
             }
         }
-        replaced
+        (withdrawn, n)
     }
 
     /// It waits for one picture less.
@@ -657,16 +688,8 @@ impl State {
     }
 
     fn collect_pictures(&mut self, pictures: Pictures) -> Option<Prepared> {
-        let mut images = Vec::new();
-        for id in &pictures.ids {
-            let Some(picture) = self.pictures.remove(id) else {
-                continue;
-            };
-            if let Making::Made(image) = picture.making {
-                self.in_hand += picture.bytes;
-                images.push(*image);
-            }
-        }
+        let ids = pictures.ids.iter();
+        let mut images: Vec<_> = ids.filter_map(|id| self.take_made(*id)).collect();
         match pictures.is_list {
             true if images.is_empty() => None,
             true => Some(Prepared::Images(pictures.key, images)),
@@ -674,6 +697,20 @@ impl State {
                 .pop()
                 .map(|image| Prepared::Image(pictures.key, image)),
         }
+    }
+
+    /// The picture, where it is made. One that a worker still has in hand stays here.
+    fn take_made(&mut self, id: PictureId) -> Option<PreparedImage> {
+        let picture = self.pictures.get(&id)?;
+        if !matches!(picture.making, Making::Made(_)) {
+            return None;
+        }
+        let picture = self.pictures.remove(&id)?;
+        let Making::Made(image) = picture.making else {
+            return None;
+        };
+        self.in_hand += picture.bytes;
+        Some(*image)
     }
 
     /// Takes what the writer made of a row. Failures are returned that are the first of their

@@ -733,6 +733,33 @@ fn media_json_that_is_dropped_while_it_waits_says_so() {
     run.finish().unwrap_err();
 }
 
+/// One picture of the list is in the hands of a worker, one waits: both go, and so does their room.
+#[test]
+fn a_list_of_media_json_is_dropped_whole() {
+    let builder = init().queue_bytes(580).overflow(Overflow::DropOldest);
+    let (run, sink) = start(builder.workers(1));
+    let (open, slow) = slow();
+    run.log([("slow", slow())]).unwrap();
+    thread::scope(|scope| {
+        let list = vec![slow(), of_size(4, 4), of_size(4, 4)];
+        let asked = scope.spawn(|| run.media_json("c", 3, list));
+        while run.stats().pictures.accepted < 4 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        run.log([("large", of_size(12, 12))]).unwrap();
+        drop(open);
+        check_error(
+            asked.join().unwrap(),
+            "the media of \"c\" at step 3 was dropped",
+        );
+    });
+    check_error(run.finish(), "3 pictures dropped");
+    check_pictures(&run, [5, 2, 3, 0]);
+    assert_eq!(sink.files().len(), 2);
+    let kept = format!("{:?}", sink.kept());
+    assert!(!kept.contains("media/images/c_"), "{kept}");
+}
+
 #[test]
 fn a_disabled_run_gives_the_json_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();

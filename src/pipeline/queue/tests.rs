@@ -173,6 +173,9 @@ impl Play {
             Some(Entry::Media { call, row }) => (Some(call), row),
             _ => return,
         };
+        // Whose list is dropped, in part even, has nothing written.
+        let is_dropped = called.is_some_and(|call| !self.state.calls.contains_key(&call));
+        assert!(!is_dropped || row.pictures() == 0);
         self.called = called;
         self.in_hand = Some(row.pictures() as u64);
     }
@@ -233,9 +236,9 @@ impl Play {
         let working = |picture: &&Picture| matches!(picture.making, Making::Working);
         let working = self.state.pictures.values().filter(working).count();
         assert_eq!(awaited, waiting + working);
-        let replaced = |picture: &&Picture| matches!(picture.making, Making::Replaced);
-        let replaced = self.state.pictures.values().filter(replaced).count();
-        let kept = (self.state.pictures.len() - replaced) as u64;
+        let unwanted = |picture: &&Picture| matches!(picture.making, Making::Unwanted);
+        let unwanted = self.state.pictures.values().filter(unwanted).count();
+        let kept = (self.state.pictures.len() - unwanted) as u64;
         assert_eq!(stats.pictures.queued, kept + self.in_hand.unwrap_or(0));
     }
 
