@@ -156,6 +156,12 @@ impl Pipeline {
         self.0.for_callers.notify_all();
     }
 
+    /// Drops pictures whose place in their row was taken.
+    pub(crate) fn drop_pictures(&self, ids: &[PictureId], leftovers: &mut Leftovers) {
+        leftovers.dropped.extend(self.0.lock().drop_all(ids).0);
+        self.0.for_callers.notify_all();
+    }
+
     /// Says and drops what is left over, where no other call has to wait for it: tensors and
     /// listeners may be the user's own.
     pub(crate) fn tidy(&self, leftovers: Leftovers) {

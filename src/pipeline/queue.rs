@@ -394,7 +394,7 @@ impl State {
 
     /// Drops those of the pictures that are still here. Returns those that no worker has in hand,
     /// and whether they were the first ones.
-    fn drop_all(&mut self, ids: &[PictureId]) -> (Vec<Picture>, bool) {
+    pub(super) fn drop_all(&mut self, ids: &[PictureId]) -> (Vec<Picture>, bool) {
         let (dropped, n) = self.withdraw(ids);
         (dropped, self.count_dropped(n))
     }

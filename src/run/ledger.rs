@@ -31,6 +31,15 @@ struct Open {
     parts: BTreeMap<String, String>,
 }
 
+/// What a value that goes into a row puts out of it.
+#[derive(Debug)]
+struct Put {
+    /// What it replaces: also what a longer list had under more keys.
+    replaced: Vec<Queued>,
+    /// A list that had one of its keys, and that nothing replaces, since there was no room for it.
+    displaced: Vec<Queued>,
+}
+
 /// Refuses a step that W&B's tools, which count in signed 64 bits, can't hold.
 pub(super) fn check_step(step: u64) -> Result<()> {
     if i64::try_from(step).is_ok() {
@@ -155,10 +164,16 @@ impl Ledger {
                 leftovers.warn(told);
                 self.said_parts.insert(key.clone());
             }
-            let replaced = open.put(&key, values);
+            let Put {
+                replaced,
+                displaced,
+            } = open.put(&key, values);
             replaced
                 .iter()
                 .for_each(|old| pipeline.replace(old.pictures(), leftovers));
+            displaced
+                .iter()
+                .for_each(|old| pipeline.drop_pictures(old.pictures(), leftovers));
         }
     }
 
@@ -233,25 +248,36 @@ impl Open {
         taken.map_or(Ok(()), |key| Err(part_is_taken(key)))
     }
 
-    /// Puts the value, of as many keys as it needs, under its key. Returns what it replaces: also
-    /// what a longer list had under more keys.
-    fn put(&mut self, key: &str, values: Vec<(String, Queued)>) -> Vec<Queued> {
-        let mut replaced = Vec::new();
-        self.parts.retain(|part, list| {
-            let is_stale = list == key;
-            if is_stale {
-                replaced.extend(self.row.values.remove(part));
-            }
-            !is_stale
-        });
+    /// Puts the value, of as many keys as it needs, under its key.
+    fn put(&mut self, key: &str, values: Vec<(String, Queued)>) -> Put {
+        // A list that has one of the keys still, and isn't this one, is one that nothing replaced.
+        let lists = values.iter().filter_map(|(part, _)| self.parts.get(part));
+        let lists: BTreeSet<String> = lists.filter(|list| *list != key).cloned().collect();
+        let displaced = lists.iter().flat_map(|list| self.take_out(list)).collect();
+        let mut replaced = self.take_out(key);
         for (part, value) in values {
             replaced.extend(self.row.values.insert(part.clone(), value));
-            self.parts.remove(&part);
             if part != key {
                 self.parts.insert(part, key.into());
             }
         }
-        replaced
+        Put {
+            replaced,
+            displaced,
+        }
+    }
+
+    /// Takes out what stands under the key, and under more keys where it is a longer list.
+    fn take_out(&mut self, key: &str) -> Vec<Queued> {
+        let mut taken = Vec::from_iter(self.row.values.remove(key));
+        self.parts.retain(|part, list| {
+            let is_of_it = list == key;
+            if is_of_it {
+                taken.extend(self.row.values.remove(part));
+            }
+            !is_of_it
+        });
+        taken
     }
 }
 

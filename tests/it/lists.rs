@@ -339,6 +339,39 @@ fn a_list_is_dropped_whole() {
     check_pictures(&run, [110, 1, 109, 0]);
 }
 
+/// What is left of 109 pictures under `k` when a row without room for its own `k` comes to them.
+fn check_no_room(row: Row, expected: &[&str], counted: [u64; 4]) {
+    let builder = init()
+        .queue_bytes(1000)
+        .overflow(Overflow::Wait(Duration::ZERO));
+    let (run, sink) = start(builder.workers(1));
+    let (go, slow) = slow();
+    run.log_at(0, [("a", slow())]).unwrap();
+    run.log_at(1, list(109)).unwrap();
+    run.log_at(1, row.with("k", of_size(50, 50))).unwrap();
+    drop(go);
+    check_error(run.finish(), "since the queue was full");
+    assert_eq!(keys(&sink.rows()[1]), expected);
+    check_pictures(&run, counted);
+}
+
+/// A value of its own may take a key of the list only because that was to be replaced.
+#[test]
+fn a_list_whose_successor_finds_no_room_stays_whole_or_goes_whole() {
+    check_no_room(Row::new(), &["k", "k (2)"], [111, 110, 1, 0]);
+    check_no_room(scalar("k (2)"), &["k (2)"], [111, 1, 110, 0]);
+    check_no_room(
+        Row::new().with("k (2)", image(1)),
+        &["k (2)"],
+        [112, 2, 110, 0],
+    );
+    check_no_room(
+        Row::new().with("k (2)", of_size(50, 50)),
+        &["k", "k (2)"],
+        [112, 110, 2, 0],
+    );
+}
+
 // ---- sizes ----
 
 /// The sizes of the pictures of a list, and what is said of them.
