@@ -126,10 +126,10 @@ impl Pipeline {
     }
 
     fn take(&self, place: &Place, images: Vec<Image>, leftovers: &mut Leftovers) -> Vec<PictureId> {
-        let bytes = Load::of(&images).bytes();
+        let load = Load::of(&images);
         let state = self.0.lock();
-        let (mut state, dropped, is_first) = self.0.with_room(state, bytes);
-        let has_room = state.has_room(bytes) || state.takes_beyond_bounds();
+        let (mut state, dropped, is_first) = self.0.with_room(state, &load);
+        let has_room = state.has_room(&load) || state.takes_beyond_bounds();
         if is_first && let Some(first) = dropped.first() {
             leftovers.warnings.push(first_drop(&first.place));
         }
@@ -338,28 +338,28 @@ impl Shared {
     fn with_room<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        bytes: u64,
+        load: &Load,
     ) -> (MutexGuard<'a, State>, Vec<Picture>, bool) {
         let limit = match state.limits.overflow {
             Overflow::Wait(limit) => Some(limit),
             Overflow::Block => None,
             Overflow::DropOldest => {
-                let (dropped, is_first) = state.make_room(bytes);
+                let (dropped, is_first) = state.make_room(load);
                 return (state, dropped, is_first);
             }
         };
-        (self.wait_for_room(state, limit, bytes), Vec::new(), false)
+        (self.wait_for_room(state, limit, load), Vec::new(), false)
     }
 
     fn wait_for_room<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         limit: Option<Duration>,
-        bytes: u64,
+        load: &Load,
     ) -> MutexGuard<'a, State> {
         let must_wait = |state: &State| {
             let is_of_use = !state.is_idle() && state.phase == Phase::Running;
-            !state.has_room(bytes) && is_of_use && !worker::is_ours()
+            !state.has_room(load) && is_of_use && !worker::is_ours()
         };
         while must_wait(&state) {
             let left = limit.map_or(TICK, |limit| limit.saturating_sub(state.waited));

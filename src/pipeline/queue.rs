@@ -1,9 +1,14 @@
 //! The queue's state: what is on its way, what it holds, and what became of the rest. Plain data;
 //! who waits for what stands in `mod.rs`.
 
+mod memory;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(super) use memory::Load;
+use memory::{Held, Memory};
 
 use super::overflow::{Limits, Overflow};
 use super::report::Report;
@@ -82,6 +87,14 @@ impl Picture {
             Taker::Call => Waiter::Call(Call(self.value)),
         }
     }
+
+    /// The error with the place in its list of the picture of this number, where it is in one.
+    fn of_its_list(&self, id: PictureId, error: Error) -> Error {
+        match self.siblings {
+            ..=1 => error,
+            _ => error.of_listed(&self.place.key, (id - self.value) as usize),
+        }
+    }
 }
 
 /// What isn't written before its pictures are made.
@@ -92,23 +105,18 @@ enum Waiter {
     Call(Call),
 }
 
-/// Memory that the pictures of one value hold until they are made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Load {
-    /// Of the tensors that they share.
-    shared: u64,
-    /// Of all their pixels.
-    pixels: u64,
-}
-
 /// A picture on its way.
 #[derive(Debug)]
 pub(super) struct Picture {
     pub(super) place: Place,
     /// The first picture of the same value.
     value: PictureId,
+    /// How many pictures the value has.
+    siblings: usize,
     /// Memory of its own: its pixels, later its file.
     bytes: u64,
+    /// Memory that others may hold too, until it is made.
+    held: Vec<Held>,
     making: Making,
 }
 
@@ -119,14 +127,6 @@ enum Making {
     /// Being made, though nothing takes it any more: it was replaced, or dropped with its list.
     Unwanted,
     Made(Box<PreparedImage>),
-}
-
-/// What the pictures of one value share, until the last of them is made.
-#[derive(Debug)]
-struct Share {
-    bytes: u64,
-    images: usize,
-    left: usize,
 }
 
 /// Work for a worker.
@@ -209,7 +209,8 @@ pub(super) struct State {
     pub(super) waited: Duration,
     entries: VecDeque<Entry<QueuedRow>>,
     pictures: BTreeMap<PictureId, Picture>,
-    shares: BTreeMap<PictureId, Share>,
+    /// What the pictures that aren't made yet hold together.
+    memory: Memory,
     /// Pictures to be made, the oldest first. Some of them are gone.
     waiting: VecDeque<PictureId>,
     next_id: PictureId,
@@ -241,21 +242,6 @@ pub(super) struct State {
     said: BTreeSet<String>,
 }
 
-impl Load {
-    /// A tensor that several images share is held once.
-    pub(super) fn of(images: &[Image]) -> Self {
-        let shared: BTreeMap<usize, u64> = images.iter().flat_map(Image::held).collect();
-        Self {
-            shared: shared.values().sum(),
-            pixels: images.iter().map(Image::made_bytes).sum(),
-        }
-    }
-
-    pub(super) fn bytes(self) -> u64 {
-        self.shared + self.pixels
-    }
-}
-
 impl State {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
@@ -264,7 +250,7 @@ impl State {
             waited: Duration::ZERO,
             entries: VecDeque::new(),
             pictures: BTreeMap::new(),
-            shares: BTreeMap::new(),
+            memory: Memory::default(),
             waiting: VecDeque::new(),
             next_id: 0,
             given: 0,
@@ -297,9 +283,9 @@ impl State {
 
     // ---- taking ----
 
-    pub(super) fn has_room(&self, bytes: u64) -> bool {
-        self.has_room_for_rows()
-            && (self.bytes == 0 || self.bytes.saturating_add(bytes) <= self.limits.bytes)
+    pub(super) fn has_room(&self, load: &Load) -> bool {
+        let fits = || self.bytes.saturating_add(self.memory.added_by(load)) <= self.limits.bytes;
+        self.has_room_for_rows() && (self.bytes == 0 || fits())
     }
 
     pub(super) fn has_room_for_rows(&self) -> bool {
@@ -329,34 +315,34 @@ impl State {
 
     /// Takes the pictures of one value, to be made.
     pub(super) fn accept(&mut self, place: &Place, images: Vec<Image>) -> Vec<PictureId> {
-        let load = Load::of(&images);
-        let value = self.next_id;
-        self.bytes += load.bytes();
-        let share = Share {
-            bytes: load.shared,
-            images: images.len(),
-            left: images.len(),
-        };
-        self.shares.insert(value, share);
-        self.stats.pictures.accept(images.len() as u64);
+        let (value, n) = (self.next_id, images.len());
+        self.stats.pictures.accept(n as u64);
         if place.taker == Taker::Call {
             self.calls.insert(Call(value), Progress::Making(None));
         }
         let ids = images
             .into_iter()
-            .map(|image| self.accept_one(place, value, image));
+            .map(|image| self.accept_one(place, (value, n), image));
         ids.collect()
     }
 
-    fn accept_one(&mut self, place: &Place, value: PictureId, image: Image) -> PictureId {
+    fn accept_one(
+        &mut self,
+        place: &Place,
+        (value, siblings): (PictureId, usize),
+        image: Image,
+    ) -> PictureId {
         let id = self.next_id;
         self.next_id += 1;
         let picture = Picture {
             place: place.clone(),
             value,
+            siblings,
             bytes: image.made_bytes(),
+            held: image.held(),
             making: Making::Waiting(Box::new(image)),
         };
+        self.bytes += picture.bytes + self.memory.hold(&picture.held);
         *self.awaited.entry(picture.waiter()).or_default() += 1;
         self.pictures.insert(id, picture);
         self.waiting.push_back(id);
@@ -377,13 +363,13 @@ impl State {
         is_first && pictures > 0
     }
 
-    /// Drops pictures, the oldest first, until there is room for as many bytes: returns them, and
-    /// whether they were the first ones. With one of a call go the others of its list, since
+    /// Drops pictures, the oldest first, until there is room for more: returns them, and whether
+    /// they were the first ones. With one of a call go the others of its list, since
     /// nothing would name their files.
-    pub(super) fn make_room(&mut self, bytes: u64) -> (Vec<Picture>, bool) {
+    pub(super) fn make_room(&mut self, load: &Load) -> (Vec<Picture>, bool) {
         let (mut dropped, mut is_first) = (Vec::new(), false);
         // Pictures take the room of rows to no purpose.
-        while self.has_room_for_rows() && !self.has_room(bytes) {
+        while self.has_room_for_rows() && !self.has_room(load) {
             let Some(id) = self.oldest() else { break };
             let (pictures, is_first_now) = self.drop_all(&self.dropped_with(id));
             dropped.extend(pictures);
@@ -467,7 +453,7 @@ impl State {
         self.release(picture.bytes);
         if matches!(picture.making, Making::Waiting(_)) {
             self.unmade -= 1;
-            self.release_share(picture.value);
+            self.let_go(&picture.held);
             self.await_no_longer(picture.waiter());
         }
         while self
@@ -484,23 +470,15 @@ impl State {
         self.bytes -= bytes;
     }
 
+    fn let_go(&mut self, held: &[Held]) {
+        let bytes = self.memory.let_go(held);
+        self.release(bytes);
+    }
+
     /// Something is done: where all is, a burst may be waited for again.
     fn rest(&mut self) {
         if self.is_idle() {
             self.waited = Duration::ZERO;
-        }
-    }
-
-    /// One picture of the value no longer needs what they share.
-    fn release_share(&mut self, value: PictureId) {
-        let Some(share) = self.shares.get_mut(&value) else {
-            return;
-        };
-        share.left -= 1;
-        if share.left == 0 {
-            let bytes = share.bytes;
-            self.shares.remove(&value);
-            self.release(bytes);
         }
     }
 
@@ -561,8 +539,8 @@ impl State {
         self.working -= 1;
         self.stats.encode_time += took;
         let picture = self.pictures.get_mut(&id)?;
-        let (value, place, pixels) = (picture.value, picture.place.clone(), picture.bytes);
-        let waiter = picture.waiter();
+        let (place, waiter) = (picture.place.clone(), picture.waiter());
+        let (pixels, held) = (picture.bytes, std::mem::take(&mut picture.held));
         let failure = match (&picture.making, result) {
             (Making::Working, Ok(prepared)) => {
                 let bytes = prepared.size_bytes();
@@ -573,9 +551,9 @@ impl State {
                 None
             }
             (Making::Working, Err(error)) => {
+                let (value, error) = (picture.value, picture.of_its_list(id, error));
                 self.pictures.remove(&id);
                 self.await_no_longer(waiter);
-                let error = self.of_its_list(id, value, &place.key, error);
                 let failure = Failure::of_picture(&place.key, place.step, error);
                 self.lose(Call(value), &failure.error);
                 Some(failure)
@@ -586,17 +564,9 @@ impl State {
             }
         };
         self.release(pixels);
-        self.release_share(value);
+        self.let_go(&held);
         self.rest();
         failure.filter(|failure| self.fail_picture(failure))
-    }
-
-    /// The error with the picture's place in its list, where it is in one.
-    fn of_its_list(&self, id: PictureId, value: PictureId, key: &str, error: Error) -> Error {
-        match self.shares.get(&value) {
-            Some(share) if share.images > 1 => error.of_listed(key, (id - value) as usize),
-            _ => error,
-        }
     }
 
     /// Takes note that a call gets no JSON, where pictures are those of one.

@@ -190,6 +190,29 @@ fn a_batch_that_is_split_is_held_once() {
     check_pictures(&run, [120, 120, 0, 0]);
 }
 
+/// Masks of one batch over pictures of one batch, each pair in a row of its own.
+#[test]
+fn a_batch_that_is_logged_over_many_rows_is_held_once() {
+    let builder = init().overflow(Overflow::Wait(Duration::ZERO)).workers(1);
+    let (run, sink) = start(builder);
+    let (go, slow) = slow();
+    run.log([("slow", slow())]).unwrap();
+    let before = run.stats().queued_bytes;
+    let pictures = HostTensor::new([16, 1, 4, 4], vec![7_u8; 256]).unwrap();
+    let scores = HostTensor::new([16, 21, 4, 4], vec![0.5_f32; 16 * 21 * 16]).unwrap();
+    let pairs = pictures.to_wandb_images().unwrap().into_iter();
+    for (picture, mask) in pairs.zip(scores.to_wandb_masks().unwrap()) {
+        run.log([("k", picture.masks("m", mask).unwrap())]).unwrap();
+    }
+    // Each has its own pixels, those of the picture and of the mask.
+    let shared = 256 + 16 * 21 * 16 * 4;
+    assert_eq!(run.stats().queued_bytes - before, shared + 16 * (16 + 16));
+    drop(go);
+    run.finish().unwrap();
+    assert_eq!(sink.rows().len(), 17);
+    check_pictures(&run, [17, 17, 0, 0]);
+}
+
 #[test]
 fn a_list_that_is_split_is_said_once_per_key() {
     let said = heard(|| {

@@ -24,12 +24,14 @@ struct Play {
     /// Calls that got JSON, that failed, and whose pictures were dropped.
     answers: [u64; 3],
     steps: u64,
+    /// Pictures that will be logged, of batches that were.
+    again: [Image; 3],
 }
 
 impl Play {
     fn new(seed: u64, overflow: Overflow) -> Self {
         let limits = Limits {
-            bytes: 2_000,
+            bytes: 3_000,
             rows: 20,
             overflow,
             workers: 2,
@@ -45,22 +47,30 @@ impl Play {
             calls: Vec::new(),
             answers: [0; 3],
             steps: 0,
+            again: [1_u8, 2, 3].map(|level| {
+                let dot = HostTensor::new([1, 1], vec![level]).unwrap();
+                dot.to_wandb_image().unwrap()
+            }),
         }
     }
 
     fn images(&mut self) -> Vec<Image> {
         let n = self.random.usize(1..4);
         let batch = HostTensor::new([n, 1, 4, 4], vec![0.5_f32; 16 * n]).unwrap();
-        batch.to_wandb_images().unwrap()
+        let mut images = batch.to_wandb_images().unwrap();
+        // One of them comes later, with others.
+        let (kept, at) = (self.random.usize(..n), self.random.usize(..3));
+        std::mem::swap(&mut self.again[at], &mut images[kept]);
+        images
     }
 
     fn accept(&mut self, place: &Place) -> Vec<PictureId> {
         let images = self.images();
-        let bytes = Load::of(&images).bytes();
+        let load = Load::of(&images);
         if self.state.limits.overflow == Overflow::DropOldest {
-            self.state.make_room(bytes);
+            self.state.make_room(&load);
         }
-        match self.state.has_room(bytes) {
+        match self.state.has_room(&load) {
             true => self.state.accept(place, images),
             false => {
                 self.state.refuse(images.len() as u64);
@@ -226,8 +236,12 @@ impl Play {
             assert_eq!(counts.accepted, sum, "{counts:?}");
         }
         let pictures: u64 = self.state.pictures.values().map(|p| p.bytes).sum();
-        let shares: u64 = self.state.shares.values().map(|share| share.bytes).sum();
-        let held = pictures + shares + self.state.in_hand;
+        let is_unmade = |picture: &&Picture| !matches!(picture.making, Making::Made(_));
+        let unmade = self.state.pictures.values().filter(is_unmade);
+        let shared: BTreeSet<Held> = unmade.flat_map(|p| p.held.iter().copied()).collect();
+        let shared: u64 = shared.iter().map(|held| held.1).sum();
+        assert_eq!(self.state.memory.bytes(), shared);
+        let held = pictures + shared + self.state.in_hand;
         assert_eq!(stats.queued_bytes, held);
         let waits = |picture: &&Picture| matches!(picture.making, Making::Waiting(_));
         let waiting = self.state.pictures.values().filter(waits).count();
@@ -270,7 +284,7 @@ fn check(overflow: Overflow) {
         play.check();
         let stats = play.state.stats();
         assert_eq!((stats.rows.queued, stats.pictures.queued), (0, 0));
-        assert_eq!((stats.queued_bytes, play.state.shares.len()), (0, 0));
+        assert_eq!((stats.queued_bytes, play.state.memory.bytes()), (0, 0));
         has_rested |= play.state.waited.is_zero();
         assert_eq!(stats.rows.accepted, play.steps);
         let Counts {
