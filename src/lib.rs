@@ -59,7 +59,7 @@ pub use encode::{FileType, PngEffort};
 pub use error::{BoxedError, Error, Result};
 pub use image::Image;
 pub use image::boxes::{BoundingBox, BoundingBoxes2D, BoxFormat, Domain, Invalid, Position};
-pub use image::classes::Classes;
+pub use image::classes::{ClassId, Classes};
 pub use image::list::{ImageList, Overlong};
 pub use image::mask::{ImageMask, MaskOptions};
 pub use pipeline::{Counts, Overflow, Stats};

@@ -22,17 +22,28 @@ use crate::error::{Error, Result};
 pub struct Classes(Arc<BTreeMap<i64, String>>);
 
 impl Classes {
-    /// Classes of these ids and names, in any order. Names may repeat.
+    /// Classes of these ids and names, in any order: of a list, a map, or
+    /// [`enumerate`](Iterator::enumerate). Names may repeat.
     ///
     /// # Errors
     ///
-    /// [`Error::ClassTwice`] for an id that comes twice, with both names.
-    pub fn new<I: Into<i64>, N: Into<String>>(
+    /// [`Error::ClassTwice`] for an id that comes twice, with both names, and [`Error::Option`] for
+    /// one over [`i64::MAX`].
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use wandb_image::Classes;
+    ///
+    /// let classes: HashMap<usize, String> = HashMap::from([(7, "cat".into())]);
+    /// assert_eq!(Classes::new(&classes)?.get(7), Some("cat"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn new<I: ClassId, N: AsRef<str>>(
         classes: impl IntoIterator<Item = (I, N)>,
     ) -> Result<Self> {
         let mut names = BTreeMap::new();
         for (id, name) in classes {
-            let (id, name) = (id.into(), name.into());
+            let (id, name) = (checked(id.wide())?, name.as_ref().to_owned());
             if let Some(first) = names.insert(id, name.clone()) {
                 return Err(Error::ClassTwice {
                     id,
@@ -52,8 +63,8 @@ impl Classes {
     /// let classes = Classes::from_names(["background", "cat"]);
     /// assert!(classes.iter().eq([(0, "background"), (1, "cat")]));
     /// ```
-    pub fn from_names(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let names = names.into_iter().map(Into::into);
+    pub fn from_names(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let names = names.into_iter().map(|name| name.as_ref().to_owned());
         Self(Arc::new((0..).zip(names).collect()))
     }
 
@@ -100,9 +111,104 @@ impl Classes {
     }
 }
 
+/// The id of a class, of any type that class maps have.
+///
+/// Sealed; implemented for every integer up to 64 bits and for references to them.
+pub trait ClassId: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {
+        fn wide(&self) -> i128;
+    }
+}
+
+macro_rules! class_id {
+    ($($t:ty),*) => {$(
+        impl sealed::Sealed for $t {
+            fn wide(&self) -> i128 {
+                *self as i128
+            }
+        }
+        impl ClassId for $t {}
+    )*};
+}
+
+class_id!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize);
+
+impl<T: ClassId> sealed::Sealed for &T {
+    fn wide(&self) -> i128 {
+        (**self).wide()
+    }
+}
+
+impl<T: ClassId> ClassId for &T {}
+
+fn checked(id: i128) -> Result<i64> {
+    i64::try_from(id).map_err(|_| Error::Option {
+        option: "a class id",
+        given: id.to_string(),
+        expected: format!("the greatest is {}: give the class another one", i64::MAX),
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
     use super::*;
+
+    fn check_ids<T: ClassId>(ids: [T; 2], expected: [i64; 2]) {
+        let classes = Classes::new(ids.into_iter().zip(["a", "b"])).unwrap();
+        assert!(classes.iter().eq(expected.into_iter().zip(["a", "b"])));
+    }
+
+    #[test]
+    fn ids_are_of_every_integer_type() {
+        check_ids([0, 1], [0, 1]);
+        check_ids([0_u8, u8::MAX], [0, 255]);
+        check_ids([i8::MIN, i8::MAX], [-128, 127]);
+        check_ids([0_u16, u16::MAX], [0, 65_535]);
+        check_ids([i16::MIN, 0], [-32_768, 0]);
+        check_ids([0, u32::MAX], [0, 4_294_967_295]);
+        check_ids([i32::MIN, 0], [-2_147_483_648, 0]);
+        check_ids([0, i64::MAX as u64], [0, i64::MAX]);
+        check_ids([i64::MIN, i64::MAX], [i64::MIN, i64::MAX]);
+        check_ids([0_usize, 7], [0, 7]);
+        check_ids([-7_isize, 7], [-7, 7]);
+        check_ids([&3_usize, &7], [3, 7]);
+    }
+
+    #[test]
+    fn an_id_over_the_greatest_is_an_error() {
+        let check = |error: Result<Classes>| {
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                "a class id is 9223372036854775808, but the greatest is 9223372036854775807: give \
+                 the class another one"
+            );
+        };
+        check(Classes::new([(1_u64 << 63, "a")]));
+        check(Classes::new([(1_usize << 63, "a")]));
+    }
+
+    #[test]
+    fn classes_come_from_every_kind_of_list() {
+        let names = ["x", "y"];
+        let owned = names.map(String::from).to_vec();
+        let check = |classes: Result<Classes>| {
+            assert!(classes.unwrap().iter().eq([(0, "x"), (1, "y")]));
+        };
+        check(Classes::new(names.iter().enumerate()));
+        check(Classes::new(owned.iter().enumerate()));
+        check(Classes::new(owned.clone().into_iter().enumerate()));
+        check(Classes::new(HashMap::from([
+            (0_usize, "x".to_owned()),
+            (1, "y".into()),
+        ])));
+        check(Classes::new(&BTreeMap::from([(0_i64, "x"), (1, "y")])));
+        check(Ok(Classes::from_names(names.iter())));
+        check(Ok(Classes::from_names(owned)));
+    }
 
     #[test]
     fn ids_come_in_their_order() {
