@@ -206,8 +206,8 @@ pub trait IntoWandbImage {
         self.to_wandb_mask_with(&MaskOptions::new())
     }
 
-    /// A mask over a picture, with options: for an ignore index, or ids over 255. Ids that came
-    /// from scores are remapped too.
+    /// A mask over a picture, with options: for an ignore index, ids over 255, or a picture that
+    /// was resized. Ids that came from scores are remapped too.
     ///
     /// ```
     /// use wandb_image::{HostTensor, IntoWandbImage, MaskOptions};
@@ -220,7 +220,7 @@ pub trait IntoWandbImage {
     ///
     /// # Errors
     ///
-    /// Those of [`to_wandb_mask`](Self::to_wandb_mask).
+    /// Those of [`to_wandb_mask`](Self::to_wandb_mask), and [`Error::Option`] for a size of 0.
     fn to_wandb_mask_with(&self, options: &MaskOptions) -> Result<ImageMask> {
         let (snapshot, plan) = prepare_mask(self, options, MaskPlan::one)?;
         Ok(ImageMask::from_snapshot(snapshot, plan))
@@ -250,7 +250,7 @@ pub trait IntoWandbImage {
     ///
     /// # Errors
     ///
-    /// Those of [`to_wandb_mask`](Self::to_wandb_mask).
+    /// Those of [`to_wandb_mask_with`](Self::to_wandb_mask_with).
     fn to_wandb_masks_with(&self, options: &MaskOptions) -> Result<Vec<ImageMask>> {
         let (snapshot, plan) = prepare_mask(self, options, MaskPlan::each)?;
         Ok(ImageMask::from_batch(snapshot, plan))
@@ -266,6 +266,10 @@ fn prepare_mask<T: IntoWandbImage + ?Sized>(
     let snapshot = tensor.snapshot()?;
     let remap = options.remap.clone();
     let plan = plan(snapshot.shape(), snapshot.dtype(), layout, remap)?;
+    let plan = match options.resize {
+        Some(resize) => plan.resized(resize)?,
+        None => plan,
+    };
     Ok((snapshot, plan))
 }
 
@@ -459,6 +463,9 @@ impl ImageOptions {
     }
 
     /// Another size for each image, before it goes into a grid. By default as it is.
+    ///
+    /// Masks and the pixels of boxes count in the resized picture: give masks the same size with
+    /// [`MaskOptions::resize`]; boxes in [`Domain::Fraction`](crate::Domain::Fraction) stay right.
     pub fn resize(mut self, resize: Resize) -> Self {
         self.resize = Some(resize);
         self
@@ -467,6 +474,9 @@ impl ImageOptions {
     /// The greatest width or height in pixels: a larger picture is made smaller, its proportions
     /// kept. No limit by default but that of every picture, 65,500, which also holds for a grid
     /// before it is made smaller.
+    ///
+    /// Masks and the pixels of boxes count in the smaller picture: `Resize::To` its width and
+    /// height, with [`MaskOptions::resize`], gives a mask the same size.
     pub fn max_side(mut self, pixels: u32) -> Self {
         self.max_side = Some(pixels);
         self

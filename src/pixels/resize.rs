@@ -6,7 +6,7 @@ use image::{ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
 use super::{Mode, deep};
 use crate::error::{Error, Result};
 
-/// Another size for each image, before it goes into a grid.
+/// Another size for each image, before it goes into a grid, or for a mask.
 ///
 /// ```
 /// use wandb_image::{HostTensor, ImageOptions, IntoWandbImage, Resize};
@@ -22,7 +22,7 @@ pub enum Resize {
     /// Each pixel becomes a square of this many pixels a side: small pictures, large and sharp.
     Enlarge(u32),
     /// This size in pixels, whatever the proportions: by the nearest pixel where neither side
-    /// shrinks, else by a triangle filter, which averages.
+    /// shrinks, else by a triangle filter, which averages. Masks always by the nearest pixel.
     To {
         /// Width in pixels, at least 1.
         width: u32,
@@ -72,6 +72,27 @@ pub(super) fn resize(
     from: (usize, usize),
     to: (usize, usize),
 ) -> Vec<u8> {
+    let shrinks = to.0 < from.0 || to.1 < from.1;
+    let filter = if shrinks {
+        FilterType::Triangle
+    } else {
+        FilterType::Nearest
+    };
+    resize_by(filter, data, mode, from, to)
+}
+
+/// The ids of a mask at another size: none that wasn't there before.
+pub(super) fn nearest(ids: Vec<u8>, from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+    resize_by(FilterType::Nearest, ids, Mode::L, from, to)
+}
+
+fn resize_by(
+    filter: FilterType,
+    data: Vec<u8>,
+    mode: Mode,
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Vec<u8> {
     if from == to {
         return data;
     }
@@ -81,14 +102,14 @@ pub(super) fn resize(
         return enlarge(&data, from.0 * bytes_per_pixel, bytes_per_pixel, factors);
     }
     match mode {
-        Mode::L => resize_as::<Luma<u8>>(data, from, to),
+        Mode::L => resize_as::<Luma<u8>>(filter, data, from, to),
         Mode::I16 => {
             let samples = deep::from_bytes(&data);
-            deep::to_bytes(resize_as::<Luma<u16>>(samples, from, to))
+            deep::to_bytes(resize_as::<Luma<u16>>(filter, samples, from, to))
         }
-        Mode::La => resize_as::<LumaA<u8>>(data, from, to),
-        Mode::Rgb => resize_as::<Rgb<u8>>(data, from, to),
-        Mode::Rgba => resize_as::<Rgba<u8>>(data, from, to),
+        Mode::La => resize_as::<LumaA<u8>>(filter, data, from, to),
+        Mode::Rgb => resize_as::<Rgb<u8>>(filter, data, from, to),
+        Mode::Rgba => resize_as::<Rgba<u8>>(filter, data, from, to),
     }
 }
 
@@ -112,16 +133,11 @@ fn enlarge(
 }
 
 fn resize_as<P: Pixel + 'static>(
+    filter: FilterType,
     data: Vec<P::Subpixel>,
     from: (usize, usize),
     to: (usize, usize),
 ) -> Vec<P::Subpixel> {
-    let shrinks = to.0 < from.0 || to.1 < from.1;
-    let filter = if shrinks {
-        FilterType::Triangle
-    } else {
-        FilterType::Nearest
-    };
     let picture = ImageBuffer::<P, _>::from_raw(from.0 as u32, from.1 as u32, data);
     let resized = picture.map(|p| imageops::resize(&p, to.0 as u32, to.1 as u32, filter));
     resized.map(ImageBuffer::into_raw).unwrap_or_default()
@@ -142,7 +158,34 @@ mod tests {
         let data: Vec<u8> = (0..3 * 5 * 7).collect();
         let (from, to) = ((5, 7), (15, 14));
         let enlarged = resize(data.clone(), Mode::Rgb, from, to);
-        assert_eq!(enlarged, resize_as::<Rgb<u8>>(data, from, to));
+        let filtered = resize_as::<Rgb<u8>>(FilterType::Nearest, data, from, to);
+        assert_eq!(enlarged, filtered);
+    }
+
+    /// The nearest pixel of a row that becomes `to` long, as a mask's is chosen.
+    fn nearest_of(row: &[u8], to: usize) -> Vec<u8> {
+        let at = |x| (2 * x + 1) * row.len() / (2 * to);
+        (0..to).map(|x| row[at(x)]).collect()
+    }
+
+    #[test]
+    fn ids_are_never_mixed() {
+        let row: Vec<u8> = (0..10).map(|i| i * 25).collect();
+        for to in 1..40 {
+            assert_eq!(nearest(row.clone(), (10, 1), (to, 1)), nearest_of(&row, to));
+            assert_eq!(nearest(row.clone(), (1, 10), (1, to)), nearest_of(&row, to));
+        }
+        let square = nearest(vec![0, 200, 7, 255], (2, 2), (3, 1));
+        assert_eq!(square, [7, 255, 255]);
+    }
+
+    #[test]
+    fn a_mask_grows_as_its_picture_does() {
+        let picture: Vec<u8> = (0..5 * 7).collect();
+        for to in [(5, 7), (10, 21), (6, 7), (13, 50)] {
+            let ids = nearest(picture.clone(), (5, 7), to);
+            assert_eq!(ids, resize(picture.clone(), Mode::L, (5, 7), to));
+        }
     }
 
     #[test]

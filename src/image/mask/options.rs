@@ -1,6 +1,6 @@
 //! [`MaskOptions`].
 
-use crate::pixels::{Layout, Remap};
+use crate::pixels::{Layout, Remap, Resize};
 
 /// How a tensor becomes a mask. Everything has a default; setters consume and return it.
 ///
@@ -9,6 +9,7 @@ use crate::pixels::{Layout, Remap};
 /// | [`remap`](Self::remap) | ids stay as they are |
 /// | [`remap_outside`](Self::remap_outside) | an id outside 0 to 255 is an error |
 /// | [`layout`](Self::layout) | [`Chw`](Layout::Chw) for tensors, [`Hwc`](Layout::Hwc) for ndarray |
+/// | [`resize`](Self::resize) | as it is |
 ///
 /// ```
 /// use wandb_image::{HostTensor, IntoWandbImage, MaskOptions};
@@ -25,6 +26,7 @@ use crate::pixels::{Layout, Remap};
 pub struct MaskOptions {
     pub(crate) remap: Remap,
     pub(crate) layout: Option<Layout>,
+    pub(crate) resize: Option<Resize>,
 }
 
 impl MaskOptions {
@@ -53,6 +55,27 @@ impl MaskOptions {
     /// [`Hwc`](Layout::Hwc) for ndarray's arrays. Means nothing for ids without channels.
     pub fn layout(mut self, layout: Layout) -> Self {
         self.layout = Some(layout);
+        self
+    }
+
+    /// Another size for the mask, as its picture got by
+    /// [`ImageOptions::resize`](crate::ImageOptions::resize). Always by the nearest pixel, so that
+    /// ids are never mixed; ids are read, and remapped, before. By default as it is.
+    ///
+    /// ```
+    /// use wandb_image::{HostTensor, ImageOptions, IntoWandbImage, MaskOptions, Resize};
+    ///
+    /// let digit = HostTensor::new([1, 2], vec![0_u8, 255])?;
+    /// let truth = HostTensor::new([1, 2], vec![0_i64, 7])?;
+    /// let larger = Resize::Enlarge(2);
+    /// let image = digit.to_wandb_image_with(&ImageOptions::new().resize(larger))?;
+    /// let mask = truth.to_wandb_mask_with(&MaskOptions::new().resize(larger))?;
+    /// assert_eq!(mask.ids()?.as_bytes(), [0, 0, 7, 7, 0, 0, 7, 7]);
+    /// let image = image.masks("truth", mask)?;
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn resize(mut self, resize: Resize) -> Self {
+        self.resize = Some(resize);
         self
     }
 }

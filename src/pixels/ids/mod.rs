@@ -6,6 +6,7 @@ mod refusal;
 use std::collections::BTreeMap;
 
 use super::numbers::{Integer, Kind, each_integer};
+use super::resize::{self, Resize};
 use super::sample::Sample;
 use super::{Layout, Mode, Pixels, check_size};
 use crate::error::{Error, Result};
@@ -42,6 +43,8 @@ pub(crate) struct MaskPlan {
     dims: Dims,
     layout: Layout,
     remap: Remap,
+    /// Width and height of each mask: those of the tensor, or others.
+    size: (usize, usize),
     /// Whether errors say which mask of the tensor it was.
     is_batch: bool,
 }
@@ -125,8 +128,16 @@ impl MaskPlan {
             dims,
             layout,
             remap,
+            size: (dims.width, dims.height),
             is_batch,
         })
+    }
+
+    /// For masks of another size.
+    pub(crate) fn resized(self, resize: Resize) -> Result<Self> {
+        let size = resize.size((self.dims.width, self.dims.height))?;
+        check_size(size.0, size.1, 1)?;
+        Ok(Self { size, ..self })
     }
 
     /// How many masks there will be.
@@ -136,7 +147,7 @@ impl MaskPlan {
 
     /// Width and height of each mask, in pixels.
     pub(crate) fn size(&self) -> (u32, u32) {
-        (self.dims.width as u32, self.dims.height as u32)
+        (self.size.0 as u32, self.size.1 as u32)
     }
 
     /// Mask `index` of a tensor of this plan's shape and dtype, mode L, and how many of its pixels
@@ -147,6 +158,7 @@ impl MaskPlan {
             values => (self.ids(self.part(tensor, values, index)?, index)?, 0),
             scores => self.best(self.part(tensor, scores, index)?, index)?
         );
+        let ids = resize::nearest(ids, (self.dims.width, self.dims.height), self.size);
         let (width, height) = self.size();
         Ok((Pixels::new(width, height, Mode::L, ids)?, unscored))
     }

@@ -373,3 +373,60 @@ fn a_tensor_of_another_shape_than_the_plans_is_an_error() {
     }
     assert!(plan.render(&tensor(&[2, 2], vec![0_u8; 4]), 1).is_err());
 }
+
+#[test]
+fn masks_of_another_size_hold_the_ids_that_they_held() {
+    let check = |tensor: HostTensor, resize, size: (u32, u32), expected: &[u8]| {
+        let plan = MaskPlan::one(
+            tensor.shape(),
+            tensor.dtype(),
+            Layout::Chw,
+            remap(&[(-100, 255)], None),
+        );
+        let plan = plan.unwrap().resized(resize).unwrap();
+        let (ids, _) = plan.render(&tensor, 0).unwrap();
+        assert_eq!((plan.size(), ids.as_bytes()), (size, expected));
+    };
+    let ids = || tensor(&[1, 2], vec![-100_i64, 3]);
+    let (width, height) = (3, 2);
+    check(
+        ids(),
+        Resize::Enlarge(2),
+        (4, 2),
+        &[255, 255, 3, 3, 255, 255, 3, 3],
+    );
+    check(
+        ids(),
+        Resize::To { width, height },
+        (3, 2),
+        &[255, 3, 3, 255, 3, 3],
+    );
+    let scores = tensor(&[2, 2, 1], vec![1.0_f32, 0.0, 0.0, 1.0]);
+    check(
+        scores,
+        Resize::Enlarge(2),
+        (2, 4),
+        &[0, 0, 0, 0, 1, 1, 1, 1],
+    );
+    let wide = tensor(&[1, 4], vec![1_u8, 2, 3, 4]);
+    check(
+        wide,
+        Resize::To {
+            width: 2,
+            height: 1,
+        },
+        (2, 1),
+        &[2, 4],
+    );
+}
+
+#[test]
+fn a_mask_of_a_size_that_cannot_be_is_refused() {
+    let plan = || MaskPlan::one(&[2, 2], DType::U8, Layout::Chw, Remap::default()).unwrap();
+    refused(
+        plan().resized(Resize::Enlarge(0)),
+        "resize is Enlarge(0), but the factor, the width and the height must be at least 1",
+    );
+    let large = plan().resized(Resize::Enlarge(40_000));
+    assert!(matches!(large, Err(Error::TooLarge { .. })));
+}
