@@ -647,8 +647,13 @@ pub(crate) fn rows_and_pictures(rows: u64, pictures: u64) -> String {
 }
 
 pub(crate) fn counted(n: u64, thing: &str) -> String {
+    counted_as(n, thing, &format!("{thing}s"))
+}
+
+/// The same of things whose plural isn't made with an s.
+pub(crate) fn counted_as(n: u64, one: &str, many: &str) -> String {
     match n {
-        1 => format!("1 {thing}"),
-        _ => format!("{n} {thing}s"),
+        1 => format!("1 {one}"),
+        _ => format!("{n} {many}"),
     }
 }

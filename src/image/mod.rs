@@ -502,6 +502,11 @@ impl Image {
     }
 }
 
+/// Where something shared is in memory: the same number in all that share it.
+fn address<T: ?Sized>(shared: &Arc<T>) -> usize {
+    Arc::as_ptr(shared).cast::<()>() as usize
+}
+
 const NO_FILE: &str = "it is no file on this machine: download it first, or keep it as it is with \
                        Image::from_reference";
 

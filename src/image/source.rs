@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::address;
 use super::batch::Batch;
 use super::joined::Joined;
 use crate::decode::PictureFile;
@@ -119,8 +120,4 @@ fn not_here(uri: &Arc<str>) -> Error {
     Error::Reference {
         uri: Arc::clone(uri).to_string(),
     }
-}
-
-fn address<T>(shared: &Arc<T>) -> usize {
-    Arc::as_ptr(shared) as usize
 }

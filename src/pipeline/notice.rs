@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::row::{Prepared, PreparedImage};
+use crate::error::counted_as;
 use crate::image::LayersNoticed;
 use crate::pixels::Observed;
 
@@ -213,11 +214,7 @@ fn size(image: &PreparedImage) -> (u32, u32) {
 }
 
 fn counted(n: u64, one: &str, many: &str) -> Option<String> {
-    match n {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        _ => Some(format!("{n} {many}")),
-    }
+    (n > 0).then(|| counted_as(n, one, many))
 }
 
 fn joined(parts: impl IntoIterator<Item = Option<String>>) -> String {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::check::check_numbers;
 use super::{BoundingBox, BoxFormat, Domain, Position};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted_as as counted};
+use crate::image::address;
 use crate::image::reading::Reading;
 use crate::pixels::{Kind, floats, integers};
 use crate::tensor::Snapshot;
@@ -138,7 +139,7 @@ impl Column {
     }
 
     pub(super) fn of_class_ids(snapshot: Snapshot, boxes: usize) -> Result<Self> {
-        let what = || format!("the class ids of {}", counted(boxes));
+        let what = || format!("the class ids of {}", counted(boxes as u64, "box", "boxes"));
         match Kind::of(snapshot.dtype()) {
             Kind::Integer => Self::checked(snapshot, boxes, what),
             Kind::Bool | Kind::Float => {
@@ -149,7 +150,12 @@ impl Column {
     }
 
     pub(super) fn of_scores(snapshot: Snapshot, boxes: usize, name: &str) -> Result<Self> {
-        let what = || format!("the scores {name:?} of {}", counted(boxes));
+        let what = || {
+            format!(
+                "the scores {name:?} of {}",
+                counted(boxes as u64, "box", "boxes")
+            )
+        };
         match Kind::of(snapshot.dtype()) {
             Kind::Integer | Kind::Float => Self::checked(snapshot, boxes, what),
             Kind::Bool => {
@@ -194,15 +200,4 @@ fn refused(snapshot: &Snapshot, what: impl Display, hint: impl Display) -> Error
         dtype: snapshot.dtype().name(),
         reason: format!("{what}: {hint}"),
     }
-}
-
-fn counted(boxes: usize) -> String {
-    match boxes {
-        1 => "1 box".into(),
-        _ => format!("{boxes} boxes"),
-    }
-}
-
-fn address<T: ?Sized>(shared: &Arc<T>) -> usize {
-    Arc::as_ptr(shared).cast::<()>() as usize
 }
