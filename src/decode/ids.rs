@@ -9,7 +9,7 @@ use png::DecodingError;
 
 use super::picture::read_limited;
 use crate::error::{Error, Result};
-use crate::pixels::{MAX_BYTES, MAX_DIMENSION, Mode, Pixels};
+use crate::pixels::{MAX_BYTES, Mode, Pixels, check_size};
 
 /// The stored numbers, as a picture of mode L. The file is read to its end, so that one which is
 /// cut short, or has a wrong checksum, is an error.
@@ -31,14 +31,7 @@ fn decode(bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), String> {
     let header = decoder.read_header_info().map_err(no_png)?;
     let (width, height) = (header.width, header.height);
     let bits = bits_per_id(header.color_type, header.bit_depth)?;
-    if width.max(height) as usize > MAX_DIMENSION
-        || u64::from(width) * u64::from(height) > MAX_BYTES
-    {
-        return Err(format!(
-            "{width}×{height} pixels are too many: the greatest dimension is {MAX_DIMENSION}, and \
-             the greatest size in memory is 1 GiB"
-        ));
-    }
+    check_size(width as usize, height as usize, 1).map_err(|error| error.to_string())?;
     let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
     let len = reader.output_buffer_size().ok_or("it is too large")?;
     let mut stored = vec![0; len];
@@ -242,9 +235,9 @@ mod tests {
             file[29..33].copy_from_slice(&crc.to_be_bytes());
             decode(&file).unwrap_err()
         };
-        assert!(claim(65_501, 1).starts_with("65501×1 pixels are too many"));
-        assert!(claim(60_000, 60_000).starts_with("60000×60000 pixels are too many"));
-        assert!(claim(0x7fff_ffff, 0x7fff_ffff).contains("too many"));
+        assert!(claim(65_501, 1).starts_with("a picture of 65501×1 pixels is too large: the"));
+        assert!(claim(60_000, 60_000).contains("the greatest size in memory is 1 GiB"));
+        assert!(claim(0x7fff_ffff, 0x7fff_ffff).contains("the greatest dimension is 65500"));
         claim(0, 5);
         claim(9, 9);
     }

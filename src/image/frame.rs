@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::boxes::{BoundingBox, Domain, Position};
 use crate::error::Result;
-use crate::pixels::{Pixels, framed};
+use crate::pixels::{Pixels, before, framed};
 
 /// A picture in the middle of a frame of its size or a larger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,8 @@ impl Frame {
     /// Columns and rows before the picture.
     fn offset(self) -> (u32, u32) {
         let (picture, size) = (self.picture, self.size);
-        ((size.0 - picture.0) / 2, (size.1 - picture.1) / 2)
+        let before = |length: u32, of: u32| before(length as usize, of as usize) as u32;
+        (before(picture.0, size.0), before(picture.1, size.1))
     }
 
     /// The picture with black around it; around a mask, class 0.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::MEDIA_SUBDIR;
 use super::boxes::{BoundingBox, Domain, Position};
 use super::classes::Classes;
 use super::layers::LayerKind;
@@ -92,10 +93,10 @@ fn type_of(kind: LayerKind) -> &'static str {
 }
 
 /// The folder of a layer's file, relative to the run's `files/`, and what its name ends with.
-pub(crate) fn layer_place(kind: LayerKind) -> (&'static str, &'static str) {
+pub(crate) fn layer_place(kind: LayerKind) -> (String, &'static str) {
     match kind {
-        LayerKind::Mask => ("media/images/mask", "mask.png"),
-        LayerKind::Boxes => ("media/metadata/boxes2D", "boxes2D.json"),
+        LayerKind::Mask => (format!("{MEDIA_SUBDIR}/mask"), "mask.png"),
+        LayerKind::Boxes => ("media/metadata/boxes2D".into(), "boxes2D.json"),
     }
 }
 

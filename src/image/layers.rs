@@ -78,7 +78,7 @@ impl LayersNoticed {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Layers {
     masks: BTreeMap<String, ImageMask>,
     boxes: BTreeMap<String, BoundingBoxes2D>,
@@ -141,6 +141,31 @@ impl Layers {
             .map_err(|error| of_layer(LayerKind::Boxes, &key, error))?;
         self.boxes.insert(key, boxes);
         Ok(())
+    }
+
+    /// Whether the same is shown over a picture in this frame as those show over the other, which
+    /// is of the same size.
+    pub(super) fn show_those_of(&self, frame: Frame, others: &Self, other: Frame) -> bool {
+        let alike = |own: Option<&Classes>, of_other: Option<&Classes>| {
+            frame == other && self.named(own) == others.named(of_other)
+        };
+        let masks = |one: &ImageMask, other: &ImageMask| {
+            alike(one.labels(), other.labels()) && one.covers_as(other)
+        };
+        let boxes = |one: &BoundingBoxes2D, other: &BoundingBoxes2D| {
+            alike(one.labels(), other.labels()) && one.show_as(other, frame.picture())
+        };
+        self.all_classes() == others.all_classes()
+            && same_layers(&self.masks, &others.masks, masks)
+            && same_layers(&self.boxes, &others.boxes, boxes)
+    }
+
+    /// All names that were given, with layers or for all of them.
+    fn all_classes(&self) -> Classes {
+        let of_masks = self.masks.values().filter_map(ImageMask::labels);
+        let of_boxes = self.boxes.values().filter_map(BoundingBoxes2D::labels);
+        let given = of_masks.chain(of_boxes).chain(&self.classes);
+        given.fold(Classes::default(), Classes::with)
     }
 
     /// As in [`Image::held`](super::Image::held).
@@ -220,6 +245,16 @@ impl Layers {
     fn named(&self, own: Option<&Classes>) -> Option<Classes> {
         own.or(self.classes.as_ref()).cloned()
     }
+}
+
+/// Whether both have the same keys, and equal layers under them.
+fn same_layers<L>(
+    one: &BTreeMap<String, L>,
+    other: &BTreeMap<String, L>,
+    equal: impl Fn(&L, &L) -> bool,
+) -> bool {
+    let mut pairs = one.iter().zip(other);
+    one.len() == other.len() && pairs.all(|(one, other)| one.0 == other.0 && equal(one.1, other.1))
 }
 
 fn ids_in(ids: &Pixels) -> BTreeSet<i64> {

@@ -256,6 +256,10 @@ impl Image {
     /// Another mode, converted as Pillow's `convert` does it; a picture file is encoded anew. By
     /// default as it is.
     ///
+    /// The file type stays: a mode that it can't hold is [`Error::Format`] when the image is
+    /// logged, such as [`La`](Mode::La) or [`I16`](Mode::I16) of a JPEG file.
+    /// [`file_type`](Self::file_type)`(`[`FileType::Png`]`)` holds every mode.
+    ///
     /// ```
     /// use wandb_image::{Image, Mode, Pixels};
     ///

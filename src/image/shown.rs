@@ -8,7 +8,8 @@ use super::classes::Classes;
 use super::mask::ImageMask;
 use crate::error::Result;
 
-/// Equal in everything that is shown: pixels, caption, grouping, classes, masks and boxes.
+/// Equal in everything that is shown: pixels, caption, grouping, masks and boxes as they lie over
+/// the picture, and the names of their classes, whether they are the layer's own or the image's.
 ///
 /// Pictures that aren't the same by their origin are made to be compared: tensors are read from
 /// their device and files decoded. A picture that can't be made equals only its own clones.
@@ -17,7 +18,9 @@ impl PartialEq for Image {
         self.caption == other.caption
             && self.shown_grouping() == other.shown_grouping()
             && (self.width(), self.height()) == (other.width(), other.height())
-            && self.layers == other.layers
+            && self
+                .layers
+                .show_those_of(self.frame(), &other.layers, other.frame())
             && self.shows_the_pixels_of(other)
     }
 }
@@ -85,6 +88,48 @@ impl Image {
     /// image has any.
     pub fn all_boxes(images: &[Image]) -> Option<Vec<Option<&BTreeMap<String, BoundingBoxes2D>>>> {
         all(images, |image| some(image.layers.boxes()))
+    }
+
+    /// The masks by their keys; empty where there are none.
+    ///
+    /// ```
+    /// use wandb_image::{Image, ImageMask, Mode, Pixels};
+    ///
+    /// let mask = ImageMask::new(1, 1, vec![3])?;
+    /// let image = Image::from(Pixels::new(1, 1, Mode::L, vec![7])?).masks("truth", mask.clone())?;
+    /// assert_eq!(image.mask_layers()["truth"], mask);
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn mask_layers(&self) -> &BTreeMap<String, ImageMask> {
+        self.layers.masks()
+    }
+
+    /// The boxes by their keys; empty where there are none.
+    ///
+    /// ```
+    /// use wandb_image::{BoundingBoxes2D, Image, Mode, Pixels};
+    ///
+    /// let image = Image::from(Pixels::new(1, 1, Mode::L, vec![7])?);
+    /// let image = image.boxes("truth", BoundingBoxes2D::new([]))?;
+    /// assert!(image.box_layers().contains_key("truth"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn box_layers(&self) -> &BTreeMap<String, BoundingBoxes2D> {
+        self.layers.boxes()
+    }
+
+    /// The number that [`grouping`](Self::grouping) gave.
+    ///
+    /// ```
+    /// use wandb_image::{Image, Mode, Pixels};
+    ///
+    /// let image = Image::from(Pixels::new(1, 1, Mode::L, vec![7])?);
+    /// assert_eq!(image.grouping_number(), None);
+    /// assert_eq!(image.grouping(3).grouping_number(), Some(3));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn grouping_number(&self) -> Option<i64> {
+        self.grouping
     }
 
     /// The names that [`classes`](Self::classes) gave.

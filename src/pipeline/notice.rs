@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::row::{Prepared, PreparedImage};
 use crate::error::counted_as;
 use crate::image::LayersNoticed;
-use crate::pixels::Observed;
+use crate::pixels::{Observed, told as number};
 
 #[derive(Debug, Default)]
 pub(super) struct Notices {
@@ -149,15 +149,6 @@ fn of_one_value(key: &str, seen: &Observed) -> Option<String> {
             number(seen.min)
         )
     })
-}
-
-/// As short as its type allows: an f32 isn't told with an f64's digits.
-fn number(value: f64) -> String {
-    let single = value as f32;
-    match f64::from(single) == value {
-        true => single.to_string(),
-        false => value.to_string(),
-    }
 }
 
 fn range(seen: &Observed) -> String {

@@ -46,9 +46,14 @@ impl<'k> Namer<'k> {
         }
     }
 
-    pub(super) fn name(&self, kind: FileKind, sha256: &str) -> NamedFile {
+    /// A file of an image whose files so far are `others`.
+    pub(super) fn name(&self, kind: FileKind, sha256: &str, others: &[NamedFile]) -> NamedFile {
         let id = (kind, sha256.to_owned());
-        let known = self.now.0.get(&id).or_else(|| self.last.0.get(&id));
+        let is_same = |other: &&NamedFile| (other.kind, &*other.sha256) == (kind, sha256);
+        let before = others.iter().find(is_same).map(|other| &other.path);
+        let known = before
+            .or_else(|| self.now.0.get(&id))
+            .or_else(|| self.last.0.get(&id));
         NamedFile {
             path: known.cloned().unwrap_or_else(|| self.path(kind, sha256)),
             is_there: known.is_some(),
@@ -84,9 +89,20 @@ mod tests {
     const MASK: FileKind = FileKind::Layer(LayerKind::Mask);
 
     fn check(namer: &mut Namer<'_>, kind: FileKind, sha256: &str, path: &str, is_there: bool) {
-        let file = namer.name(kind, sha256);
+        let file = namer.name(kind, sha256, &[]);
         assert_eq!((&*file.path, file.is_there), (path, is_there));
         namer.keep(vec![file]);
+    }
+
+    #[test]
+    fn a_layer_like_another_of_its_image_is_there() {
+        let key = MediaKey::new("k").unwrap();
+        let namer = Namer::new(&key, 1, KnownFiles::default());
+        let first = namer.name(MASK, "aa", &[]);
+        let second = namer.name(MASK, "aa", std::slice::from_ref(&first));
+        let other = namer.name(PNG, "aa", std::slice::from_ref(&first));
+        assert_eq!((&second.path, second.is_there), (&first.path, true));
+        assert_eq!((first.is_there, other.is_there), (false, false));
     }
 
     #[test]

@@ -163,13 +163,13 @@ impl Writer {
         named: &mut BTreeSet<String>,
     ) -> Result<LoggedImage> {
         let kind = FileKind::Picture(image.format);
-        let picture = self.file(namer.name(kind, &image.sha256), &image.bytes)?;
-        let layers = image.layers.iter();
-        let layers = layers.map(|layer| {
+        let picture = self.file(namer.name(kind, &image.sha256, &[]), &image.bytes)?;
+        let mut layers = Vec::new();
+        for layer in &image.layers {
             let kind = FileKind::Layer(layer.kind);
-            self.file(namer.name(kind, &layer.sha256), &layer.bytes)
-        });
-        let layers = layers.collect::<Result<Vec<_>>>()?;
+            let named = namer.name(kind, &layer.sha256, &layers);
+            layers.push(self.file(named, &layer.bytes)?);
+        }
         let logged = logged(image, &picture, &layers);
         let files: Vec<_> = std::iter::once(picture).chain(layers).collect();
         let new = files.iter().filter(|file| !file.is_there);

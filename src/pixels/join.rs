@@ -79,8 +79,8 @@ impl Join {
             return data;
         }
         let bytes_per_pixel = self.mode.bytes_per_pixel();
-        let left = (self.cell.0 - width) / 2;
-        let top = (self.cell.1 - height) / 2;
+        let left = before(width, self.cell.0);
+        let top = before(height, self.cell.1);
         let mut cell = self.padding(self.cell);
         for (y, row) in data.chunks_exact(width * bytes_per_pixel).enumerate() {
             let start = ((top + y) * self.cell.0 + left) * bytes_per_pixel;
@@ -100,6 +100,11 @@ fn padding(brightness: f64, mode: Mode) -> Vec<u8> {
         Mode::I16 => deep::to_bytes(vec![(brightness * deep::WHITE) as u16]),
         _ => mode::convert(vec![(brightness * 255.0) as u8], Mode::L, mode),
     }
+}
+
+/// What lies before something of this length in the middle of something longer.
+pub(crate) fn before(length: usize, of: usize) -> usize {
+    of.saturating_sub(length) / 2
 }
 
 /// The picture in the middle of a frame, black around it.

@@ -22,11 +22,11 @@ mod vectorised;
 
 pub use grid::Grid;
 pub(crate) use ids::{MaskPlan, Remap};
-pub(crate) use join::{Join, framed, observed as join_observed};
+pub(crate) use join::{Join, before, framed, observed as join_observed};
 pub use layout::Layout;
 pub use mode::Mode;
 pub use normalize::Normalize;
-pub(crate) use numbers::{Kind, floats, integers};
+pub(crate) use numbers::{Kind, floats, integers, told};
 pub(crate) use plan::{Output, Plan, Treatment};
 pub use range::Observed;
 pub(crate) use range::Range;

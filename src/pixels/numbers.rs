@@ -35,6 +35,15 @@ pub(crate) fn integers(tensor: &HostTensor) -> Option<Vec<i128>> {
     each_integer!(tensor.elements(), values => wide(values), _floats => None)
 }
 
+/// As short as its type allows: an f32 isn't told with an f64's digits.
+pub(crate) fn told(value: f64) -> String {
+    let single = value as f32;
+    match f64::from(single) == value {
+        true => single.to_string(),
+        false => value.to_string(),
+    }
+}
+
 /// A dtype without fractions.
 pub(super) trait Integer: Copy {
     /// Where it fits into a byte.
@@ -121,5 +130,17 @@ mod tests {
         check(bf16::from_f32(-2.5), Float, -2.5, None);
         check(0.1_f32, Float, f64::from(0.1_f32), None);
         check(0.1_f64, Float, 0.1, None);
+    }
+
+    #[test]
+    fn a_number_is_told_as_short_as_its_type_allows() {
+        let check = |value: f64, expected| assert_eq!(told(value), expected);
+        check(f64::from(0.1_f32), "0.1");
+        check(0.1, "0.1");
+        check(1.0 / 3.0, "0.3333333333333333");
+        check(3.0, "3");
+        check(-1.5, "-1.5");
+        check(f64::NAN, "NaN");
+        check(f64::INFINITY, "inf");
     }
 }

@@ -47,7 +47,7 @@ impl MediaKey {
     /// The path of the file of a mask or of boxes, relative to the run's `files/`.
     pub(crate) fn layer_path(&self, kind: LayerKind, step: u64, sha256: &str) -> String {
         let (folder, extension) = layer_place(kind);
-        self.path(folder, step, sha256, extension)
+        self.path(&folder, step, sha256, extension)
     }
 
     fn path(&self, folder: &str, step: u64, sha256: &str, extension: &str) -> String {

@@ -1,8 +1,10 @@
 //! What an image is made of, what it shows, and when two are equal.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-use wandb_image::sink::MemorySink;
+use wandb_image::sink::records::Record;
+use wandb_image::sink::{MemorySink, RecordSink};
 use wandb_image::{
     BoundingBox, BoundingBoxes2D, Classes, Domain, FileType, HostTensor, Image, ImageMask,
     ImageOptions, IntoWandbImage, Mode, Normalize, Pixels, Position,
@@ -53,7 +55,6 @@ fn images_are_equal_by_everything_that_is_shown() {
     for other in [
         plain.clone().caption("a caption"),
         plain.clone().grouping(3),
-        plain.clone().classes(Classes::from_names(["sky"])),
         plain.clone().masks("m", mask([0, 1])).unwrap(),
         plain.clone().boxes("m", boxes(1)).unwrap(),
     ] {
@@ -66,9 +67,104 @@ fn images_are_equal_by_everything_that_is_shown() {
     let with = |id| plain.clone().boxes("m", boxes(id)).unwrap();
     check_equal(&with(1), &with(1), true);
     check_equal(&with(1), &with(2), false);
+    check_layers(&plain);
     let reference = |uri| Image::from_reference(uri).unwrap();
     check_equal(&reference("s3://a"), &reference("s3://a"), true);
     check_equal(&reference("s3://a"), &reference("s3://b"), false);
+}
+
+/// By what layers look like over the picture, not by how they were given.
+fn check_layers(plain: &Image) {
+    let sky = || Classes::from_names(["sky"]);
+    let sea = || Classes::from_names(["sea"]);
+    let masked = |mask| plain.clone().masks("m", mask).unwrap();
+    let boxed = |boxes| plain.clone().boxes("m", boxes).unwrap();
+    check_equal(plain, &plain.clone().classes(sky()), false);
+    for (bare, labelled) in [
+        (
+            masked(mask([0, 1])),
+            masked(mask([0, 1]).class_labels(sky())),
+        ),
+        (boxed(boxes(1)), boxed(boxes(1).class_labels(sky()))),
+    ] {
+        check_equal(&bare, &labelled, false);
+        check_equal(&bare.clone().classes(sky()), &labelled, true);
+        check_equal(&bare.clone().classes(sea()), &labelled, false);
+        check_equal(&bare, &bare.clone().classes(Classes::default()), false);
+        check_equal(&labelled, &labelled.clone().classes(sea()), false);
+    }
+    let within = BoundingBoxes2D::new([reaching(1.0)]);
+    check_equal(
+        &boxed(within.clone()),
+        &boxed(within.clone().clip(true)),
+        true,
+    );
+    let beyond = BoundingBoxes2D::new([reaching(5.0)]);
+    check_equal(
+        &boxed(beyond.clone()),
+        &boxed(beyond.clone().clip(true)),
+        false,
+    );
+    check_equal(
+        &boxed(beyond.clip(true)),
+        &boxed(BoundingBoxes2D::new([reaching(2.0)])),
+        true,
+    );
+    let other_key = plain.clone().masks("n", mask([0, 1])).unwrap();
+    check_equal(&masked(mask([0, 1])), &other_key, false);
+}
+
+/// A box from the left edge to this column.
+fn reaching(max_x: f64) -> BoundingBox {
+    BoundingBox::new(Domain::Pixel, Position::corners(0.0, 0.0, max_x, 1.0), 1)
+}
+
+#[test]
+fn layers_and_labels_can_be_had_back() {
+    let sky = Classes::from_names(["sky"]);
+    let image = grey([7, 9]);
+    assert!(image.mask_layers().is_empty() && image.box_layers().is_empty());
+    assert_eq!(image.grouping_number(), None);
+    let image = image
+        .masks("m", mask([0, 1]).class_labels(sky.clone()))
+        .unwrap();
+    let image = image.boxes("b", boxes(1)).unwrap().grouping(0);
+    assert_eq!(image.mask_layers().keys().collect::<Vec<_>>(), ["m"]);
+    assert_eq!(image.mask_layers()["m"].labels(), Some(&sky));
+    assert_eq!(image.box_layers()["b"], boxes(1));
+    assert_eq!(image.box_layers()["b"].labels(), None);
+    assert_eq!(image.grouping_number(), Some(0));
+}
+
+/// The paths of the files that it is given, each time that it is.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<String>>>);
+
+impl RecordSink for Written {
+    fn media(&mut self, path: &str, _: &[u8]) -> wandb_image::Result<()> {
+        self.0.lock().unwrap().push(path.into());
+        Ok(())
+    }
+    fn record(&mut self, _: &Record) -> wandb_image::Result<()> {
+        Ok(())
+    }
+    fn flush(&mut self) -> wandb_image::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn layers_of_the_same_bytes_are_written_once() {
+    let check = |second: ImageMask, expected| {
+        let written = Written::default();
+        let run = wandb_image::init().start_on(written.clone()).unwrap();
+        let image = grey([7, 9]).masks("m", mask([0, 1])).unwrap();
+        run.log([("k", image.masks("n", second).unwrap())]).unwrap();
+        run.finish().unwrap();
+        assert_eq!(written.0.lock().unwrap().len(), expected);
+    };
+    check(mask([0, 1]), 2);
+    check(mask([0, 2]), 3);
 }
 
 #[test]

@@ -442,7 +442,8 @@ fn is_valid(one: &BoundingBox) -> bool {
         Domain::Pixel => edge.is_finite(),
     };
     let mut all = numbers.iter().chain(one.scores().values());
-    all.all(|number| number.is_finite()) && is_ordered && edges.iter().all(is_inside)
+    let are_named = one.scores().keys().all(|name| !name.is_empty());
+    all.all(|number| number.is_finite()) && is_ordered && are_named && edges.iter().all(is_inside)
 }
 
 /// A box as its JSON says it, with its numbers as they are spelt: `serde_json` may read another
@@ -600,6 +601,7 @@ fn edges_of(format: BoxFormat, [a, b, c, d]: [f64; 4]) -> [f64; 4] {
         BoxFormat::Xyxy => [a, b, c, d],
         BoxFormat::Xywh => [a, b, a + c, b + d],
         BoxFormat::Cxcywh => edges(Position::middle(a, b, c, d)),
+        other => panic!("a new format, {other:?}"),
     }
 }
 

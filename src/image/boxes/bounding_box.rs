@@ -132,8 +132,8 @@ impl BoundingBox {
         self
     }
 
-    /// A number by which W&B can hide boxes, such as a confidence; finite. May be called for many
-    /// names; of two scores of the same name the later counts. None by default.
+    /// A number by which W&B can hide boxes, such as a confidence; finite, under a name that isn't
+    /// empty. May be called for many names; of two scores of the same name the later counts. None by default.
     pub fn score(mut self, name: impl Into<String>, value: f64) -> Self {
         self.scores.insert(name.into(), value);
         self

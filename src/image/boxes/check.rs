@@ -1,6 +1,7 @@
 //! What a box must be, and what is said of one that isn't.
 
 use super::{BoundingBox, BoxFormat, Domain, Position};
+use crate::pixels::told;
 
 /// What to do where the numbers themselves can't be helped.
 const SKIP: &str =
@@ -62,6 +63,7 @@ fn check_order(names: [&str; 4], [min_x, min_y, max_x, max_y]: [f64; 4]) -> Resu
         _ => return Ok(()),
     };
     let (low, high) = (names[axis], names[axis + 2]);
+    let (min, max) = (told(min), told(max));
     Err(format!(
         "has a {high} of {max} below its {low} of {min}, but {high} must be at least {low}: swap \
          them, give width and height as what they are (Position::middle, BoxFormat::Xywh or \
@@ -73,9 +75,10 @@ fn check_size(names: [&str; 4], numbers: [f64; 4]) -> Result<(), String> {
     let mut sizes = names.iter().zip(numbers).skip(2);
     match sizes.find(|&(_, size)| size < 0.0) {
         Some((name, size)) => Err(format!(
-            "has a {name} of {size}, but it must be at least 0: give corners as what they are \
+            "has a {name} of {}, but it must be at least 0: give corners as what they are \
              (Position::corners or BoxFormat::Xyxy), or leave such boxes out with \
-             BoundingBoxes2D::invalid(Invalid::Skip)"
+             BoundingBoxes2D::invalid(Invalid::Skip)",
+            told(size)
         )),
         None => Ok(()),
     }
@@ -96,12 +99,22 @@ fn check_domain(bounding_box: &BoundingBox) -> Result<(), String> {
         ),
     };
     match axes.find(|&(_, (min, max))| min < limits.0 || max > limits.1) {
-        Some((axis, (min, max))) => Err(format!("has {axis} from {min} to {max} in {hint}")),
+        Some((axis, (min, max))) => {
+            let (min, max) = (told(min), told(max));
+            Err(format!("has {axis} from {min} to {max} in {hint}"))
+        }
         None => Ok(()),
     }
 }
 
 fn check_score(name: &str, score: f64) -> Result<(), String> {
+    if name.is_empty() {
+        return Err(
+            "has a score without a name, by which W&B shows it: give it one, such as \
+             \"confidence\""
+                .into(),
+        );
+    }
     if score.is_finite() {
         return Ok(());
     }
@@ -132,6 +145,25 @@ mod tests {
             Domain::Pixel,
             "has a width of inf, but it must be finite: correct it, or leave such boxes out with \
              BoundingBoxes2D::invalid(Invalid::Skip)",
+        );
+    }
+
+    #[test]
+    fn numbers_of_f32_are_told_as_such() {
+        let low = [0.1_f32, 0.0, 0.05, 1.0].map(f64::from);
+        let reason = check_numbers(BoxFormat::Xyxy, low).unwrap_err();
+        assert!(
+            reason.starts_with("has a max_x of 0.05 below its min_x of 0.1,"),
+            "{reason}"
+        );
+        let negative = [0.0, 0.0, f64::from(-0.1_f32), 1.0];
+        let reason = check_numbers(BoxFormat::Xywh, negative).unwrap_err();
+        assert!(reason.starts_with("has a width of -0.1, but"), "{reason}");
+        let wide = Position::corners(0.0, 0.0, f64::from(2.1_f32), 1.0);
+        let reason = check(&BoundingBox::new(Domain::Fraction, wide, 0)).unwrap_err();
+        assert!(
+            reason.starts_with("has x from 0 to 2.1 in Domain::Fraction"),
+            "{reason}"
         );
     }
 
@@ -195,6 +227,12 @@ mod tests {
             check(&scored).unwrap_err(),
             "has a score \"b\" of -inf, but it must be finite: correct it, or leave such boxes out \
              with BoundingBoxes2D::invalid(Invalid::Skip)"
+        );
+        let nameless = BoundingBox::new(Domain::Fraction, whole, 0).score("", 0.5);
+        assert_eq!(
+            check(&nameless).unwrap_err(),
+            "has a score without a name, by which W&B shows it: give it one, such as \
+             \"confidence\""
         );
     }
 

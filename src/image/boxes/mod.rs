@@ -17,6 +17,7 @@ use columns::{Column, Positions, Row};
 
 /// What the four numbers of a box in a tensor are, in the units of its [`Domain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum BoxFormat {
     /// x and y of the upper left corner, then of the lower right one: Pascal VOC's and
     /// torchvision's.
@@ -28,9 +29,10 @@ pub enum BoxFormat {
 }
 
 /// What becomes of a box that can't be drawn: one with a coordinate or a score that is NaN or
-/// infinite, with a greater minimum than maximum or a negative size, with a class id over
+/// infinite, with a score without a name, with a greater minimum than maximum or a negative size, with a class id over
 /// [`i64::MAX`], or, in [`Domain::Fraction`], with an edge outside -1 to 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Invalid {
     /// The layer is refused, with an error that names the box.
     #[default]
@@ -58,8 +60,9 @@ pub enum Invalid {
 /// # Ok::<(), wandb_image::Error>(())
 /// ```
 ///
-/// Two layers are equal when their boxes, their labels and [`clip`](Self::clip) are. One whose
-/// boxes can't be had equals only its own clones.
+/// Two layers are equal when their boxes, their labels and [`clip`](Self::clip) are; two images
+/// are when the boxes over their pictures are. One whose boxes can't be had equals only its own
+/// clones.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct BoundingBoxes2D {
@@ -136,8 +139,8 @@ impl BoundingBoxes2D {
         Ok(self)
     }
 
-    /// The caption of each box, from its class and scores. Called when the boxes are made, on
-    /// another thread. By default the caption that a box was made with, or none.
+    /// The caption of each box, from its class and scores, before it is clipped. Called when the
+    /// boxes are made: of those that are logged, on another thread. By default the caption that a box was made with, or none.
     ///
     /// ```
     /// use wandb_image::{BoundingBoxes2D, BoxFormat, Domain, HostTensor};
@@ -231,7 +234,17 @@ impl BoundingBoxes2D {
         Ok(MadeBoxes { boxes, skipped })
     }
 
-    pub(crate) fn labels(&self) -> Option<&Classes> {
+    /// The names that [`class_labels`](Self::class_labels) gave.
+    ///
+    /// ```
+    /// use wandb_image::{BoundingBoxes2D, Classes};
+    ///
+    /// let boxes = BoundingBoxes2D::new([]);
+    /// assert_eq!(boxes.labels(), None);
+    /// let boxes = boxes.class_labels(Classes::from_names(["sky"]));
+    /// assert_eq!(boxes.labels().and_then(|names| names.get(0)), Some("sky"));
+    /// ```
+    pub fn labels(&self) -> Option<&Classes> {
         self.labels.as_ref()
     }
 
@@ -275,6 +288,14 @@ impl BoundingBoxes2D {
             });
         }
         Ok(rows)
+    }
+
+    /// Whether both show the same boxes over a picture of this width and height, whatever the
+    /// names of their classes. Boxes are made to be compared.
+    pub(super) fn show_as(&self, other: &Self, size: (u32, u32)) -> bool {
+        let made = |boxes: &Self| Some(boxes.make(size).ok()?.boxes);
+        let same = || Some(made(self)? == made(other)?);
+        (self.clip == other.clip && self.is_clone_of(other)) || same().unwrap_or(false)
     }
 
     fn is_clone_of(&self, other: &Self) -> bool {

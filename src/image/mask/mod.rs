@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 pub use options::MaskOptions;
 
+use super::address;
 use super::classes::Classes;
 use super::reading::Reading;
 use crate::decode;
-use crate::error::Result;
-use crate::pixels::{MaskPlan, Mode, Pixels};
+use crate::error::{Error, Result};
+use crate::pixels::{MAX_DIMENSION, MaskPlan, Mode, Pixels};
 use crate::tensor::Snapshot;
 
 /// A layer over a picture: the class of each of its pixels, an id of 0 to 255.
@@ -59,10 +60,17 @@ impl ImageMask {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`](crate::Error::Empty) for a side of 0,
-    /// [`Error::TooLarge`](crate::Error::TooLarge) for one over 65,500, and
-    /// [`Error::PixelCount`](crate::Error::PixelCount) for a wrong number of ids.
+    /// [`Error::Option`] for a side of 0 or over 65,500, [`Error::TooLarge`] for a mask over 1 GiB,
+    /// and [`Error::PixelCount`] for a wrong number of ids.
     pub fn new(width: u32, height: u32, ids: Vec<u8>) -> Result<Self> {
+        let sides = 1..=MAX_DIMENSION as u32;
+        if !sides.contains(&width) || !sides.contains(&height) {
+            return Err(Error::Option {
+                option: "the size of a mask",
+                given: format!("{width}×{height} pixels"),
+                expected: format!("it is that of its picture, each side 1 to {MAX_DIMENSION}"),
+            });
+        }
         let ids = Pixels::new(width, height, Mode::L, ids)?;
         Ok(Self::of(Source::Ids(Arc::new(ids))))
     }
@@ -173,8 +181,24 @@ impl ImageMask {
         }
     }
 
-    pub(crate) fn labels(&self) -> Option<&Classes> {
+    /// The names that [`class_labels`](Self::class_labels) gave.
+    ///
+    /// ```
+    /// use wandb_image::{Classes, ImageMask};
+    ///
+    /// let mask = ImageMask::new(1, 1, vec![0])?;
+    /// assert_eq!(mask.labels(), None);
+    /// let mask = mask.class_labels(Classes::from_names(["sky"]));
+    /// assert_eq!(mask.labels().and_then(|names| names.get(0)), Some("sky"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn labels(&self) -> Option<&Classes> {
         self.labels.as_ref()
+    }
+
+    /// Whether both have the same ids, whatever their names. Ids are made to be compared.
+    pub(super) fn covers_as(&self, other: &Self) -> bool {
+        self.is_clone_of(other) || self.has_ids_of(other)
     }
 
     fn is_clone_of(&self, other: &Self) -> bool {
@@ -195,12 +219,8 @@ impl ImageMask {
 
 impl PartialEq for ImageMask {
     fn eq(&self, other: &Self) -> bool {
-        self.labels() == other.labels() && (self.is_clone_of(other) || self.has_ids_of(other))
+        self.labels() == other.labels() && self.covers_as(other)
     }
-}
-
-fn address<T>(shared: &Arc<T>) -> usize {
-    Arc::as_ptr(shared) as usize
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::convert::IntoWandbImage;
-use crate::error::Error;
 use crate::pixels::Layout;
 use crate::tensor::{DType, Element, HostTensor};
 
@@ -33,13 +32,12 @@ fn ids_that_do_not_fill_the_size_are_refused() {
     check(
         (0, 3),
         0,
-        "a tensor of shape [3, 0, 1] is empty: a picture needs every dimension to be at least 1",
+        "the size of a mask is 0×3 pixels, but it is that of its picture, each side 1 to 65500",
     );
     check(
         (65_501, 1),
         65_501,
-        "a picture of 65501×1 pixels is too large: the greatest dimension is 65500; make it \
-         smaller, or lay a grid out with fewer images, or more or fewer of them a row",
+        "the size of a mask is 65501×1 pixels, but it is that of its picture, each side 1 to 65500",
     );
 }
 

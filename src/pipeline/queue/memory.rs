@@ -1,6 +1,6 @@
 //! What pictures on their way hold together: counted once, until the last of them is made.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::image::Image;
 
@@ -28,7 +28,7 @@ impl Load {
 
 /// How many pictures that aren't made yet hold each thing.
 #[derive(Debug, Default)]
-pub(super) struct Memory(HashMap<Held, usize>);
+pub(super) struct Memory(BTreeMap<Held, usize>);
 
 impl Memory {
     /// The bytes that the load adds to what is held already.
