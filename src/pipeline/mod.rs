@@ -448,7 +448,12 @@ impl Shared {
         let failure = state.made(id, result, took);
         self.wake_writer(state);
         self.for_callers.notify_all();
-        self.tell(failure);
+        if let Some(failure) = failure {
+            self.tell([failure]);
+            let mut state = self.lock();
+            state.told();
+            self.wake_writer(state);
+        }
     }
 
     // ---- the writer ----

@@ -220,6 +220,8 @@ pub(super) struct State {
     /// The writer has an entry in hand.
     is_writing: bool,
     in_hand: u64,
+    /// Failures of pictures that a worker is about to tell.
+    telling: usize,
     /// Callers that wait, and whose processors are free meanwhile.
     pub(super) waiting_callers: usize,
     /// Pictures that no worker has begun, and those that one makes.
@@ -257,6 +259,7 @@ impl State {
             done: 0,
             is_writing: false,
             in_hand: 0,
+            telling: 0,
             waiting_callers: 0,
             unmade: 0,
             awaited: BTreeMap::new(),
@@ -566,7 +569,14 @@ impl State {
         self.release(pixels);
         self.let_go(&held);
         self.rest();
-        failure.filter(|failure| self.fail_picture(failure))
+        let to_tell = failure.filter(|failure| self.fail_picture(failure));
+        self.telling += usize::from(to_tell.is_some());
+        to_tell
+    }
+
+    /// A failure that [`made`](Self::made) returned is told.
+    pub(super) fn told(&mut self) {
+        self.telling -= 1;
     }
 
     /// Takes note that a call gets no JSON, where pictures are those of one.
@@ -619,9 +629,10 @@ impl State {
         })
     }
 
-    /// A picture of the next entry isn't made yet.
+    /// A picture of the next entry isn't made yet. What a flush or the end confirms is also told.
     fn is_held_up(&self) -> bool {
         match self.entries.front() {
+            Some(Entry::Flush | Entry::Exit(_)) => self.telling > 0,
             Some(Entry::Row(row)) => self.awaited.contains_key(&Waiter::Row(row.step)),
             Some(Entry::Media { call, .. }) => self.awaited.contains_key(&Waiter::Call(*call)),
             _ => false,

@@ -868,3 +868,22 @@ fn an_error_says_which_image_of_the_list_it_is() {
     let expected = "image 2 of the list \"k\": the tensor could not be read";
     assert!(failed.contains(expected), "{failed}");
 }
+
+#[test]
+fn what_failed_is_told_before_the_end_is_confirmed() {
+    for flushes in [true, false] {
+        let told = Told::slowly();
+        tracing::subscriber::with_default(told.clone(), || {
+            let (run, _) = start(init());
+            run.log([("k", failing(7))]).unwrap();
+            let result = match flushes {
+                true => run.flush(LONG),
+                false => run.finish(),
+            };
+            result.unwrap_err();
+            let lines = told.lines();
+            let is_told = lines.iter().any(|line| line.contains("a picture of \"k\""));
+            assert!(is_told, "{lines:?}");
+        });
+    }
+}

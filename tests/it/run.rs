@@ -1167,15 +1167,21 @@ mod processes {
 /// A subscriber of `tracing` that keeps warnings and errors.
 pub(super) mod listening {
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Level, Metadata, Subscriber};
 
     #[derive(Clone, Default)]
-    pub(crate) struct Told(Arc<Mutex<Vec<String>>>);
+    pub(crate) struct Told(Arc<Mutex<Vec<String>>>, Duration);
 
     impl Told {
+        /// Takes its time with each line.
+        pub(crate) fn slowly() -> Self {
+            Self(Arc::default(), Duration::from_millis(200))
+        }
+
         pub(crate) fn lines(&self) -> Vec<String> {
             self.0.lock().unwrap().clone()
         }
@@ -1186,6 +1192,7 @@ pub(super) mod listening {
             *metadata.level() <= Level::WARN
         }
         fn event(&self, event: &Event<'_>) {
+            std::thread::sleep(self.1);
             event.record(&mut Message(self));
         }
         fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -174,7 +174,10 @@ impl Play {
             0 => Err(Error::device("planned")),
             _ => PreparedImage::make(&job.image),
         };
-        self.state.made(job.id, result, Duration::from_micros(1));
+        let failure = self.state.made(job.id, result, Duration::from_micros(1));
+        if failure.is_some() {
+            self.state.told();
+        }
     }
 
     fn begin_row(&mut self) {
