@@ -279,8 +279,8 @@ pub enum Error {
     /// A mask of another size than its image.
     #[error(
         "it has {}×{} pixels, but its image has {}×{}: a mask has one class id for each pixel of \
-         its image, so give both the same size, with MaskOptions::resize where the image was \
-         resized; scores whose classes come last need MaskOptions::layout(Layout::Hwc)",
+         its image, so give both the same size (MaskOptions has resize, for an image that was \
+         resized, and layout, for scores whose classes come last)",
         mask.0, mask.1, picture.0, picture.1
     )]
     MaskSize {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::boxes::{BoundingBox, BoundingBoxes2D, MadeBoxes};
+use super::boxes::{BoundingBox, BoundingBoxes2D, Domain, MadeBoxes};
 use super::classes::Classes;
 use super::frame::Frame;
 use super::json;
@@ -65,12 +65,15 @@ pub(crate) struct LayersNoticed {
     pub(crate) unscored: u64,
     /// Boxes that were left out, since they can't be drawn or lie outside.
     pub(crate) skipped: u64,
+    /// Layers of which all boxes lie within one pixel: more likely fractions.
+    pub(crate) within_a_pixel: u64,
 }
 
 impl LayersNoticed {
     pub(crate) fn add(&mut self, other: Self) {
         self.unscored += other.unscored;
         self.skipped += other.skipped;
+        self.within_a_pixel += other.within_a_pixel;
     }
 
     pub(crate) fn any(self) -> bool {
@@ -196,6 +199,7 @@ impl Layers {
                 .make(frame.picture())
                 .map_err(|error| of_layer(LayerKind::Boxes, key, error))?;
             noticed.skipped += made.skipped;
+            noticed.within_a_pixel += u64::from(lie_within_a_pixel(&made.boxes));
             layers.push(self.boxes_file(key, boxes, made, frame));
         }
         Ok((layers, noticed))
@@ -255,6 +259,19 @@ fn same_layers<L>(
 ) -> bool {
     let mut pairs = one.iter().zip(other);
     one.len() == other.len() && pairs.all(|(one, other)| one.0 == other.0 && equal(one.1, other.1))
+}
+
+/// Whether boxes that were given in pixels look like fractions of the picture: none reaches over
+/// the first pixel, and not all fill it.
+fn lie_within_a_pixel(boxes: &[BoundingBox]) -> bool {
+    let edges = |one: &BoundingBox| {
+        let spans = one.position().spans().into_iter();
+        spans.flat_map(|(min, max)| [min, max]).collect::<Vec<_>>()
+    };
+    let edges: Vec<f64> = boxes.iter().flat_map(edges).collect();
+    boxes.iter().all(|one| one.domain() == Domain::Pixel)
+        && edges.iter().all(|edge| (0.0..=1.0).contains(edge))
+        && edges.iter().any(|edge| edge.fract() != 0.0)
 }
 
 fn ids_in(ids: &Pixels) -> BTreeSet<i64> {

@@ -174,8 +174,13 @@ fn of_layers(key: &str, seen: LayersNoticed) -> Option<String> {
     })
 }
 
-fn layer_parts(seen: LayersNoticed) -> [Option<String>; 2] {
+fn layer_parts(seen: LayersNoticed) -> [Option<String>; 3] {
     [
+        counted(
+            seen.within_a_pixel,
+            "layer of boxes lies within one pixel (is it Domain::Fraction?)",
+            "layers of boxes lie within one pixel (are they Domain::Fraction?)",
+        ),
         counted(
             seen.skipped,
             "box that can't be drawn, or lies outside, was left out",

@@ -427,3 +427,44 @@ fn a_list_of_too_many_images() {
         &["\"samples\"", "109 images", "108", "Overlong::Split"],
     );
 }
+
+// ---- what is only said ----
+
+fn check_said(boxes: BoundingBoxes2D, expected: Option<&str>) {
+    let told = crate::run::listening::Told::default();
+    tracing::subscriber::with_default(told.clone(), || {
+        let run = wandb_image::init().start_on(MemorySink::new()).unwrap();
+        let image = picture().boxes("found", boxes).unwrap();
+        run.log([("samples", vec![image.clone(), image])]).unwrap();
+        run.finish().unwrap();
+    });
+    let lines = told.lines();
+    let said: Vec<_> = lines
+        .iter()
+        .filter(|l| l.contains("over an image"))
+        .collect();
+    match expected {
+        Some(text) => assert!(said.len() == 1 && said[0].contains(text), "{lines:?}"),
+        None => assert!(said.is_empty(), "{lines:?}"),
+    }
+}
+
+#[test]
+fn layers_that_look_wrong_are_said_once_per_key() {
+    let boxes = |domain, max| {
+        let position = Position::corners(0.0, 0.25, max, 1.0);
+        BoundingBoxes2D::new([BoundingBox::new(domain, position, 1)])
+    };
+    let expected = "\"samples\": 1 layer of boxes lies within one pixel (is it Domain::Fraction?)";
+    check_said(boxes(Domain::Pixel, 0.75), Some(expected));
+    check_said(boxes(Domain::Pixel, 2.0), None);
+    check_said(boxes(Domain::Fraction, 0.75), None);
+    let first_pixel = Position::corners(0.0, 0.0, 1.0, 1.0);
+    let first_pixel = BoundingBox::new(Domain::Pixel, first_pixel, 1);
+    check_said(BoundingBoxes2D::new([first_pixel]), None);
+    check_said(BoundingBoxes2D::new([]), None);
+    let outside = Position::corners(8.0, 8.0, 9.0, 9.0);
+    let outside = BoundingBoxes2D::new([BoundingBox::new(Domain::Pixel, outside, 1)]).clip(true);
+    let expected = "1 box that can't be drawn, or lies outside, was left out";
+    check_said(outside, Some(expected));
+}

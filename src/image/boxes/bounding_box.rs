@@ -58,7 +58,7 @@ impl Position {
     }
 
     /// From the left to the right edge, and from the upper to the lower one.
-    pub(super) fn spans(&self) -> [(f64, f64); 2] {
+    pub(in crate::image) fn spans(&self) -> [(f64, f64); 2] {
         match *self {
             Position::Corners {
                 min_x,
