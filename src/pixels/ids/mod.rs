@@ -57,31 +57,36 @@ struct Dims {
     width: usize,
 }
 
-impl MaskPlan {
-    /// For one mask of a tensor.
-    pub(crate) fn one(shape: &[usize], dtype: DType, layout: Layout, remap: Remap) -> Result<Self> {
+impl Dims {
+    /// Of so many masks, each of this shape: ids have one channel, scores more. None for what is
+    /// neither.
+    fn of_masks(masks: usize, shape: &[usize], dtype: DType, layout: Layout) -> Option<Self> {
         let is_float = Kind::of(dtype) == Kind::Float;
-        let dims = match (shape, is_float) {
-            (&[height, width], false) => Some((1, height, width)),
-            (&[a, b, c], _) => Some(image_dims([a, b, c], layout)),
-            _ => None,
+        let (channels, height, width) = match (shape, is_float) {
+            (&[height, width], false) => (1, height, width),
+            (&[a, b, c], _) => image_dims([a, b, c], layout),
+            _ => return None,
         };
-        let dims = dims.filter(|&(channels, ..)| (channels == 1) != is_float || channels == 0);
-        let Some((channels, height, width)) = dims else {
-            return Err(refused(
-                shape,
-                dtype,
-                "a mask",
-                one_hint(shape, dtype, layout),
-            ));
-        };
-        let dims = Dims {
-            masks: 1,
+        let is_mask = (channels == 1) != is_float || channels == 0;
+        is_mask.then_some(Self {
+            masks,
             channels,
             height,
             width,
-        };
-        Self::new(shape, dims, layout, remap, false)
+        })
+    }
+}
+
+impl MaskPlan {
+    /// For one mask of a tensor.
+    pub(crate) fn one(shape: &[usize], dtype: DType, layout: Layout, remap: Remap) -> Result<Self> {
+        match Dims::of_masks(1, shape, dtype, layout) {
+            Some(dims) => Self::new(shape, dims, layout, remap, false),
+            None => {
+                let hint = one_hint(shape, dtype, layout);
+                Err(refused(shape, dtype, "a mask", hint))
+            }
+        }
     }
 
     /// For as many masks as there are in a batch.
@@ -91,24 +96,16 @@ impl MaskPlan {
         layout: Layout,
         remap: Remap,
     ) -> Result<Self> {
-        let is_float = Kind::of(dtype) == Kind::Float;
-        let dims = match (shape, is_float) {
-            (&[masks, height, width], false) => Some((masks, (1, height, width))),
-            (&[masks, a, b, c], _) => Some((masks, image_dims([a, b, c], layout))),
-            _ => None,
-        };
-        let dims = dims.filter(|&(_, (channels, ..))| (channels == 1) != is_float || channels == 0);
-        let Some((masks, (channels, height, width))) = dims else {
-            let hint = each_hint(shape, dtype, layout);
-            return Err(refused(shape, dtype, "a batch of masks", hint));
-        };
-        let dims = Dims {
-            masks,
-            channels,
-            height,
-            width,
-        };
-        Self::new(shape, dims, layout, remap, true)
+        let dims = shape
+            .split_first()
+            .and_then(|(&masks, shape)| Dims::of_masks(masks, shape, dtype, layout));
+        match dims {
+            Some(dims) => Self::new(shape, dims, layout, remap, true),
+            None => {
+                let hint = each_hint(shape, dtype, layout);
+                Err(refused(shape, dtype, "a batch of masks", hint))
+            }
+        }
     }
 
     fn new(
