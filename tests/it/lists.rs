@@ -14,6 +14,7 @@ use wandb_image::{
     Run, RunBuilder, RunMode, Snapshot, Value, init,
 };
 
+use crate::rows::nested;
 use crate::run::listening::Told;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -103,13 +104,7 @@ fn keys(row: &HistoryRecord) -> Vec<&str> {
 
 /// The value of a key of a row, put together again.
 fn json(row: &HistoryRecord, key: &str) -> serde_json::Value {
-    let mut whole = serde_json::Value::Null;
-    for item in row.item.iter().filter(|item| item.path()[0] == key) {
-        let path = item.path();
-        let at = path[1..].iter().fold(&mut whole, |at, name| &mut at[*name]);
-        *at = serde_json::from_str(&item.value_json).unwrap();
-    }
-    whole
+    nested(row)[key].take()
 }
 
 /// The captions of the list under a key.
