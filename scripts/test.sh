@@ -16,6 +16,8 @@ case ${1:-full} in
 esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools=${WANDB_IMAGE_TOOLS:-$PWD/.tools}
+# What a full run takes at least, the target folder and the tools together.
+disk_gb=9
 wandb_version=0.31.0
 pillow_version=13.0.0
 
@@ -96,12 +98,25 @@ find_toolchains() {
     fi
 }
 
+# Where the disk is too small, a linker's error in the middle says it badly: it is said first.
+# A target folder from before holds its part already.
+check_disk() {
+    local target=${CARGO_TARGET_DIR:-target} free_kb
+    [[ $mode == full && ! -e $target ]] || return 0
+    free_kb=$(df -Pk "$(dirname "$target")" 2>/dev/null | awk 'NR == 2 { print $4 }')
+    if [[ -n $free_kb && $free_kb -lt $((disk_gb * 1000000)) ]]; then
+        echo "a full run takes $disk_gb to 12 GB, and $((free_kb / 1000000)) GB are free: make room, or name a folder elsewhere with CARGO_TARGET_DIR"
+        return 1
+    fi
+}
+
 check_prerequisites() {
     local missing=0
     has cargo --version || { echo "cargo is not on the PATH: install Rust, https://rustup.rs"; missing=1; }
     has cargo clippy --version || { echo "clippy is missing: rustup component add clippy"; missing=1; }
     has cargo fmt --version || { echo "rustfmt is missing: rustup component add rustfmt"; missing=1; }
     find_python >/dev/null || { echo "no Python 3.11 or later with its venv module (Debian: python3-venv)"; missing=1; }
+    check_disk || missing=1
     [[ $missing -eq 0 ]]
     cargo --version
     "$(find_python)" --version
