@@ -21,6 +21,8 @@ pub struct LogReader<R = BufReader<File>> {
     input: R,
     /// Bytes read so far.
     offset: u64,
+    /// The end of the last whole record.
+    end: u64,
     ended: bool,
 }
 
@@ -48,6 +50,7 @@ impl<R: Read> LogReader<R> {
             path: path.into(),
             input,
             offset: 0,
+            end: FILE_HEADER.len() as u64,
             ended: false,
         };
         let mut header = [0; FILE_HEADER.len()];
@@ -61,6 +64,11 @@ impl<R: Read> LogReader<R> {
     /// The bytes of each record, not decoded.
     pub fn payloads(mut self) -> impl Iterator<Item = Result<Vec<u8>>> {
         std::iter::from_fn(move || self.next_payload().map(|next| next.map(|(_, bytes)| bytes)))
+    }
+
+    /// The byte after the last whole record that was returned: where a writer goes on.
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     fn next_payload(&mut self) -> Option<Result<(u64, Vec<u8>)>> {
@@ -171,7 +179,10 @@ impl<R: Read> Iterator for LogReader<R> {
             Record::decode(&bytes[..])
                 .map_err(|error| self.damaged(offset, format!("no record of W&B: {error}")))
         });
-        self.ended |= decoded.is_err();
+        match decoded {
+            Ok(_) => self.end = self.offset,
+            Err(_) => self.ended = true,
+        }
         Some(decoded)
     }
 }
