@@ -1,7 +1,7 @@
 //! What can go wrong, in words that say what was given, what was expected and what to do.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -335,6 +335,49 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// A run that is being written, and that another writer was to go on with.
+    #[error(
+        "the run {} is being written by another process, or by another Run of this one: wait until \
+         it has ended, or end it",
+        path.display()
+    )]
+    RunInUse {
+        /// The run's directory.
+        path: PathBuf,
+    },
+
+    /// The directory of a run was deleted while it was written, and can't be made again yet.
+    #[error(
+        "the run directory {} was deleted while the run was written, and can't be made again: \
+         {source}; rows are refused until it can, and those before them are kept until this \
+         process ends",
+        path.display()
+    )]
+    RunDirectoryGone {
+        /// The directory.
+        path: PathBuf,
+        /// Why it can't be made again.
+        source: std::io::Error,
+    },
+
+    /// The directory of a run was deleted while it was written, or folders of its media files were
+    /// deleted or moved.
+    /// The run goes on; [`flush`](crate::Run::flush) and [`finish`](crate::Run::finish) return
+    /// this.
+    #[error(
+        "{} while the run was written: {}; what is logged from now on is written",
+        deleted(path, *log_restored),
+        left(*log_restored, *media_lost)
+    )]
+    RunDirectoryLost {
+        /// The directory.
+        path: PathBuf,
+        /// The log was deleted too, and made again with all its records.
+        log_restored: bool,
+        /// Media files that rows in the log name and that are gone.
+        media_lost: u64,
+    },
+
     /// A setting of the run with a value it can't have.
     #[error("{name} is {given:?}, but {expected}")]
     Setting {
@@ -565,6 +608,31 @@ fn place_of(key: &str, index: Option<usize>) -> String {
         Some(index) => format!("image {index} of the list {key:?}"),
         None => format!("the image {key:?}"),
     }
+}
+
+/// What was deleted of a run.
+fn deleted(path: &Path, log: bool) -> String {
+    match log {
+        true => format!("the run directory {} was deleted", path.display()),
+        false => format!(
+            "folders of the run directory {} were deleted or moved",
+            path.display()
+        ),
+    }
+}
+
+/// What was saved of a deleted run, and what wasn't.
+fn left(log: bool, media: u64) -> String {
+    let saved = match log {
+        true => "its log was made again with all its rows, ",
+        false => "no row is lost, ",
+    };
+    let lost = match media {
+        0 => "and no media file that they name is missing".into(),
+        1 => "but 1 media file that they name is gone, and can't be brought back".into(),
+        n => format!("but {n} media files that they name are gone, and can't be brought back"),
+    };
+    format!("{saved}{lost}")
 }
 
 /// The text of [`Error::MaskId`].

@@ -66,4 +66,5 @@ pub use pipeline::{Counts, Overflow, Stats};
 pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize, to_uint8};
 pub use run::{Row, Run, RunBuilder, RunMode, Scalar, Value, init};
 pub use sample::{Choose, Every, IntoSamples, Keep, SampleLogger, Samples};
+pub use sink::Durability;
 pub use tensor::{DType, HostTensor, Snapshot};

@@ -29,8 +29,13 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Moment {
+        self.moment(SystemTime::now())
+    }
+
+    /// The time that the system says it is may go back; that since the run began never does.
+    fn moment(&self, at: SystemTime) -> Moment {
         Moment {
-            timestamp: since_1970(SystemTime::now()).as_secs_f64(),
+            timestamp: since_1970(at).as_secs_f64(),
             runtime: self.begun.elapsed().as_secs_f64(),
         }
     }
@@ -58,4 +63,42 @@ impl Clock {
 
 fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(begun_at: SystemTime) -> Clock {
+        Clock {
+            begun_at,
+            ..Clock::start()
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_changes_the_timestamp_alone() {
+        let noon = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let clock = clock(noon);
+        let before = clock.moment(noon);
+        let after = clock.moment(noon - Duration::from_secs(3600));
+        assert_eq!(before.timestamp - after.timestamp, 3600.0);
+        assert!(before.runtime <= after.runtime, "{before:?} {after:?}");
+        assert!(clock.runtime() >= 0);
+        assert_eq!(clock.begun_at().seconds, 1_700_000_000);
+    }
+
+    #[test]
+    fn a_clock_before_1970_is_one_at_1970() {
+        let early = UNIX_EPOCH - Duration::from_secs(86_400 * 366);
+        let clock = clock(early);
+        assert_eq!(clock.moment(early).timestamp, 0.0);
+        assert_eq!(clock.begun_at(), Timestamp::default());
+        let stamp = clock.stamp();
+        assert!(
+            stamp.starts_with("1968") || stamp.starts_with("1969"),
+            "{stamp}"
+        );
+        assert_eq!(stamp.len(), "YYYYMMDD_HHMMSS".len());
+    }
 }

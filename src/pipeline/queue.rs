@@ -183,6 +183,11 @@ impl Outcome {
     }
 }
 
+/// Whether it is told once, and what it tells can't be made good.
+fn is_lasting(error: &Error) -> bool {
+    matches!(error, Error::RunDirectoryLost { .. })
+}
+
 fn unwritten(what: String, step: u64, error: Error) -> Arc<Error> {
     Arc::new(Error::Unwritten {
         what,
@@ -754,8 +759,12 @@ impl State {
         self.entry_done(*result.as_ref().unwrap_or(&0));
         let error = result.err()?;
         self.unreported.fail(&error);
-        if !is_flush {
+        if !is_flush || is_lasting(&error) {
             self.totals.fail(&error);
+        }
+        if is_lasting(&error) {
+            let key = "".into();
+            return Some(Failure { key, error });
         }
         self.first_failure(OF_RECORDS, error)
     }
@@ -764,7 +773,12 @@ impl State {
     /// nobody is left to ask for it.
     pub(super) fn exit_done(&mut self, result: Result<u64, Arc<Error>>) -> Option<Failure> {
         self.entry_done(*result.as_ref().unwrap_or(&0));
-        self.exit_failure = result.err();
+        let (lasting, failure): (Vec<_>, Vec<_>) = result
+            .err()
+            .into_iter()
+            .partition(|error| is_lasting(error));
+        lasting.iter().for_each(|error| self.totals.fail(error));
+        self.exit_failure = failure.into_iter().next();
         let Some(error) = self.exit_failure.clone() else {
             self.phase = Phase::Ended;
             return None;

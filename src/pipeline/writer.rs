@@ -64,7 +64,8 @@ impl Writer {
     ) -> Result<()> {
         self.record(RecordType::Header(header))?;
         self.record(RecordType::Run(run))?;
-        self.record(RecordType::Environment(environment))
+        self.record(RecordType::Environment(environment))?;
+        self.sink.flush()
     }
 
     /// Writes a row: the files first, then the record that they are there, then the row that
@@ -95,6 +96,9 @@ impl Writer {
         end: impl FnOnce(&mut Self, Vec<(&str, Json)>) -> Result<T>,
     ) -> (Outcome, Vec<String>, Option<T>) {
         let before = self.bytes_written;
+        if row.pictures() > 0 && self.sink.has_lost() {
+            self.last_files.clear();
+        }
         // Where the row fails, or panics, no record may have named its files.
         let mut files = Files {
             last: std::mem::take(&mut self.last_files),

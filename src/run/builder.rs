@@ -14,7 +14,7 @@ use super::{Run, RunMode, Shared, machine, signal, start};
 use crate::error::{Error, Result};
 use crate::image::json;
 use crate::pipeline::{Clock, Limits, Overflow, Pipeline, Voice, Writer};
-use crate::sink::{self, Directory, Discard, RecordSink};
+use crate::sink::{self, Directory, Discard, Durability, RecordSink};
 use crate::value::Json;
 
 /// A run before it starts. Everything has a default; setters consume and return it.
@@ -36,6 +36,7 @@ use crate::value::Json;
 /// | [`tags`](Self::tags) | `WANDB_TAGS`, separated by commas | none |
 /// | [`config`](Self::config) | | empty |
 /// | [`starting_step`](Self::starting_step) | | 0 |
+/// | [`durability`](Self::durability) | | [`Process`](Durability::Process) |
 /// | [`synchronous`](Self::synchronous) | | off |
 /// | [`queue_bytes`](Self::queue_bytes) | | 256 MiB |
 /// | [`queue_rows`](Self::queue_rows) | | 10,000 |
@@ -71,6 +72,7 @@ pub struct RunBuilder {
     pub(super) tags: Option<Vec<String>>,
     config: Vec<(String, Json)>,
     starting_step: u64,
+    durability: Durability,
     limits: Limits,
     is_synchronous: bool,
     finish_timeout: Duration,
@@ -92,6 +94,7 @@ impl Default for RunBuilder {
             tags: None,
             config: Vec::new(),
             starting_step: 0,
+            durability: Durability::default(),
             limits: Limits::default(),
             is_synchronous: false,
             finish_timeout: Duration::from_secs(300),
@@ -113,6 +116,13 @@ impl RunBuilder {
     }
 
     /// The folder in which `wandb/offline-run-…` is made. `WANDB_DIR`, or the current directory.
+    ///
+    /// The run's directory is held open, and no link in it is followed. Where it is renamed while
+    /// the run is written, the run goes on in it. Where it is deleted, it is made again with every
+    /// row, from the log, which is still open; the pictures that went with it are counted, told,
+    /// and part of what [`flush`](Run::flush) and [`finish`](Run::finish) return
+    /// ([`Error::RunDirectoryLost`]). Where something else has taken its place, such as a link,
+    /// rows are refused until that is gone ([`Error::RunDirectoryGone`]).
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
@@ -194,6 +204,13 @@ impl RunBuilder {
     /// The step that the first [`Run::log`] takes. 0 by default.
     pub fn starting_step(mut self, step: u64) -> Self {
         self.starting_step = step;
+        self
+    }
+
+    /// What the run outlasts: the end of the process, which is the default, or a loss of power
+    /// too. It is about a run on disk alone.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 
@@ -286,7 +303,7 @@ impl RunBuilder {
             RunMode::Offline | RunMode::Online => {
                 let name = format!("offline-run-{}-{}", clock.stamp(), settings.run_id);
                 let wandb_dir = settings.dir.join("wandb");
-                let sink = Directory::create(&wandb_dir, &name, &settings.run_id)?;
+                let sink = Directory::create(&wandb_dir, &name, &settings.run_id, self.durability)?;
                 let dir = sink.path().to_path_buf();
                 (Box::new(sink), Some(dir))
             }

@@ -1,48 +1,311 @@
 //! The directory of an offline run, as `wandb sync` and `wandb leet` read it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use cap_std::fs::Dir;
 use prost::Message;
 
+use super::disk::{self, DiskFile, Folder};
+use super::files::{self, Files, enter};
 use super::log::{LogWriter, io_error};
-use super::records::Record;
-use super::{RecordSink, media};
+use super::reader::LogReader;
+use super::records::{FilesItem, Record, RecordType};
+use super::{Durability, RecordSink, logged};
 use crate::error::{Error, Result};
 
 /// A run's own directory: `run-<id>.wandb`, `files/` and `logs/`.
-pub(crate) struct Directory {
-    path: PathBuf,
-    files: PathBuf,
-    log: LogWriter<File>,
+///
+/// It is held open, so a run goes on in it also where it is renamed. Where it is deleted, it is
+/// made again: the records of its log are still there, since that is open.
+pub(crate) struct Directory<F: Folder = Dir> {
+    place: Place<F>,
+    files: Files<F>,
+    log: LogWriter<F::File>,
+    durability: Durability,
+    /// The names of its folders and its log outlast the power.
+    has_synced_names: bool,
+    /// The log was deleted, and isn't made again yet.
+    is_gone: bool,
+    /// What was lost since the last flush.
+    loss: Option<Loss>,
+    /// Files were lost since that was last asked.
+    has_lost: bool,
+}
+
+/// Where a run is.
+pub(super) struct Place<F> {
+    /// The run's directory.
+    pub(super) path: PathBuf,
+    /// Its name.
+    pub(super) name: String,
+    /// The name of its log.
+    pub(super) log: String,
+    /// Opens the folder that it is in, and makes that where it is missing.
+    pub(super) parent: Box<dyn FnMut() -> io::Result<F> + Send>,
+}
+
+/// What was deleted while the run was written.
+#[derive(Clone, Copy)]
+enum Loss {
+    /// Folders of media files.
+    Files,
+    /// The log, which was made again.
+    Log,
+}
+
+impl<F> Place<F> {
+    fn log(&self) -> PathBuf {
+        self.path.join(&self.log)
+    }
+}
+
+impl Place<Dir> {
+    fn new(parent: &Path, name: &str, log: String, durability: Durability) -> io::Result<Self> {
+        let parent = std::path::absolute(parent)?;
+        Ok(Self {
+            path: parent.join(name),
+            name: name.into(),
+            log,
+            parent: Box::new(move || make_folder(&parent, durability)),
+        })
+    }
 }
 
 impl Directory {
-    /// Makes `<wandb_dir>/<name>`, where nothing of that name may exist.
-    pub(crate) fn create(wandb_dir: &Path, name: &str, run_id: &str) -> Result<Self> {
-        fs::create_dir_all(wandb_dir).map_err(|source| no_directory(wandb_dir, source))?;
-        let path = wandb_dir.join(name);
-        fs::create_dir(&path).map_err(|source| cannot_create(&path, source))?;
-        Self::fill(&path, run_id).inspect_err(|_| remove(&path))
+    /// Makes `<wandb_dir>/<name>`, where nothing of that name may exist, and keeps other writers
+    /// out as long as it lives.
+    pub(crate) fn create(
+        wandb_dir: &Path,
+        name: &str,
+        run_id: &str,
+        durability: Durability,
+    ) -> Result<Self> {
+        let log = format!("run-{run_id}.wandb");
+        let place = Place::new(wandb_dir, name, log, durability)
+            .map_err(|source| no_directory(wandb_dir, source))?;
+        Self::create_in(place, durability)
+    }
+}
+
+impl<F: Folder> Directory<F> {
+    pub(super) fn create_in(mut place: Place<F>, durability: Durability) -> Result<Self> {
+        let path = place.path.clone();
+        let parent = (place.parent)().map_err(|source| {
+            let parent = path.parent().unwrap_or(&path);
+            no_directory(parent, source)
+        })?;
+        parent
+            .create_folder(&place.name)
+            .map_err(|source| cannot_create(&path, source))?;
+        Self::fill(place, &parent, durability).inspect_err(|_| remove(&path))
     }
 
-    fn fill(path: &Path, run_id: &str) -> Result<Self> {
-        let files = path.join("files");
-        for folder in [&files, &path.join("logs")] {
-            fs::create_dir(folder).map_err(|source| io_error("create", folder, source))?;
-        }
-        let log = LogWriter::create(&path.join(format!("run-{run_id}.wandb")))?;
-        Ok(Self {
-            path: path.into(),
+    fn fill(place: Place<F>, parent: &F, durability: Durability) -> Result<Self> {
+        let cannot_create = |source| io_error("create", &place.path, source);
+        let run = enter(parent, &place.name, durability).map_err(cannot_create)?;
+        let (files, file) = furnish(run, &place, durability).map_err(cannot_create)?;
+        lock(&file, &place.path)?;
+        let log = LogWriter::begin(&place.log(), file)?;
+        Ok(Self::new(place, files, log, durability))
+    }
+
+    fn new(
+        place: Place<F>,
+        files: Files<F>,
+        log: LogWriter<F::File>,
+        durability: Durability,
+    ) -> Self {
+        Self {
+            place,
             files,
             log,
-        })
+            durability,
+            has_synced_names: false,
+            is_gone: false,
+            loss: None,
+            has_lost: false,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.place.path
     }
+
+    /// Notices a directory that was deleted, and makes it again where that can be.
+    fn notice(&mut self) -> Result<()> {
+        if !self.is_gone && self.log.is_deleted() {
+            self.is_gone = true;
+            self.has_lost = true;
+        }
+        self.there()
+    }
+
+    /// What can't be made again is tried again before each record.
+    fn there(&mut self) -> Result<()> {
+        if !self.is_gone {
+            return Ok(());
+        }
+        self.make_again()
+            .map_err(|source| Error::RunDirectoryGone {
+                path: self.place.path.clone(),
+                source,
+            })?;
+        self.is_gone = false;
+        self.has_synced_names = false;
+        self.loss = Some(Loss::Log);
+        Ok(())
+    }
+
+    fn make_again(&mut self) -> io::Result<()> {
+        let parent = (self.place.parent)()?;
+        let run = enter(&parent, &self.place.name, self.durability)?;
+        let (files, file) = furnish(run, &self.place, self.durability)?;
+        file.claim()
+            .and_then(|()| self.log.move_to(file))
+            // Otherwise there would be one that exists the next time.
+            .inspect_err(|_| drop(files.run().remove_file(&self.place.log)))?;
+        self.files = files;
+        Ok(())
+    }
+
+    /// Brings what was written to where it outlasts the power.
+    fn sync(&mut self) -> Result<()> {
+        self.log.sync()?;
+        if self.has_synced_names {
+            return Ok(());
+        }
+        let synced = self.files.sync_names();
+        let synced = synced.and_then(|()| (self.place.parent)()?.sync());
+        synced.map_err(|source| io_error("sync", &self.place.path, source))?;
+        self.has_synced_names = true;
+        Ok(())
+    }
+
+    /// Tells once what was lost. Folders that were moved away and back cost nothing.
+    fn tell(&mut self) -> Result<()> {
+        let Some(loss) = self.loss else {
+            return Ok(());
+        };
+        let media_lost = self.media_lost()?;
+        self.loss = None;
+        match (loss, media_lost) {
+            (Loss::Files, 0) => Ok(()),
+            _ => Err(Error::RunDirectoryLost {
+                path: self.place.path.clone(),
+                log_restored: matches!(loss, Loss::Log),
+                media_lost,
+            }),
+        }
+    }
+
+    /// Media files that the log names and that aren't there.
+    fn media_lost(&self) -> Result<u64> {
+        let path = self.place.log();
+        let file = self.files.run().open_file(&self.place.log);
+        let file = file.map_err(|source| io_error("read", &path, source))?;
+        let mut lost = 0;
+        for record in LogReader::from_reader(path, BufReader::new(file))? {
+            if let Some(RecordType::Files(record)) = record?.record_type {
+                let is_lost = |file: &&FilesItem| !self.files.contains(&file.path);
+                lost += record.files.iter().filter(is_lost).count() as u64;
+            }
+        }
+        Ok(lost)
+    }
+}
+
+/// Makes what a run's directory holds: where it is made again, some of it may be there. The log is
+/// never.
+fn furnish<F: Folder>(
+    run: F,
+    place: &Place<F>,
+    durability: Durability,
+) -> io::Result<(Files<F>, F::File)> {
+    enter(&run, "logs", durability)?;
+    let mut files = Files::new(run, durability);
+    files.make()?;
+    let file = files.run().create_log(&place.log)?;
+    Ok((files, file))
+}
+
+fn lock(file: &impl DiskFile, run: &Path) -> Result<()> {
+    file.claim().map_err(|source| cannot_open(run, source))
+}
+
+fn cannot_open(run: &Path, source: io::Error) -> Error {
+    match disk::is_in_use(&source) {
+        true => Error::RunInUse { path: run.into() },
+        false => io_error("open the log of the run", run, source),
+    }
+}
+
+/// The folder of that path, made where it is missing.
+fn make_folder(path: &Path, durability: Durability) -> io::Result<Dir> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(path)?;
+    for parent in missing.iter().filter_map(|path| path.parent()) {
+        durability.sync(&disk::open_folder(parent)?)?;
+    }
+    disk::open_folder(path)
+}
+
+/// A run that exists, its log open: no other process can write to it meanwhile.
+#[allow(dead_code, reason = "for a run that is resumed")]
+pub(crate) struct OpenDirectory {
+    place: Place<Dir>,
+    run: Dir,
+    file: File,
+    log: PathBuf,
+    durability: Durability,
+}
+
+impl OpenDirectory {
+    /// Opens a run's directory. A link to it, such as `latest-run`, is followed; none in it is.
+    pub(crate) fn open(run: &Path, durability: Durability) -> Result<Self> {
+        let cannot_open = |source| cannot_open(run, source);
+        let log = logged::find_log(run)?;
+        let path = fs::canonicalize(run).map_err(cannot_open)?;
+        let (Some(parent), Some(name), Some(log)) = (path.parent(), name_of(&path), name_of(&log))
+        else {
+            return Err(cannot_open(io::ErrorKind::InvalidFilename.into()));
+        };
+        let folder = disk::open_folder(&path).map_err(cannot_open)?;
+        let file = disk::open_log(&folder, log).map_err(cannot_open)?;
+        file.claim().map_err(cannot_open)?;
+        let place = Place::new(parent, name, log.into(), durability).map_err(cannot_open)?;
+        Ok(Self {
+            log: place.log(),
+            place,
+            run: folder,
+            file,
+            durability,
+        })
+    }
+
+    /// The log, to be read as long as this lives.
+    #[allow(dead_code, reason = "for a run that is resumed")]
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Goes on after the last whole record, which ends at `len`. What follows it is cut off, and
+    /// the file that a killed process had begun is removed.
+    #[allow(dead_code, reason = "for a run that is resumed")]
+    pub(crate) fn append_after(self, len: u64) -> Result<Directory> {
+        let log = LogWriter::resume(&self.log, self.file, len)?;
+        let mut files = Files::new(self.run, self.durability);
+        files
+            .make()
+            .and_then(|()| files.clear())
+            .map_err(|source| io_error("go on in", &self.place.path, source))?;
+        Ok(Directory::new(self.place, files, log, self.durability))
+    }
+}
+
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
 }
 
 /// Takes back a directory that was made a moment ago and holds no row yet: best effort.
@@ -64,14 +327,17 @@ fn no_directory(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// `latest-run`, a convenience: a failure to make it is none of the run's.
+/// `latest-run`, a convenience: a failure to make it is none of the run's. What a killed process
+/// left in the run that it led to is removed.
 #[cfg(unix)]
 pub(crate) fn link_latest(run: &Path) {
     let Some(name) = run.file_name() else {
         return;
     };
     let latest = run.with_file_name("latest-run");
-    let temporary = run.with_file_name(format!(".latest-{}", name.display()));
+    clear(&latest);
+    let temporary = run.with_file_name(".latest-run.part");
+    let _ = fs::remove_file(&temporary);
     let made =
         std::os::unix::fs::symlink(name, &temporary).and_then(|()| fs::rename(&temporary, &latest));
     if made.is_err() {
@@ -83,17 +349,56 @@ pub(crate) fn link_latest(run: &Path) {
 #[cfg(not(unix))]
 pub(crate) fn link_latest(_run: &Path) {}
 
-impl RecordSink for Directory {
+/// Removes the file that a killed process had begun in the run of this link, unless one writes to
+/// it: best effort.
+#[cfg(unix)]
+fn clear(latest: &Path) {
+    let Ok(name) = fs::read_link(latest) else {
+        return;
+    };
+    let run = latest.with_file_name(&name);
+    if name.file_name() == Some(name.as_os_str())
+        && !run.is_symlink()
+        && run.join("files").join(files::PART).is_file()
+        && let Ok(open) = OpenDirectory::open(&run, Durability::Process)
+        && let Ok(files) = open.run.open_folder("files")
+    {
+        let _ = Folder::remove_file(&files, files::PART);
+    }
+}
+
+impl<F: Folder> RecordSink for Directory<F> {
     fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        media::write(&self.files, path, bytes)
+        self.there()?;
+        let written = self.files.write(path, bytes);
+        if self.files.has_lost() {
+            self.has_lost = true;
+            self.loss = self.loss.or(Some(Loss::Files));
+        }
+        written.map_err(|source| {
+            let path = self.place.path.join("files").join(path);
+            io_error("write", &path, source)
+        })
     }
 
     fn record(&mut self, record: &Record) -> Result<()> {
+        self.there()?;
         self.log.append(&record.encode_to_vec())
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.log.flush()
+        self.notice()?;
+        self.log.flush()?;
+        if self.durability == Durability::Fsync {
+            self.sync()?;
+        }
+        self.tell()
+    }
+
+    fn has_lost(&mut self) -> bool {
+        // Where it can't be made again, the next record says so.
+        let _ = self.notice();
+        std::mem::take(&mut self.has_lost)
     }
 }
 
@@ -104,8 +409,8 @@ mod tests {
     #[test]
     fn a_run_that_exists_is_never_touched() {
         let dir = tempfile::tempdir().unwrap();
-        Directory::create(dir.path(), "offline-run-1-a", "a").unwrap();
-        let error = Directory::create(dir.path(), "offline-run-1-a", "a")
+        Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process).unwrap();
+        let error = Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process)
             .err()
             .unwrap();
         assert!(matches!(&error, Error::RunExists { path } if path.ends_with("offline-run-1-a")));
@@ -117,9 +422,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Directory::create(&file.join("wandb"), "offline-run-1-a", "a")
-            .err()
-            .unwrap();
+        let error = Directory::create(
+            &file.join("wandb"),
+            "offline-run-1-a",
+            "a",
+            Durability::Process,
+        )
+        .err()
+        .unwrap();
         assert!(
             matches!(&error, Error::RunDirectory { path, .. } if path.starts_with(&file)),
             "{error}"
@@ -129,7 +439,8 @@ mod tests {
     #[test]
     fn a_file_is_written_once_and_leaves_no_other() {
         let dir = tempfile::tempdir().unwrap();
-        let mut run = Directory::create(dir.path(), "offline-run-1-a", "a").unwrap();
+        let mut run =
+            Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process).unwrap();
         run.media("media/images/a/b.png", b"picture").unwrap();
         run.media("media/images/a/b.png", b"picture").unwrap();
         let folder = run.path().join("files/media/images/a");
@@ -141,12 +452,46 @@ mod tests {
         assert_eq!(fs::read(folder.join("b.png")).unwrap(), b"picture");
     }
 
+    #[test]
+    fn a_run_that_exists_is_gone_on_with_after_a_whole_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let create = || Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Fsync);
+        let mut run = create().unwrap();
+        let record = |num| Record {
+            num,
+            ..Record::default()
+        };
+        run.record(&record(1)).unwrap();
+        let path = run.path().to_path_buf();
+        let error = OpenDirectory::open(&path, Durability::Fsync).err().unwrap();
+        assert!(matches!(error, Error::RunInUse { .. }), "{error}");
+        drop(run);
+        let log = path.join("run-a.wandb");
+        let len = fs::metadata(&log).unwrap().len();
+        let mut torn = File::options().append(true).open(&log).unwrap();
+        io::Write::write_all(&mut torn, b"half of a rec").unwrap();
+        fs::write(path.join("files").join(files::PART), b"half of a pict").unwrap();
+
+        let open = OpenDirectory::open(&path, Durability::Fsync).unwrap();
+        let mut reader = LogReader::open(open.log()).unwrap();
+        assert_eq!(reader.by_ref().filter(Result::is_ok).count(), 1);
+        assert_eq!(reader.end(), len);
+        let mut run = open.append_after(len).unwrap();
+        assert!(!path.join("files").join(files::PART).exists());
+        run.record(&record(2)).unwrap();
+        run.media("media/images/a.png", b"picture").unwrap();
+        run.flush().unwrap();
+        let records: Result<Vec<_>> = LogReader::open(&log).unwrap().collect();
+        assert_eq!(records.unwrap(), [record(1), record(2)]);
+        assert!(create().is_err());
+    }
+
     #[cfg(unix)]
     #[test]
     fn the_latest_run_is_linked() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["offline-run-1-a", "offline-run-2-b"] {
-            let run = Directory::create(dir.path(), name, "a").unwrap();
+            let run = Directory::create(dir.path(), name, "a", Durability::Process).unwrap();
             link_latest(run.path());
             assert_eq!(
                 fs::read_link(dir.path().join("latest-run")).unwrap(),

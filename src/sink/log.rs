@@ -1,23 +1,11 @@
 //! The transaction log: created once, appended to record by record.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::disk::DiskFile;
 use super::framing::{FILE_HEADER, frame};
 use crate::error::{Error, Result};
-
-/// A file that can take back what was written after `len`.
-pub(super) trait Rewind: Write {
-    fn rewind_to(&mut self, len: u64) -> io::Result<()>;
-}
-
-impl Rewind for File {
-    fn rewind_to(&mut self, len: u64) -> io::Result<()> {
-        self.set_len(len)?;
-        self.seek(SeekFrom::Start(len)).map(drop)
-    }
-}
 
 /// Writes each record with one call, so that nothing waits in this process.
 ///
@@ -27,32 +15,42 @@ pub(super) struct LogWriter<F> {
     file: F,
     /// The end of the last whole record.
     len: u64,
-    /// A failed write may have left bytes after `len`.
+    /// A failed call may have left bytes after `len`, or stand elsewhere in the file.
     torn: bool,
+    /// What outlasts the power.
+    synced: u64,
+    /// The file system tells when the file is deleted; some say so from the beginning.
+    tells_deletion: bool,
+    /// What follows `synced` may be forgotten though a later sync succeeds, since one failed.
+    is_doubtful: bool,
 }
 
-impl LogWriter<File> {
-    /// A new log. One that exists is never touched.
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|source| io_error("create", path, source))?;
-        Self::begin(path, file)
-    }
-}
-
-impl<F: Rewind> LogWriter<F> {
-    fn begin(path: &Path, file: F) -> Result<Self> {
-        let mut log = Self {
-            path: path.into(),
-            file,
-            len: 0,
-            torn: false,
-        };
+impl<F: DiskFile> LogWriter<F> {
+    /// Begins a log in a new file.
+    pub(super) fn begin(path: &Path, file: F) -> Result<Self> {
+        let mut log = Self::at(path, file, 0);
         log.write(&FILE_HEADER)?;
         Ok(log)
+    }
+
+    /// Goes on with a log after `len` bytes.
+    pub(super) fn resume(path: &Path, file: F, len: u64) -> Result<Self> {
+        let mut log = Self::at(path, file, len);
+        log.torn = true;
+        log.mend()?;
+        Ok(log)
+    }
+
+    fn at(path: &Path, file: F, len: u64) -> Self {
+        Self {
+            path: path.into(),
+            tells_deletion: file.is_deleted().is_ok_and(|is_deleted| !is_deleted),
+            file,
+            len,
+            torn: false,
+            synced: 0,
+            is_doubtful: false,
+        }
     }
 
     pub(super) fn append(&mut self, record: &[u8]) -> Result<()> {
@@ -70,7 +68,7 @@ impl<F: Rewind> LogWriter<F> {
                 self.torn = true;
                 // Tried again before the next record, which is refused where it fails again.
                 let _ = self.mend();
-                Err(io_error("write to", &self.path, source))
+                Err(self.error("write to", source))
             }
         }
     }
@@ -79,7 +77,7 @@ impl<F: Rewind> LogWriter<F> {
         if self.torn {
             self.file
                 .rewind_to(self.len)
-                .map_err(|source| io_error("take back a torn record of", &self.path, source))?;
+                .map_err(|source| self.error("take back a torn record of", source))?;
             self.torn = false;
         }
         Ok(())
@@ -89,7 +87,64 @@ impl<F: Rewind> LogWriter<F> {
         self.mend()?;
         self.file
             .flush()
-            .map_err(|source| io_error("flush", &self.path, source))
+            .map_err(|source| self.error("flush", source))
+    }
+
+    /// Brings all records to where they outlast the power.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        if self.synced == self.len {
+            return Ok(());
+        }
+        if self.is_doubtful {
+            self.write_again()?;
+        }
+        let synced = self.file.sync();
+        self.is_doubtful = synced.is_err();
+        synced.map_err(|source| self.error("sync", source))?;
+        self.synced = self.len;
+        Ok(())
+    }
+
+    /// After a failed sync, the system takes what it couldn't write for written.
+    fn write_again(&mut self) -> Result<()> {
+        self.torn = true;
+        let written = self.write_again_from(self.synced);
+        written.map_err(|source| self.error("write again to", source))?;
+        self.mend()
+    }
+
+    fn write_again_from(&mut self, mut at: u64) -> io::Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        while at < self.len {
+            let part = (self.len - at).min(buffer.len() as u64);
+            let part = &mut buffer[..part as usize];
+            self.file.seek(SeekFrom::Start(at))?;
+            self.file.read_exact(part)?;
+            self.file.seek(SeekFrom::Start(at))?;
+            self.file.write_all(part)?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.tells_deletion && self.file.is_deleted().unwrap_or(false)
+    }
+
+    /// Goes on in another file, which gets all records first.
+    pub(super) fn move_to(&mut self, mut file: F) -> io::Result<()> {
+        self.torn = true;
+        self.file.seek(SeekFrom::Start(0))?;
+        let copied = io::copy(&mut Read::take(&mut self.file, self.len), &mut file)?;
+        if copied < self.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        *self = Self::at(&self.path, file, self.len);
+        Ok(())
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> Error {
+        io_error(action, &self.path, source)
     }
 }
 
@@ -105,12 +160,25 @@ pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> 
 mod tests {
     use super::super::reader::LogReader;
     use super::*;
+    use std::io::{Seek, Write};
 
     /// A file on a disk that is full after so many bytes.
     struct Full {
         bytes: Vec<u8>,
         room: usize,
         rewinds: bool,
+    }
+
+    impl Read for Full {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+
+    impl Seek for Full {
+        fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+            Ok(0)
+        }
     }
 
     impl Write for Full {
@@ -128,13 +196,22 @@ mod tests {
         }
     }
 
-    impl Rewind for Full {
+    impl DiskFile for Full {
         fn rewind_to(&mut self, len: u64) -> io::Result<()> {
             if !self.rewinds {
                 return Err(io::ErrorKind::Other.into());
             }
             self.bytes.truncate(len as usize);
             Ok(())
+        }
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn claim(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn is_deleted(&self) -> io::Result<bool> {
+            Ok(false)
         }
     }
 
@@ -189,7 +266,7 @@ mod tests {
     fn a_real_file_takes_back_what_is_torn() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.wandb");
-        let mut log = LogWriter::create(&path).unwrap();
+        let mut log = LogWriter::begin(&path, std::fs::File::create(&path).unwrap()).unwrap();
         log.append(b"first").unwrap();
         log.file.write_all(b"half of a rec").unwrap();
         log.torn = true;
@@ -197,9 +274,5 @@ mod tests {
         let reader = LogReader::open(&path).unwrap();
         let payloads: Vec<_> = reader.payloads().collect::<Result<_>>().unwrap();
         assert_eq!(payloads, [&b"first"[..], b"second"]);
-        assert!(
-            LogWriter::create(&path).is_err(),
-            "a log is never overwritten"
-        );
     }
 }

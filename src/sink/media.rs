@@ -1,12 +1,7 @@
 //! Media files: from a key to a name that every system takes, and onto the disk.
 
-use std::fs;
-use std::io;
-use std::path::Path;
-
 use sha2::{Digest, Sha256};
 
-use super::log::io_error;
 use crate::error::{Error, Result};
 use crate::image::json::layer_place;
 use crate::image::{LayerKind, MEDIA_SUBDIR};
@@ -149,31 +144,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Writes the file under a name of its own first, so that one of this name is always whole.
-pub(super) fn write(files_dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let path = files_dir.join(name);
-    let folder = path.parent().unwrap_or(files_dir);
-    let temporary = folder.join(format!(".{}.part", &sha256(name.as_bytes())[..HASH_DIGITS]));
-    let written = write_through(&temporary, &path, bytes);
-    written
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                fs::create_dir_all(folder).and_then(|()| write_through(&temporary, &path, bytes))
-            }
-            _ => Err(error),
-        })
-        .map_err(|source| {
-            // Best effort: the name is never read, and used again for the same file.
-            let _ = fs::remove_file(&temporary);
-            io_error("write", &path, source)
-        })
-}
-
-fn write_through(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::write(temporary, bytes)?;
-    fs::rename(temporary, path)
 }
 
 #[cfg(test)]

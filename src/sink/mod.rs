@@ -1,6 +1,8 @@
 //! Where a run goes: the transaction log and the media files. Nothing else writes to disk.
 
 mod directory;
+mod disk;
+mod files;
 mod framing;
 mod log;
 pub mod logged;
@@ -8,13 +10,79 @@ mod media;
 mod memory;
 pub mod reader;
 pub mod records;
+#[cfg(test)]
+mod tests;
 
+#[allow(unused_imports, reason = "for a run that is resumed")]
+pub(crate) use directory::OpenDirectory;
 pub(crate) use directory::{Directory, link_latest, remove};
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
 
+use std::io;
+
 use crate::error::Result;
+use disk::Folder;
 use records::Record;
+
+/// What a run that is on disk outlasts; set by
+/// [`RunBuilder::durability`](crate::RunBuilder::durability).
+///
+/// | | [`Process`](Self::Process) | [`Fsync`](Self::Fsync) |
+/// | --- | --- | --- |
+/// | the end of this process, by SIGKILL too | every row that is written | every row that is written |
+/// | a crash of the system, or a loss of power | what the system wrote back, within half a minute as a rule; a row may name a picture that is empty | every row that `flush` confirmed, with its pictures |
+///
+/// # The order of `fsync`
+///
+/// 1. When a run starts: each folder in which one was made on the way to `wandb/`, once that is
+///    there; `wandb/` for the run's directory, and that for its `files/`. The log is created, its
+///    first records are written, and the log, `files/`, the run's directory and `wandb/` follow
+///    before [`start`](crate::RunBuilder::start) returns.
+/// 2. For each picture: the folders on the way to it, from the run's directory down, where they
+///    are not open yet; then the file, under a temporary name; it gets its own name, and its
+///    folder follows. The record that it is there, and the row that names it, are written after
+///    that.
+/// 3. [`flush`](crate::Run::flush) and the end of the run: the log, and then they return.
+///
+/// Where one fails, so does the picture or the flush: what the log holds since the last one that
+/// succeeded is written once more then, before the next.
+///
+/// So a row in the log names whole files at any time, and what `flush` confirmed is there, as far
+/// as the disk keeps what it says it has. Windows and some network file systems have no `fsync` of
+/// folders: there the names are left to the file system.
+///
+/// ```
+/// use wandb_image::Durability;
+///
+/// # let dir = tempfile::tempdir()?;
+/// let run = wandb_image::init()
+///     .durability(Durability::Fsync)
+/// #   .dir(dir.path())
+///     .start()?;
+/// run.log([("loss", 0.5)])?;
+/// run.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of this process. Nothing is waited for: the system writes back when it likes.
+    #[default]
+    Process,
+    /// A crash of the system and a loss of power too. Each picture and each flush waits for the
+    /// disk, in the background.
+    Fsync,
+}
+
+impl Durability {
+    /// Brings the names in a folder to where they are to be.
+    fn sync(self, folder: &impl Folder) -> io::Result<()> {
+        match self {
+            Durability::Process => Ok(()),
+            Durability::Fsync => folder.sync(),
+        }
+    }
+}
 
 /// Takes what a run writes, in order: a media file always before the records that name it.
 ///
@@ -40,8 +108,15 @@ pub trait RecordSink: Send {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when that fails.
+    /// [`Error::Io`](crate::Error::Io) when that fails. A loss that can't be made good is returned
+    /// once.
     fn flush(&mut self) -> Result<()>;
+
+    /// Whether files that were taken before are gone since this was last asked, so that a row may
+    /// not name them again; asked before each row with pictures. Never, by default.
+    fn has_lost(&mut self) -> bool {
+        false
+    }
 }
 
 /// Takes everything and keeps nothing: the sink of a disabled run.

@@ -20,6 +20,7 @@ mod client;
 ))]
 mod contract;
 mod device;
+mod faults;
 mod golden;
 mod graph;
 mod history;

@@ -1,0 +1,184 @@
+//! The media files of a run, in its `files/`.
+
+use std::io::{self, Write};
+
+use super::Durability;
+use super::disk::{DiskFile, Folder, Identity};
+
+/// The run's folder of media files.
+const FILES: &str = "files";
+
+/// What a file is called in `files/` until it is whole. One name is enough, since one thread
+/// writes, and so what a killed process leaves is found.
+pub(super) const PART: &str = ".media.part";
+
+/// Folders that are kept open.
+const MAX_OPEN: usize = 8;
+
+/// Writes below the `files/` of a run, in folders that it makes where they are missing.
+pub(super) struct Files<F> {
+    run: F,
+    durability: Durability,
+    /// `files/`, where it was opened.
+    root: Option<F>,
+    /// The folders that were written to last, the latest at the end.
+    open: Vec<OpenFolder<F>>,
+    has_lost: bool,
+}
+
+/// A folder with its path from the run's folder.
+struct OpenFolder<F> {
+    path: String,
+    folder: F,
+    identity: Identity,
+}
+
+impl<F: Folder> Files<F> {
+    /// Those of the run that has this folder.
+    pub(super) fn new(run: F, durability: Durability) -> Self {
+        Self {
+            run,
+            durability,
+            root: None,
+            open: Vec::new(),
+            has_lost: false,
+        }
+    }
+
+    /// The run's folder.
+    pub(super) fn run(&self) -> &F {
+        &self.run
+    }
+
+    /// Makes `files/` where it is missing.
+    pub(super) fn make(&mut self) -> io::Result<()> {
+        let root = enter(&self.run, FILES, self.durability)?;
+        self.root = Some(root);
+        Ok(())
+    }
+
+    /// Removes what a killed process left.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        match self.root.as_ref().map(|root| root.remove_file(PART)) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether files may be gone, since this was last asked: their folder wasn't found in its place.
+    pub(super) fn has_lost(&mut self) -> bool {
+        std::mem::take(&mut self.has_lost)
+    }
+
+    pub(super) fn contains(&self, path: &str) -> bool {
+        self.run.identity_of(&format!("{FILES}/{path}")).is_ok()
+    }
+
+    /// Brings the names of folders to where they outlast the power.
+    pub(super) fn sync_names(&self) -> io::Result<()> {
+        self.root.iter().try_for_each(F::sync)?;
+        self.run.sync()
+    }
+
+    /// Writes a file under another name first, so that one of this name is always whole.
+    pub(super) fn write(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let open = match self.take(folder) {
+            Some(open) => open,
+            None => self.open(folder)?,
+        };
+        let Some(root) = &self.root else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        fill(root, bytes, self.durability)
+            .and_then(|()| root.rename(PART, &open.folder, name))
+            // Best effort: the name is never read, and the next file takes it.
+            .inspect_err(|_| drop(root.remove_file(PART)))?;
+        self.durability
+            .sync(&open.folder)
+            .inspect_err(|_| drop(open.folder.remove_file(name)))?;
+        self.keep(open);
+        Ok(())
+    }
+
+    /// The folder, where it is open and still in its place.
+    fn take(&mut self, folder: &str) -> Option<OpenFolder<F>> {
+        let path = path_of(folder);
+        let index = self.open.iter().position(|open| open.path == path)?;
+        let found = self.run.identity_of(&path);
+        if found.is_ok_and(|found| found == self.open[index].identity) {
+            return Some(self.open.remove(index));
+        }
+        self.has_lost = true;
+        self.open.clear();
+        None
+    }
+
+    /// Opens a folder from the run's own on, part by part, so that no link is followed.
+    fn open(&mut self, folder: &str) -> io::Result<OpenFolder<F>> {
+        self.root = Some(enter(&self.run, FILES, self.durability)?);
+        // The folder itself, by another handle.
+        let mut here = self.run.open_folder(FILES)?;
+        for part in folder.split('/').filter(|part| !part.is_empty()) {
+            here = enter(&here, part, self.durability)?;
+        }
+        Ok(OpenFolder {
+            path: path_of(folder),
+            identity: here.identity()?,
+            folder: here,
+        })
+    }
+
+    fn keep(&mut self, open: OpenFolder<F>) {
+        if self.open.len() == MAX_OPEN {
+            self.open.remove(0);
+        }
+        self.open.push(open);
+    }
+}
+
+fn path_of(folder: &str) -> String {
+    match folder {
+        "" => FILES.into(),
+        folder => format!("{FILES}/{folder}"),
+    }
+}
+
+/// Opens a folder, and makes it where it is missing. Its name outlasts the power then, whoever
+/// made it.
+pub(super) fn enter<F: Folder>(parent: &F, name: &str, durability: Durability) -> io::Result<F> {
+    let opened = parent.open_folder(name).or_else(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(error);
+        }
+        parent.create_folder(name)?;
+        parent.open_folder(name)
+    });
+    let folder = opened.map_err(|error| explained(parent, name, error))?;
+    durability.sync(parent)?;
+    Ok(folder)
+}
+
+/// The system's words for it differ, and none says what to do.
+fn explained<F: Folder>(parent: &F, name: &str, error: io::Error) -> io::Error {
+    if !parent.is_link(name) {
+        return error;
+    }
+    let text = format!("{name:?} is a link, and a run follows none: remove it, or rename it");
+    io::Error::new(error.kind(), text)
+}
+
+fn fill<F: Folder>(root: &F, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    let mut file = match root.create_file(PART) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            root.remove_file(PART)?;
+            root.create_file(PART)?
+        }
+        created => created?,
+    };
+    file.write_all(bytes)?;
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Fsync => file.sync(),
+    }
+}

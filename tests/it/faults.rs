@@ -1,0 +1,694 @@
+//! Training goes on through what can happen to a disk, and the run says what it cost.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wandb_image::sink::logged::{self, LoggedFile};
+use wandb_image::sink::reader::LogReader;
+use wandb_image::sink::records::{Record, RecordType};
+use wandb_image::{Error, Image, Mode, Pixels, Result, Row, Run, RunBuilder, Stats, init};
+
+use crate::run::listening::Told;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Rows before, during and after the fault.
+const BEFORE: std::ops::Range<u64> = 0..3;
+const DURING: std::ops::Range<u64> = 3..23;
+const AFTER: std::ops::Range<u64> = 23..26;
+
+/// A picture of about a kilobyte, unlike any other.
+fn picture(step: u64) -> Image {
+    let mut random = fastrand::Rng::with_seed(step);
+    let noise = std::iter::repeat_with(|| random.u8(..))
+        .take(32 * 32)
+        .collect();
+    Pixels::new(32, 32, Mode::L, noise).unwrap().into()
+}
+
+fn log(run: &Run, steps: std::ops::Range<u64>) {
+    for step in steps {
+        let row = Row::new()
+            .with("loss", step)
+            .with("val/sample", picture(step));
+        run.log(row).unwrap();
+    }
+}
+
+fn builder(dir: &Path) -> RunBuilder {
+    init().mode(wandb_image::RunMode::Offline).dir(dir)
+}
+
+/// What came of a run.
+#[derive(Debug)]
+struct Outcome {
+    dir: PathBuf,
+    /// What `flush` said while it lasted, and afterwards.
+    during: Result<()>,
+    after: Result<()>,
+    end: Result<()>,
+    stats: Stats,
+    told: Vec<String>,
+}
+
+/// Logs through a fault: `begin` brings it about, and `end` takes the cause away.
+fn through(builder: RunBuilder, begin: impl FnOnce(&Path), end: impl FnOnce(&Path)) -> Outcome {
+    let told = Told::default();
+    tracing::subscriber::with_default(told.clone(), || {
+        let run = builder.start().unwrap();
+        let dir = run.dir().unwrap().to_path_buf();
+        log(&run, BEFORE);
+        run.flush(SOON).unwrap();
+        begin(&dir);
+        log(&run, DURING);
+        let during = run.flush(SOON);
+        assert_eq!(run.stats().queued_bytes, 0);
+        end(&dir);
+        log(&run, AFTER);
+        let after = run.flush(SOON);
+        let end = run.finish();
+        Outcome {
+            dir,
+            during,
+            after,
+            end,
+            stats: run.stats(),
+            told: told.lines(),
+        }
+    })
+}
+
+fn records(run: &Path) -> Vec<Record> {
+    let log = logged::find_log(run).unwrap();
+    LogReader::open(log)
+        .unwrap()
+        .collect::<Result<_>>()
+        .unwrap()
+}
+
+fn steps(run: &Path) -> BTreeSet<u64> {
+    let row = |record: Record| match record.record_type {
+        Some(RecordType::History(row)) => Some(row),
+        _ => None,
+    };
+    let step = |item: &wandb_image::sink::records::Item| {
+        (item.key == "_step").then(|| item.value_json.parse().unwrap())
+    };
+    let rows = records(run).into_iter().filter_map(row);
+    rows.map(|row| row.item.iter().find_map(step).unwrap())
+        .collect()
+}
+
+fn exit_code(run: &Path) -> i32 {
+    match records(run).pop().unwrap().record_type {
+        Some(RecordType::Exit(exit)) => exit.exit_code,
+        record => panic!("the run has no end: {record:?}"),
+    }
+}
+
+/// The steps whose pictures are there, whole.
+fn pictures(run: &Path) -> BTreeSet<u64> {
+    let is_whole = |file: &&LoggedFile| {
+        let metadata = fs::symlink_metadata(run.join("files").join(&file.path));
+        metadata.is_ok_and(|file_there| file_there.is_file() && Some(file_there.len()) == file.size)
+    };
+    let logged = logged::media(run).unwrap();
+    assert!(logged.damage.is_none());
+    let whole = logged.files.iter().filter(is_whole);
+    whole
+        .map(|file| u64::try_from(file.step).unwrap())
+        .collect()
+}
+
+/// What holds whatever the fault was.
+fn check(outcome: &Outcome, rows_failed: bool, pictures_failed: bool) {
+    let Outcome { dir, stats, .. } = outcome;
+    let all = DURING.end + 3;
+    assert_eq!(stats.rows.accepted, all);
+    assert_eq!(stats.rows.written + stats.rows.failed, all);
+    assert_eq!(stats.pictures.written + stats.pictures.failed, all);
+    assert_eq!(stats.rows.failed > 0, rows_failed, "{stats:?}");
+    assert_eq!(stats.pictures.failed > 0, pictures_failed, "{stats:?}");
+    let steps = steps(dir);
+    assert_eq!(steps.len() as u64, stats.rows.written);
+    assert!(
+        BEFORE.chain(AFTER).all(|step| steps.contains(&step)),
+        "{steps:?}"
+    );
+    assert!(
+        AFTER.clone().all(|step| pictures(dir).contains(&step)),
+        "{outcome:?}"
+    );
+    outcome.after.as_ref().unwrap();
+    assert!(
+        outcome.during.is_err() && outcome.end.is_err(),
+        "{outcome:?}"
+    );
+    assert_eq!(exit_code(dir), i32::from(rows_failed));
+    assert_eq!(parts(dir), 0);
+    let told = |what: &str| {
+        let lines = outcome.told.iter().filter(|line| line.starts_with(what));
+        lines.count()
+    };
+    assert_eq!(
+        told("a row at step"),
+        usize::from(rows_failed),
+        "{outcome:?}"
+    );
+    let is_told = usize::from(pictures_failed && !rows_failed);
+    assert!(
+        told("a picture of \"val/sample\"") >= is_told,
+        "{outcome:?}"
+    );
+    assert!(told("a picture of \"val/sample\"") <= 1, "{outcome:?}");
+}
+
+fn parts(run: &Path) -> usize {
+    let entries = fs::read_dir(run.join("files")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".part")).count()
+}
+
+fn first_failure(result: &Result<()>) -> String {
+    result.as_ref().unwrap_err().to_string()
+}
+
+/// Deletes a directory at one moment.
+fn delete(dir: &Path) {
+    let aside = dir.with_file_name("aside");
+    fs::rename(dir, &aside).unwrap();
+    fs::remove_dir_all(&aside).unwrap();
+}
+
+fn is_lost(result: &Result<()>, log: bool, media: u64) {
+    fn unwrapped(error: &Error) -> &Error {
+        match error {
+            Error::Incomplete { first, .. } => unwrapped(first.as_deref().unwrap()),
+            Error::Shared(error) => unwrapped(error),
+            error => error,
+        }
+    }
+    let error = unwrapped(result.as_ref().unwrap_err());
+    let Error::RunDirectoryLost {
+        log_restored,
+        media_lost,
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((*log_restored, *media_lost), (log, media), "{error}");
+}
+
+#[test]
+fn a_directory_that_is_deleted_is_made_again_with_every_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let outcome = through(builder(dir.path()), delete, |_| ());
+    check(&outcome, false, false);
+    assert_eq!(steps(&outcome.dir), BTreeSet::from_iter(0..26));
+    assert_eq!(pictures(&outcome.dir), BTreeSet::from_iter(3..26));
+    is_lost(&outcome.during, true, 3);
+    is_lost(&outcome.end, true, 3);
+    let lost = outcome
+        .told
+        .iter()
+        .filter(|line| line.contains("was deleted while"));
+    assert_eq!(lost.count(), 1, "{:?}", outcome.told);
+}
+
+#[test]
+fn a_directory_whose_parents_are_deleted_is_made_again_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let delete_all = |run: &Path| delete(run.parent().unwrap());
+    let outcome = through(builder(dir.path()), delete_all, |_| ());
+    check(&outcome, false, false);
+    is_lost(&outcome.end, true, 3);
+}
+
+#[test]
+fn folders_of_pictures_that_are_deleted_are_made_again() {
+    for folder in ["files", "files/media", "files/media/images/val"] {
+        let dir = tempfile::tempdir().unwrap();
+        let outcome = through(builder(dir.path()), |run| delete(&run.join(folder)), |_| ());
+        check(&outcome, false, false);
+        assert_eq!(steps(&outcome.dir), BTreeSet::from_iter(0..26));
+        assert_eq!(pictures(&outcome.dir), BTreeSet::from_iter(3..26));
+        is_lost(&outcome.during, false, 3);
+    }
+}
+
+#[test]
+fn a_loss_is_told_also_where_nothing_is_logged_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = builder(dir.path()).start().unwrap();
+    log(&run, BEFORE);
+    run.flush(SOON).unwrap();
+    delete(run.dir().unwrap());
+    is_lost(&run.finish(), true, 3);
+    is_lost(&run.finish(), true, 3);
+    assert_eq!(steps(run.dir().unwrap()), BTreeSet::from_iter(BEFORE));
+    assert_eq!(exit_code(run.dir().unwrap()), 0);
+}
+
+#[test]
+fn a_run_of_scalars_that_is_deleted_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = builder(dir.path()).start().unwrap();
+    let log = |steps: std::ops::Range<u64>| steps.for_each(|n| run.log([("loss", n)]).unwrap());
+    log(0..500);
+    run.flush(SOON).unwrap();
+    delete(run.dir().unwrap());
+    log(500..1000);
+    is_lost(&run.flush(SOON), true, 0);
+    log(1000..1500);
+    run.flush(SOON).unwrap();
+    is_lost(&run.finish(), true, 0);
+    assert_eq!(steps(run.dir().unwrap()), BTreeSet::from_iter(0..1500));
+}
+
+#[test]
+fn a_picture_that_is_logged_again_after_a_loss_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = builder(dir.path()).synchronous(true).start().unwrap();
+    run.log([("sample", picture(1))]).unwrap();
+    delete(run.dir().unwrap());
+    run.log([("sample", picture(1))]).unwrap();
+    is_lost(&run.finish(), true, 1);
+    assert_eq!(pictures(run.dir().unwrap()), BTreeSet::from([1]));
+}
+
+#[test]
+fn a_directory_that_is_renamed_is_written_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = builder(dir.path()).start().unwrap();
+    log(&run, BEFORE);
+    run.flush(SOON).unwrap();
+    let renamed = dir.path().join("offline-run-elsewhere");
+    fs::rename(run.dir().unwrap(), &renamed).unwrap();
+    log(&run, DURING);
+    run.finish().unwrap();
+    assert!(!run.dir().unwrap().exists());
+    assert_eq!(steps(&renamed), BTreeSet::from_iter(0..23));
+    assert_eq!(pictures(&renamed), BTreeSet::from_iter(0..23));
+}
+
+#[cfg(unix)]
+mod links {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// All that is below a folder, with contents.
+    fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => all.extend(contents(&path)),
+                false => all.push((path.clone(), fs::read(&path).unwrap())),
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_link_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let plant = |run: &Path| {
+            let aside = run.with_file_name("aside");
+            fs::rename(run, &aside).unwrap();
+            symlink(other.path(), run).unwrap();
+            fs::remove_dir_all(&aside).unwrap();
+        };
+        let outcome = through(builder(dir.path()), plant, |run| {
+            fs::remove_file(run).unwrap()
+        });
+        assert_eq!(contents(other.path()), []);
+        let refused = first_failure(&outcome.during);
+        assert!(
+            refused.contains("is a link, and a run follows none"),
+            "{refused}"
+        );
+        assert_eq!(outcome.stats.rows.failed, 20);
+        is_lost(&outcome.after, true, 3);
+        assert_eq!(
+            steps(&outcome.dir),
+            BTreeSet::from_iter(BEFORE.chain(AFTER))
+        );
+        assert_eq!(pictures(&outcome.dir), BTreeSet::from_iter(AFTER));
+        assert_eq!(exit_code(&outcome.dir), 1);
+        // One of rows, one of this key, and one of what else is written.
+        let refusals = outcome
+            .told
+            .iter()
+            .filter(|line| line.contains("is a link"));
+        assert!(refusals.count() <= 3, "{:?}", outcome.told);
+    }
+
+    /// A folder in the run's `files/` becomes a link, and is put back.
+    fn check_folder(folder: &str, target: &Path) {
+        let dir = tempfile::tempdir().unwrap();
+        let before = contents(target);
+        let aside = dir.path().join("aside");
+        let outcome = through(
+            builder(dir.path()),
+            |run| {
+                fs::rename(run.join(folder), &aside).unwrap();
+                symlink(target, run.join(folder)).unwrap();
+            },
+            |run| {
+                fs::remove_file(run.join(folder)).unwrap();
+                fs::rename(&aside, run.join(folder)).unwrap();
+            },
+        );
+        assert_eq!(contents(target), before);
+        check(&outcome, false, true);
+        assert_eq!(outcome.stats.pictures.failed, 20);
+        let refused = first_failure(&outcome.during);
+        assert!(
+            refused.contains("is a link, and a run follows none"),
+            "{refused}"
+        );
+        assert_eq!(
+            pictures(&outcome.dir),
+            BTreeSet::from_iter(BEFORE.chain(AFTER))
+        );
+    }
+
+    #[test]
+    fn links_in_files_are_not_followed() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir_all(outside.path().join("media/images/val")).unwrap();
+        fs::create_dir_all(outside.path().join("images/val")).unwrap();
+        fs::create_dir_all(outside.path().join("val")).unwrap();
+        fs::write(outside.path().join("val/file"), "mine").unwrap();
+        for folder in [
+            "files",
+            "files/media",
+            "files/media/images",
+            "files/media/images/val",
+        ] {
+            check_folder(folder, outside.path());
+        }
+    }
+
+    #[test]
+    fn links_in_files_to_a_place_in_the_run_are_not_followed() {
+        for (link, target, place) in [
+            ("files/media", "../logs", "logs"),
+            ("files/media", "other", "files/other"),
+            ("files", "logs", "logs"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let run = builder(dir.path()).synchronous(true).start().unwrap();
+            let run_dir = run.dir().unwrap();
+            fs::create_dir_all(run_dir.join(place)).unwrap();
+            let _ = fs::remove_dir_all(run_dir.join(link));
+            symlink(target, run_dir.join(link)).unwrap();
+            let refused = first_failure(&run.log([("sample", picture(1))]));
+            assert!(refused.contains("is a link"), "{refused}");
+            assert_eq!(contents(&run_dir.join(place)), []);
+            fs::remove_file(run_dir.join(link)).unwrap();
+            run.log([("sample", picture(2))]).unwrap();
+            assert_eq!(pictures(run_dir), BTreeSet::from([1]));
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_picture_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = dir.path().join("mine");
+        fs::write(&mine, "mine").unwrap();
+        let name = {
+            let run = builder(dir.path()).synchronous(true).start().unwrap();
+            run.log([("sample", picture(1))]).unwrap();
+            logged::media(run.dir().unwrap()).unwrap().files[0]
+                .path
+                .clone()
+        };
+        let run = builder(dir.path()).synchronous(true).start().unwrap();
+        let files = run.dir().unwrap().join("files");
+        fs::create_dir_all(files.join("media/images")).unwrap();
+        symlink(&mine, files.join(&name)).unwrap();
+        symlink(&mine, files.join(".media.part")).unwrap();
+        run.log([("sample", picture(1))]).unwrap();
+        run.finish().unwrap();
+        assert_eq!(fs::read(&mine).unwrap(), b"mine");
+        assert!(!files.join(&name).is_symlink());
+        assert_eq!(pictures(run.dir().unwrap()), BTreeSet::from([0]));
+        assert_eq!(parts(run.dir().unwrap()), 0);
+    }
+}
+
+#[test]
+fn a_run_is_written_by_one_at_a_time_and_leaves_no_temporary_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let plant = |run: &Run| {
+        let part = run.dir().unwrap().join("files/.media.part");
+        fs::write(&part, "half of a pict").unwrap();
+        part
+    };
+    let live = builder(dir.path()).run_id("live").start().unwrap();
+    let part = plant(&live);
+    // The run before is still being written.
+    let second = builder(dir.path()).run_id("second").start().unwrap();
+    assert!(part.exists());
+    log(&live, BEFORE);
+    live.finish().unwrap();
+    assert!(!part.exists());
+    let part = plant(&second);
+    drop(second);
+    let third = builder(dir.path()).run_id("third").start().unwrap();
+    assert_eq!(part.exists(), cfg!(windows));
+    third.finish().unwrap();
+}
+
+/// Faults that need a process of their own: this binary, run again at [`child`] alone.
+#[cfg(target_os = "linux")]
+mod processes {
+    use std::io::Write;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::process::{Child, Command, Output, Stdio};
+
+    use super::*;
+
+    const TASK: &str = "WANDB_IMAGE_TEST_FAULT";
+
+    /// Not a test: what the others make of this binary.
+    #[test]
+    #[ignore = "runs in a process of its own, which other tests start"]
+    fn child() {
+        let dir = PathBuf::from(std::env::var("WANDB_DIR").unwrap());
+        match std::env::var(TASK).as_deref() {
+            Ok("full disk") => full_disk(&dir),
+            Ok("read-only") => read_only(&dir),
+            Ok("file handles") => file_handles(&dir),
+            Ok("same run") => same_run(&dir),
+            task => panic!("no task of a child: {task:?}"),
+        }
+    }
+
+    /// A command line that ends in this binary.
+    fn command(before: &[&str], task: &str, dir: &Path) -> Command {
+        let exe = std::env::current_exe().unwrap();
+        let args = [
+            "--ignored",
+            "--exact",
+            "faults::processes::child",
+            "--nocapture",
+        ];
+        let mut command = match before.split_first() {
+            None => Command::new(exe),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(exe);
+                command
+            }
+        };
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"WANDB_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(args).env(TASK, task).env("WANDB_DIR", dir);
+        command
+    }
+
+    fn check_child(output: &Output) {
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+    }
+
+    /// Whether the command works here; where not, that is said past the capture.
+    fn works(command: &[&str]) -> bool {
+        let output = Command::new(command[0]).args(&command[1..]).output();
+        let works = output.is_ok_and(|output| output.status.success());
+        if !works {
+            let mut stderr = std::io::stderr();
+            let _ = writeln!(
+                stderr,
+                "skipped a fault: `{}` is refused here",
+                command.join(" ")
+            );
+        }
+        works
+    }
+
+    #[test]
+    fn a_full_disk_costs_what_was_logged_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = format!("mount -t tmpfs -o size=256k tmpfs {}", dir.path().display());
+        let exec = format!("{mount} && exec \"$0\" \"$@\"");
+        let ways = [["unshare", "-m"], ["unshare", "-rm"]];
+        let works = |way: &&[&str; 2]| works(&[way[0], way[1], "sh", "-c", &mount]);
+        let Some([unshare, how]) = ways.iter().find(works) else {
+            return;
+        };
+        let before = [unshare, how, "sh", "-c", &*exec];
+        check_child(&command(&before, "full disk", dir.path()).output().unwrap());
+    }
+
+    fn full_disk(dir: &Path) {
+        let filler = dir.join("filler");
+        let fill = |_: &Path| {
+            let mut file = fs::File::create(&filler).unwrap();
+            while file.write_all(&[7; 1024]).is_ok() {}
+        };
+        let outcome = through(builder(dir), fill, |_| fs::remove_file(&filler).unwrap());
+        check(&outcome, outcome.stats.rows.failed > 0, true);
+        for result in [&outcome.during, &outcome.end] {
+            let text = first_failure(result);
+            assert!(text.contains("No space left on device"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_read_only_costs_pictures_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let nobody = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ];
+        let is_root = fs::metadata(dir.path()).unwrap().uid() == 0;
+        let before: &[&str] = if is_root { &nobody } else { &[] };
+        let exe = std::env::current_exe().unwrap();
+        let list = [exe.to_str().unwrap(), "--list"];
+        if !is_root || works(&[&nobody[..], &list].concat()) {
+            check_child(&command(before, "read-only", dir.path()).output().unwrap());
+        }
+    }
+
+    fn read_only(dir: &Path) {
+        let set = |run: &Path, mode: u32| {
+            for folder in ["", "files", "files/media", "files/media/images/val"] {
+                let permissions = fs::Permissions::from_mode(mode);
+                fs::set_permissions(run.join(folder), permissions).unwrap();
+            }
+        };
+        let outcome = through(builder(dir), |run| set(run, 0o555), |run| set(run, 0o755));
+        check(&outcome, false, true);
+        assert_eq!(outcome.stats.pictures.failed, 20);
+        let text = first_failure(&outcome.end);
+        assert!(text.contains("Permission denied"), "{text}");
+    }
+
+    #[test]
+    fn file_handles_that_run_out_cost_pictures_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let limit = ["prlimit", "--nofile=100"];
+        if works(&[limit[0], limit[1], "true"]) {
+            let output = command(&limit, "file handles", dir.path()).output();
+            check_child(&output.unwrap());
+        }
+    }
+
+    fn file_handles(dir: &Path) {
+        let handles = std::cell::RefCell::new(Vec::new());
+        let take = |_: &Path| {
+            handles
+                .borrow_mut()
+                .extend(std::iter::from_fn(|| fs::File::open("/dev/null").ok()));
+        };
+        let outcome = through(builder(dir), take, |_| handles.borrow_mut().clear());
+        check(&outcome, false, true);
+        assert_eq!(outcome.stats.pictures.failed, 20);
+        let text = first_failure(&outcome.end);
+        assert!(text.contains("Too many open files"), "{text}");
+    }
+
+    const STARTERS: usize = 3;
+
+    /// Several processes, with several threads each, start the same run in the same second.
+    #[test]
+    fn of_many_that_start_the_same_run_one_gets_it() {
+        let mut collisions = 0;
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let (won, exist) = start_together(dir.path());
+            assert_eq!(won.len() + exist, STARTERS * STARTERS);
+            let distinct: BTreeSet<_> = won.iter().collect();
+            assert_eq!(distinct.len(), won.len(), "two have the same directory");
+            for run in &won {
+                assert_eq!(steps(Path::new(run)), BTreeSet::from_iter(0..50));
+            }
+            collisions += usize::from(won.len() == 1);
+            if collisions == 3 {
+                return;
+            }
+        }
+        panic!("they never started in the same second");
+    }
+
+    /// The directories that were got, and how often there was one already.
+    fn start_together(dir: &Path) -> (Vec<String>, usize) {
+        let start = || {
+            let mut command = command(&[], "same run", dir);
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null());
+            command.spawn().unwrap()
+        };
+        let mut children: Vec<Child> = std::iter::repeat_with(start).take(STARTERS).collect();
+        std::thread::sleep(Duration::from_millis(100));
+        // They wait for the end of their input.
+        children
+            .iter_mut()
+            .for_each(|child| drop(child.stdin.take()));
+        let mut won = Vec::new();
+        let mut exist = 0;
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success());
+            for line in String::from_utf8(output.stdout).unwrap().lines() {
+                won.extend(line.strip_prefix("won ").map(String::from));
+                exist += usize::from(line == "exists");
+            }
+        }
+        (won, exist)
+    }
+
+    fn same_run(dir: &Path) {
+        std::io::read_to_string(std::io::stdin()).unwrap();
+        let start = || match builder(dir).run_id("same").start() {
+            Ok(run) => {
+                (0..50).for_each(|n| run.log([("loss", n)]).unwrap());
+                run.finish().unwrap();
+                format!("won {}", run.dir().unwrap().display())
+            }
+            Err(Error::RunExists { .. }) => "exists".into(),
+            Err(error) => panic!("{error}"),
+        };
+        let lines = std::thread::scope(|scope| {
+            let threads = [(); STARTERS].map(|()| scope.spawn(start));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        println!("\n{}", lines.join("\n"));
+    }
+}
