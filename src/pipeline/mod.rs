@@ -38,8 +38,8 @@ use crate::error::{Error, Result, rows_and_pictures};
 use crate::image::Image;
 use crate::tensor::pool;
 use crate::value::Json;
-use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State, Taker};
-use row::{PictureId, PreparedImage, PreparedRow};
+use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State, Taker, Work};
+use row::{PictureId, PreparedImage};
 use worker::Role;
 
 /// The way from a run to its sink.
@@ -234,7 +234,16 @@ impl Pipeline {
     /// Waits until everything that was given is done, and returns the first failure since this
     /// was last asked.
     pub(crate) fn settle(&self) -> Result<()> {
-        let is_settled = |state: &State| state.is_idle();
+        self.settle_when(State::is_idle)
+    }
+
+    /// The same, with a flush after it.
+    pub(crate) fn settle_flushed(&self) -> Result<()> {
+        let number = self.give(Entry::Flush);
+        self.settle_when(|state| state.is_idle() && state.has_done(number))
+    }
+
+    fn settle_when(&self, is_settled: impl Fn(&State) -> bool) -> Result<()> {
         let mut state = self.0.wait_until(None, is_settled, |_, _| None).0;
         state.take_unreported().first_failure()
     }
@@ -245,7 +254,7 @@ impl Pipeline {
         let (mut state, is_done) =
             self.0
                 .wait_until(Some(until), |state| state.has_done(number), |_, _| None);
-        let report = state.take_unreported();
+        let report = state.take_unconfirmed();
         match is_done {
             true => report.result(),
             false => Err(report.unfinished(&state.stats(), until.timeout)),
@@ -381,8 +390,7 @@ impl Shared {
     ) -> MutexGuard<'a, State> {
         state.waiting_callers += 1;
         self.for_workers.notify_all();
-        let woken = self.for_callers.wait_timeout(state, limit);
-        let mut state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        let mut state = wait_at_most(&self.for_callers, state, limit);
         state.waiting_callers -= 1;
         state
     }
@@ -458,18 +466,24 @@ impl Shared {
 
     // ---- the writer ----
 
-    /// None when nothing will come any more.
-    fn wait_for_entry(&self) -> Option<Entry<PreparedRow>> {
+    /// The next entry, unless a flush is due before it comes.
+    fn wait_for_work(&self, flush_at: Option<Deadline>) -> Work {
         let mut state = self.lock();
         loop {
-            if let Some(entry) = state.next_entry() {
-                return Some(entry);
+            let left = flush_at.map(Deadline::left);
+            if let Some(work) = state.next_work(left == Some(Duration::ZERO)) {
+                return work;
             }
-            if state.is_over() {
-                return None;
-            }
-            state = wait_long(&self.for_writer, state);
+            state = match left {
+                Some(left) => wait_at_most(&self.for_writer, state, left),
+                None => wait_long(&self.for_writer, state),
+            };
         }
+    }
+
+    fn flushed(&self, result: Result<u64, Arc<Error>>) {
+        let failure = self.lock().flushed(result);
+        self.tell(failure);
     }
 
     fn row_done(&self, pictures: u64, outcome: Outcome) {
@@ -514,6 +528,15 @@ fn wait_long<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuar
     condition
         .wait(state)
         .unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_at_most<'a>(
+    condition: &Condvar,
+    state: MutexGuard<'a, State>,
+    limit: Duration,
+) -> MutexGuard<'a, State> {
+    let woken = condition.wait_timeout(state, limit);
+    woken.unwrap_or_else(PoisonError::into_inner).0
 }
 
 fn first_drop(place: &Place) -> String {

@@ -44,6 +44,16 @@ pub(super) enum Entry<R> {
     Exit(i32),
 }
 
+/// What the writer does next.
+#[derive(Debug)]
+pub(super) enum Work {
+    Entry(Entry<PreparedRow>),
+    /// A flush that nobody asked for.
+    Flush,
+    /// Nothing will come any more.
+    End,
+}
+
 /// Where a picture belongs.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -241,6 +251,8 @@ pub(super) struct State {
     exit: Option<u64>,
     exit_code: i32,
     exit_failure: Option<Arc<Error>>,
+    /// Why the last flush that nobody asked for has failed, until one succeeds.
+    flush_failure: Option<Arc<Error>>,
     /// Nobody can give anything any more.
     is_orphan: bool,
     stats: Stats,
@@ -274,6 +286,7 @@ impl State {
             exit: None,
             exit_code: 0,
             exit_failure: None,
+            flush_failure: None,
             is_orphan: false,
             stats: Stats::default(),
             totals: Report::default(),
@@ -614,6 +627,16 @@ impl State {
         !self.is_writing && !self.entries.is_empty() && !self.is_held_up()
     }
 
+    /// What the writer can do now. A flush that is due comes before the next entry, and none after
+    /// the end.
+    pub(super) fn next_work(&mut self, is_flush_due: bool) -> Option<Work> {
+        if is_flush_due && !self.is_over() {
+            return Some(Work::Flush);
+        }
+        let entry = self.next_entry().map(Work::Entry);
+        entry.or_else(|| self.is_over().then_some(Work::End))
+    }
+
     /// The next entry, once all its pictures are made.
     pub(super) fn next_entry(&mut self) -> Option<Entry<PreparedRow>> {
         if !self.has_ready_entry() {
@@ -750,23 +773,45 @@ impl State {
     }
 
     /// Takes what became of the config or of a flush. What a flush couldn't write is written by
-    /// the next one.
+    /// the next one, which makes up for those before it.
     pub(super) fn other_done(
         &mut self,
         is_flush: bool,
         result: Result<u64, Arc<Error>>,
     ) -> Option<Failure> {
         self.entry_done(*result.as_ref().unwrap_or(&0));
+        if is_flush && result.is_ok() {
+            self.flush_failure = None;
+        }
         let error = result.err()?;
         self.unreported.fail(&error);
         if !is_flush || is_lasting(&error) {
             self.totals.fail(&error);
         }
-        if is_lasting(&error) {
-            let key = "".into();
-            return Some(Failure { key, error });
+        self.record_failure(error)
+    }
+
+    /// What is told of a record or a flush that failed: each time what can't be made good.
+    fn record_failure(&mut self, error: Arc<Error>) -> Option<Failure> {
+        match is_lasting(&error) {
+            true => Some(Failure {
+                key: "".into(),
+                error,
+            }),
+            false => self.first_failure(OF_RECORDS, error),
         }
-        self.first_failure(OF_RECORDS, error)
+    }
+
+    /// Takes what became of a flush that nobody asked for.
+    pub(super) fn flushed(&mut self, result: Result<u64, Arc<Error>>) -> Option<Failure> {
+        self.stats.bytes_written += result.as_ref().unwrap_or(&0);
+        self.flush_failure = None;
+        let error = result.err()?;
+        match is_lasting(&error) {
+            true => self.fail(&error),
+            false => self.flush_failure = Some(Arc::clone(&error)),
+        }
+        self.record_failure(error)
     }
 
     /// Ends the run, or lets it go on where its end can't be written. A failure is returned where
@@ -836,6 +881,15 @@ impl State {
     /// What was lost since this was last asked.
     pub(super) fn take_unreported(&mut self) -> Report {
         std::mem::take(&mut self.unreported)
+    }
+
+    /// The same, and what a flush that nobody asked for couldn't write.
+    pub(super) fn take_unconfirmed(&mut self) -> Report {
+        let mut report = self.take_unreported();
+        if let Some(error) = &self.flush_failure {
+            report.fail(error);
+        }
+        report
     }
 
     /// What was lost in all, and the end where it couldn't be written.

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::background::step_back;
-use super::queue::{Call, Entry, Job, Outcome};
+use super::queue::{Call, Entry, Job, Outcome, Work};
 use super::row::{PreparedImage, PreparedRow};
 use super::writer::Writer;
+use super::{Deadline, Shared};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -81,22 +81,46 @@ fn guarded<T>(when: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T>
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(when, &*panic)))
 }
 
+/// The longest that something written waits for its flush, where nothing else takes long.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+
 fn write(shared: &Shared, mut writer: Writer) {
-    while let Some(entry) = shared.wait_for_entry() {
-        match entry {
-            Entry::Row(row) => write_row(shared, &mut writer, &row),
-            Entry::Media { call, row } => write_media(shared, &mut writer, call, &row),
-            Entry::Summary { key, value } => other(shared, &mut writer, false, |writer| {
-                writer.set_summary(&key, &value);
-                Ok(())
-            }),
-            Entry::Config { key, value } => other(shared, &mut writer, false, |writer| {
-                writer.set_config(&key, &value)
-            }),
-            Entry::Flush => other(shared, &mut writer, true, Writer::flush),
-            Entry::Exit(code) => exit(shared, &mut writer, code),
+    let mut flush_at = None;
+    loop {
+        match shared.wait_for_work(flush_at) {
+            Work::Entry(entry) => write_entry(shared, &mut writer, entry),
+            Work::Flush => {
+                flush(shared, &mut writer);
+                flush_at = None;
+            }
+            Work::End => return,
         }
+        flush_at = writer
+            .has_unflushed()
+            .then(|| flush_at.unwrap_or_else(|| Deadline::after(FLUSH_AFTER)));
     }
+}
+
+fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) {
+    match entry {
+        Entry::Row(row) => write_row(shared, writer, &row),
+        Entry::Media { call, row } => write_media(shared, writer, call, &row),
+        Entry::Summary { key, value } => other(shared, writer, false, |writer| {
+            writer.set_summary(&key, &value);
+            Ok(())
+        }),
+        Entry::Config { key, value } => other(shared, writer, false, |writer| {
+            writer.set_config(&key, &value)
+        }),
+        Entry::Flush => other(shared, writer, true, Writer::flush),
+        Entry::Exit(code) => exit(shared, writer, code),
+    }
+}
+
+/// A flush that nobody asked for.
+fn flush(shared: &Shared, writer: &mut Writer) {
+    let result = counted(writer, "the run was flushed", Writer::flush);
+    shared.flushed(result);
 }
 
 fn write_row(shared: &Shared, writer: &mut Writer, row: &PreparedRow) {
@@ -121,21 +145,29 @@ fn other(
     is_flush: bool,
     work: impl FnOnce(&mut Writer) -> Result<()>,
 ) {
-    let before = writer.bytes_written();
-    let result = guarded("a record was written", || work(writer));
-    let result = result.map(|()| writer.bytes_written() - before);
-    shared.other_done(is_flush, result.map_err(Arc::new));
+    let result = counted(writer, "a record was written", work);
+    shared.other_done(is_flush, result);
 }
 
 fn exit(shared: &Shared, writer: &mut Writer, code: i32) {
-    let before = writer.bytes_written();
-    let result = guarded("the end was written", || writer.exit(code));
+    let result = counted(writer, "the end was written", |writer| writer.exit(code));
     if result.is_ok() {
         writer
             .totals()
             .iter()
             .for_each(|text| shared.voice.warn(text));
     }
+    shared.exit_done(result);
+}
+
+/// The bytes that it wrote.
+fn counted(
+    writer: &mut Writer,
+    when: &'static str,
+    work: impl FnOnce(&mut Writer) -> Result<()>,
+) -> Result<u64, Arc<Error>> {
+    let before = writer.bytes_written();
+    let result = guarded(when, || work(writer));
     let result = result.map(|()| writer.bytes_written() - before);
-    shared.exit_done(result.map_err(Arc::new));
+    result.map_err(Arc::new)
 }

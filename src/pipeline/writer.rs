@@ -34,6 +34,8 @@ pub(crate) struct Writer {
     last_files: LastFiles,
     labels: Labels,
     bytes_written: u64,
+    /// Something was taken that no flush has confirmed.
+    has_unflushed: bool,
     has_exit: bool,
 }
 
@@ -52,10 +54,12 @@ impl Writer {
             last_files: LastFiles::new(),
             labels: Labels::default(),
             bytes_written: 0,
+            has_unflushed: false,
             has_exit: false,
         }
     }
 
+    /// Writes the first records, without which no reader takes the log for one of a run.
     pub(crate) fn begin(
         &mut self,
         header: HeaderRecord,
@@ -65,7 +69,7 @@ impl Writer {
         self.record(RecordType::Header(header))?;
         self.record(RecordType::Run(run))?;
         self.record(RecordType::Environment(environment))?;
-        self.sink.flush()
+        self.flush()
     }
 
     /// Writes a row: the files first, then the record that they are there, then the row that
@@ -185,7 +189,7 @@ impl Writer {
     fn file(&mut self, file: NamedFile, bytes: &[u8]) -> Result<NamedFile> {
         if !file.is_there {
             self.sink.media(&file.path, bytes)?;
-            self.bytes_written += bytes.len() as u64;
+            self.took(bytes.len());
         }
         Ok(file)
     }
@@ -235,6 +239,7 @@ impl Writer {
 
     pub(super) fn set_summary(&mut self, key: &str, value: &Json) {
         self.summary.set(key, leaves(key, value));
+        self.has_unflushed = true;
     }
 
     pub(super) fn set_config(&mut self, key: &str, value: &Json) -> Result<()> {
@@ -244,11 +249,22 @@ impl Writer {
         }))
     }
 
+    /// Whether there is something for [`flush`](Self::flush) to do.
+    pub(super) fn has_unflushed(&self) -> bool {
+        self.has_unflushed
+    }
+
     pub(super) fn flush(&mut self) -> Result<()> {
         if self.summary.changed() {
             self.write_summary()?;
         }
-        self.sink.flush()
+        self.flush_sink()
+    }
+
+    fn flush_sink(&mut self) -> Result<()> {
+        self.sink.flush()?;
+        self.has_unflushed = false;
+        Ok(())
     }
 
     fn write_summary(&mut self) -> Result<()> {
@@ -270,7 +286,7 @@ impl Writer {
             }))?;
             self.has_exit = true;
         }
-        self.sink.flush()
+        self.flush_sink()
     }
 
     /// What was noticed in all, to be said at the end.
@@ -292,9 +308,15 @@ impl Writer {
             }),
         };
         self.sink.record(&record)?;
-        self.bytes_written += record.encoded_len() as u64;
+        self.took(record.encoded_len());
         self.num = num;
         Ok(())
+    }
+
+    /// The sink has taken so many bytes more.
+    fn took(&mut self, bytes: usize) {
+        self.bytes_written += bytes as u64;
+        self.has_unflushed = true;
     }
 }
 

@@ -277,10 +277,10 @@ impl RunBuilder {
     /// (Windows).
     ///
     /// Without it, a signal ends the process at once, as `std::process::exit`, an abort
-    /// (`panic = "abort"`), SIGKILL and a crash do: what is written is on disk and syncs, but rows
-    /// on their way since the last [`Run::flush`], the values gathered
-    /// by [`Run::log_at`] for the last step, the summary since the last flush, and the exit record
-    /// are missing, and W&B takes a run without one for failed (exit code 1).
+    /// (`panic = "abort"`), SIGKILL and a crash do: what [`Run::flush`] confirmed is there and
+    /// syncs, but rows that are still on their way, the values gathered by [`Run::log_at`] for the
+    /// last step, the summary of about the last second, and the exit record are missing, and W&B
+    /// takes a run without one for failed (exit code 1). See [`Run`], under "What a crash costs".
     pub fn finish_on_signal(mut self) -> Self {
         self.finish_on_signal = true;
         self
@@ -367,6 +367,7 @@ impl RunBuilder {
             dir,
             voice,
             is_synchronous: self.is_synchronous,
+            durability: self.durability,
             finish_timeout: self.finish_timeout,
             handles: AtomicUsize::new(1),
             failed: AtomicBool::new(false),

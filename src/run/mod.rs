@@ -21,6 +21,7 @@ pub use value::{Scalar, Value};
 
 use crate::error::{Error, Result, counted, rows_and_pictures};
 use crate::pipeline::{Deadline, Leftovers, Pipeline, Stats, Voice};
+use crate::sink::Durability;
 use crate::value::Json;
 use ledger::Ledger;
 use row::{CheckedMedia, CheckedRow};
@@ -70,6 +71,21 @@ pub enum RunMode {
 /// What fails after `log` has returned (a picture that can't be made, a disk that refuses) costs
 /// that picture alone, or that row: it is counted ([`stats`](Self::stats)), told once per key on
 /// stderr or through `tracing`, and returned by `flush` and `finish`. Training goes on.
+///
+/// # What a crash costs
+///
+/// Whatever [`flush`](Self::flush), or [`log`](Self::log) of a
+/// [synchronous](RunBuilder::synchronous) run, has confirmed is still there after SIGKILL, a crash
+/// or an abort: each row with every picture, and `flush` also confirms the summary. `wandb sync`
+/// uploads it. [`RunBuilder::durability`] says what survives a loss of power.
+///
+/// A flush also happens by itself, about a second after something was written, so that a run that
+/// never asks loses little: the rows whose pictures were still being made, those behind them, the
+/// summary of the last second, and the row that [`log_at`](Self::log_at) holds open, which only a
+/// `flush` of your own closes. Where such a flush fails (the disk is full), that is told once, and
+/// it is tried again each second; `flush` returns what keeps failing.
+///
+/// What is lost, too, is the exit record: W&B takes a run without one for failed.
 ///
 /// # Its end
 ///
@@ -157,7 +173,8 @@ impl Run {
 
     /// Sets a value of the summary, which otherwise holds the last value of each key that was
     /// logged. A row with the same key, logged later, sets it again. It is written at
-    /// [`flush`](Self::flush) and at the end.
+    /// [`flush`](Self::flush), within about a second by itself, and at the end. While a row is open
+    /// ([`log_at`](Self::log_at)), a value comes after it.
     ///
     /// # Errors
     ///
@@ -358,6 +375,7 @@ struct Shared {
     dir: Option<PathBuf>,
     voice: Voice,
     is_synchronous: bool,
+    durability: Durability,
     finish_timeout: Duration,
     /// Clones of the run. Who ends it on a signal holds none.
     handles: AtomicUsize,
@@ -409,8 +427,11 @@ impl Shared {
     /// Where the run is synchronous, waits for what was given.
     fn settled(&self) -> Result<()> {
         match self.is_synchronous {
-            true => self.pipeline.settle(),
             false => Ok(()),
+            true => match self.durability {
+                Durability::Process => self.pipeline.settle(),
+                Durability::Fsync => self.pipeline.settle_flushed(),
+            },
         }
     }
 

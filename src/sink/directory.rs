@@ -24,6 +24,8 @@ pub(crate) struct Directory<F: Folder = Dir> {
     files: Files<F>,
     log: LogWriter<F::File>,
     durability: Durability,
+    /// The log has its name: it holds the first records.
+    has_named_log: bool,
     /// The names of its folders and its log outlast the power.
     has_synced_names: bool,
     /// The log was deleted, and isn't made again yet.
@@ -58,6 +60,20 @@ enum Loss {
 impl<F> Place<F> {
     fn log(&self) -> PathBuf {
         self.path.join(&self.log)
+    }
+
+    /// What the log is called until it holds the first records. `wandb sync` uploads nothing at
+    /// all where one of the logs that it is given lacks them.
+    fn unnamed_log(&self) -> String {
+        format!("{}.part", self.log)
+    }
+
+    /// Gives the log its name.
+    fn name_log(&self, run: &F) -> io::Result<()>
+    where
+        F: Folder,
+    {
+        run.rename(&self.unnamed_log(), run, &self.log)
     }
 }
 
@@ -108,7 +124,9 @@ impl<F: Folder> Directory<F> {
         let (files, file) = furnish(run, &place, durability).map_err(cannot_create)?;
         lock(&file, &place.path)?;
         let log = LogWriter::begin(&place.log(), file)?;
-        Ok(Self::new(place, files, log, durability))
+        let mut begun = Self::new(place, files, log, durability);
+        begun.has_named_log = false;
+        Ok(begun)
     }
 
     fn new(
@@ -122,6 +140,7 @@ impl<F: Folder> Directory<F> {
             files,
             log,
             durability,
+            has_named_log: true,
             has_synced_names: false,
             is_gone: false,
             loss: None,
@@ -164,15 +183,25 @@ impl<F: Folder> Directory<F> {
         let (files, file) = furnish(run, &self.place, self.durability)?;
         file.claim()
             .and_then(|()| self.log.move_to(file))
+            .and_then(|()| self.place.name_log(files.run()))
             // Otherwise there would be one that exists the next time.
-            .inspect_err(|_| drop(files.run().remove_file(&self.place.log)))?;
+            .inspect_err(|_| drop(files.run().remove_file(&self.place.unnamed_log())))?;
         self.files = files;
         Ok(())
     }
 
-    /// Brings what was written to where it outlasts the power.
-    fn sync(&mut self) -> Result<()> {
-        self.log.sync()?;
+    /// At the first flush, which comes after the first records.
+    fn name_log(&mut self) -> Result<()> {
+        if !self.has_named_log {
+            let named = self.place.name_log(self.files.run());
+            named.map_err(|source| io_error("name", &self.place.log(), source))?;
+            self.has_named_log = true;
+        }
+        Ok(())
+    }
+
+    /// Brings the names of what was made to where they outlast the power.
+    fn sync_names(&mut self) -> Result<()> {
         if self.has_synced_names {
             return Ok(());
         }
@@ -226,7 +255,7 @@ fn furnish<F: Folder>(
     enter(&run, "logs", durability)?;
     let mut files = Files::new(run, durability);
     files.make()?;
-    let file = files.run().create_log(&place.log)?;
+    let file = files.run().create_log(&place.unnamed_log())?;
     Ok((files, file))
 }
 
@@ -389,8 +418,13 @@ impl<F: Folder> RecordSink for Directory<F> {
     fn flush(&mut self) -> Result<()> {
         self.notice()?;
         self.log.flush()?;
-        if self.durability == Durability::Fsync {
-            self.sync()?;
+        let is_synced = self.durability == Durability::Fsync;
+        if is_synced {
+            self.log.sync()?;
+        }
+        self.name_log()?;
+        if is_synced {
+            self.sync_names()?;
         }
         self.tell()
     }
@@ -409,7 +443,9 @@ mod tests {
     #[test]
     fn a_run_that_exists_is_never_touched() {
         let dir = tempfile::tempdir().unwrap();
-        Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process).unwrap();
+        let mut run =
+            Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process).unwrap();
+        run.flush().unwrap();
         let error = Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process)
             .err()
             .unwrap();
@@ -462,6 +498,7 @@ mod tests {
             ..Record::default()
         };
         run.record(&record(1)).unwrap();
+        run.flush().unwrap();
         let path = run.path().to_path_buf();
         let error = OpenDirectory::open(&path, Durability::Fsync).err().unwrap();
         assert!(matches!(error, Error::RunInUse { .. }), "{error}");
@@ -484,6 +521,23 @@ mod tests {
         let records: Result<Vec<_>> = LogReader::open(&log).unwrap().collect();
         assert_eq!(records.unwrap(), [record(1), record(2)]);
         assert!(create().is_err());
+    }
+
+    #[test]
+    fn a_log_has_its_name_when_it_holds_the_first_records() {
+        for durability in [Durability::Process, Durability::Fsync] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut run =
+                Directory::create(dir.path(), "offline-run-1-a", "a", durability).unwrap();
+            let log = run.path().join("run-a.wandb");
+            run.record(&Record::default()).unwrap();
+            assert!(!log.exists());
+            run.flush().unwrap();
+            run.record(&Record::default()).unwrap();
+            assert_eq!(LogReader::open(&log).unwrap().count(), 2);
+            let names = fs::read_dir(run.path()).unwrap();
+            assert_eq!(names.count(), 3, "the log, files/ and logs/");
+        }
     }
 
     #[cfg(unix)]

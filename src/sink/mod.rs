@@ -36,9 +36,10 @@ use records::Record;
 /// # The order of `fsync`
 ///
 /// 1. When a run starts: each folder in which one was made on the way to `wandb/`, once that is
-///    there; `wandb/` for the run's directory, and that for its `files/`. The log is created, its
-///    first records are written, and the log, `files/`, the run's directory and `wandb/` follow
-///    before [`start`](crate::RunBuilder::start) returns.
+///    there; `wandb/` for the run's directory, and that for its `files/`. The log is created
+///    under a temporary name and its first records are written; it follows, and gets its own name;
+///    `files/`, the run's directory and `wandb/` follow before
+///    [`start`](crate::RunBuilder::start) returns.
 /// 2. For each picture: the folders on the way to it, from the run's directory down, where they
 ///    are not open yet; then the file, under a temporary name; it gets its own name, and its
 ///    folder follows. The record that it is there, and the row that names it, are written after
@@ -104,7 +105,9 @@ pub trait RecordSink: Send {
     /// it aren't touched by that.
     fn record(&mut self, record: &Record) -> Result<()>;
 
-    /// Brings what was taken to where it is safe from the end of this process.
+    /// Brings what was taken to where it is safe from the end of this process. Comes after the
+    /// first records, about a second after anything later, and whenever it is asked for. `Ok` also
+    /// covers what an earlier call failed for.
     ///
     /// # Errors
     ///

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
@@ -64,12 +65,16 @@ impl Client {
 
     /// Runs `wandb` and gives what it printed.
     pub(crate) fn wandb(&self, args: &[&str], dir: &Path, backend: Option<&Backend>) -> String {
+        self.wandb_on(args, &[dir.to_owned()], backend)
+    }
+
+    fn wandb_on(&self, args: &[&str], dirs: &[PathBuf], backend: Option<&Backend>) -> String {
         let mut command = self.command(&self.python.with_file_name("wandb"));
         if let Some(backend) = backend {
             command.env("WANDB_API_KEY", "a".repeat(40));
             command.env("WANDB_BASE_URL", &backend.url);
         }
-        let output = command.args(args).arg(dir).output().unwrap();
+        let output = command.args(args).args(dirs).output().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "wandb {args:?}: {stdout}{stderr}");
@@ -81,6 +86,18 @@ impl Client {
         let backend = Backend::start(self);
         self.wandb(&["sync"], dir, Some(&backend));
         backend.received()
+    }
+
+    /// Syncs every run in a folder at once, and gives what the backend received, by its run id.
+    pub(crate) fn sync_all(&self, wandb_dir: &Path) -> BTreeMap<String, Received> {
+        let backend = Backend::start(self);
+        let is_run = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with("offline-run-")
+        };
+        let runs: Vec<_> = children(wandb_dir).into_iter().filter(is_run).collect();
+        let said = self.wandb_on(&["sync"], &runs, Some(&backend));
+        backend.received_all(&said)
     }
 }
 
@@ -132,8 +149,28 @@ impl Backend {
         }
         Received {
             dir,
-            _backend: self,
+            _backend: Rc::new(self),
         }
+    }
+
+    /// All runs that were synced, of any project.
+    fn received_all(self, said: &str) -> BTreeMap<String, Received> {
+        let backend = Rc::new(self);
+        let folders = |dir: PathBuf| children(&dir).into_iter().filter(|path| path.is_dir());
+        let entities = folders(backend.data.path().join("data"));
+        let runs = entities.flat_map(folders).flat_map(folders);
+        let received = runs.map(|dir| {
+            let run_id = dir.file_name().unwrap().to_str().unwrap().to_owned();
+            let backend = Rc::clone(&backend);
+            let received = Received {
+                dir,
+                _backend: backend,
+            };
+            (run_id, received)
+        });
+        let received: BTreeMap<_, _> = received.collect();
+        assert!(!received.is_empty(), "nothing arrived: {said}");
+        received
     }
 }
 
@@ -170,7 +207,7 @@ fn children(dir: &Path) -> Vec<PathBuf> {
 /// What the backend has of one run.
 pub(crate) struct Received {
     pub(crate) dir: PathBuf,
-    _backend: Backend,
+    _backend: Rc<Backend>,
 }
 
 impl Received {
@@ -192,7 +229,8 @@ impl Received {
 /// The hash of each file under `media/`, by its path relative to `files`.
 pub(crate) fn hashes(files: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut folders = vec![files.join("media")];
+    let media = files.join("media");
+    let mut folders = Vec::from_iter(media.exists().then_some(media));
     while let Some(folder) = folders.pop() {
         for path in children(&folder) {
             if path.is_dir() {

@@ -21,12 +21,17 @@ mod client;
 mod contract;
 mod device;
 mod faults;
+mod flush;
 mod golden;
 mod graph;
 mod history;
 mod images;
 mod invariants;
+#[cfg(unix)]
+mod kill;
 mod lists;
+#[cfg(target_os = "linux")]
+mod load;
 mod overlay_errors;
 mod overlay_properties;
 mod overlays;
@@ -37,5 +42,7 @@ mod readme;
 mod rows;
 mod run;
 mod sample;
+#[cfg(unix)]
+mod soak;
 mod sync;
 mod sync_overlays;

@@ -13,13 +13,13 @@ use wandb_image::{
 };
 
 /// Time enough for anything that ends at all.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// Time that is up at once.
-const SHORT: Duration = Duration::from_millis(5);
+pub(crate) const SHORT: Duration = Duration::from_millis(5);
 
 /// A door that pictures wait behind when they are read.
 #[derive(Clone, Default)]
-struct Gate(Arc<Door>);
+pub(crate) struct Gate(Arc<Door>);
 
 #[derive(Default)]
 struct Door {
@@ -29,7 +29,7 @@ struct Door {
 }
 
 impl Gate {
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.is_open.lock().unwrap() = true;
         self.0.opened.notify_all();
     }
@@ -79,7 +79,7 @@ impl<F: Fn() -> Result<()> + Clone + Send + 'static> IntoWandbImage for Sly<F> {
     }
 }
 
-fn behind(gate: &Gate, level: u8) -> Image {
+pub(crate) fn behind(gate: &Gate, level: u8) -> Image {
     let gate = gate.clone();
     let pass = move || {
         gate.pass();
@@ -88,7 +88,7 @@ fn behind(gate: &Gate, level: u8) -> Image {
     Sly(level, pass).to_wandb_image().unwrap()
 }
 
-fn plain(level: u8) -> Image {
+pub(crate) fn plain(level: u8) -> Image {
     Sly(level, || Ok(())).to_wandb_image().unwrap()
 }
 
@@ -153,7 +153,7 @@ fn check_pictures(run: &Run, expected: [u64; 4]) {
     assert_eq!([written, dropped, failed, queued], expected, "{stats:?}");
 }
 
-fn check_error(result: Result<()>, expected: &[&str]) {
+pub(crate) fn check_error(result: Result<()>, expected: &[&str]) {
     let error = result.unwrap_err().to_string();
     for part in expected {
         assert!(error.contains(part), "{part:?} is not in: {error}");
@@ -161,7 +161,7 @@ fn check_error(result: Result<()>, expected: &[&str]) {
 }
 
 /// Waits for what another thread does.
-fn eventually(condition: impl Fn() -> bool) {
+pub(crate) fn eventually(condition: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {
         assert!(began.elapsed() < LONG, "it never came");

@@ -53,6 +53,33 @@ pub(crate) fn config(records: impl IntoIterator<Item = RecordType>) -> Json {
     config
 }
 
+/// The run's summary as its records make it.
+pub(crate) fn summary(records: &[RecordType]) -> Json {
+    let mut summary = json!({});
+    for record in records {
+        let RecordType::Summary(record) = record else {
+            continue;
+        };
+        record
+            .remove
+            .iter()
+            .for_each(|item| take(&mut summary, item));
+        record
+            .update
+            .iter()
+            .for_each(|item| put(&mut summary, item));
+    }
+    summary
+}
+
+/// Takes an item away from where its keys say.
+fn take(object: &mut Json, item: &Item) {
+    let path = item.path();
+    let (last, above) = path.split_last().unwrap();
+    let place = above.iter().fold(object, |place, key| &mut place[*key]);
+    place.as_object_mut().unwrap().remove(*last);
+}
+
 fn parse(json: &str) -> Json {
     let mut json = json.to_owned();
     if serde_json::from_str::<Json>(&json).is_err() {

@@ -181,9 +181,11 @@ impl Play {
     }
 
     fn begin_row(&mut self) {
-        let (called, row) = match self.state.next_entry() {
-            Some(Entry::Row(row)) => (None, row),
-            Some(Entry::Media { call, row }) => (Some(call), row),
+        // A flush comes when it is due, whatever waits, and takes nothing.
+        assert!(matches!(self.state.next_work(true), Some(Work::Flush)));
+        let (called, row) = match self.state.next_work(false) {
+            Some(Work::Entry(Entry::Row(row))) => (None, row),
+            Some(Work::Entry(Entry::Media { call, row })) => (Some(call), row),
             _ => return,
         };
         // Whose list is dropped, in part even, has nothing written.
@@ -309,4 +311,58 @@ fn check(overflow: Overflow) {
 fn nothing_is_lost_or_counted_twice_in_any_order() {
     check(Overflow::default());
     check(Overflow::DropOldest);
+}
+
+fn planned() -> Arc<Error> {
+    Arc::new(Error::device("planned"))
+}
+
+#[test]
+fn no_flush_is_due_after_the_end() {
+    for has_ended in [true, false] {
+        let mut state = State::new(Limits::default());
+        state.give_exit(0);
+        state.abandon();
+        assert!(matches!(state.next_work(true), Some(Work::Flush)));
+        let exit = state.next_work(false);
+        assert!(matches!(exit, Some(Work::Entry(Entry::Exit(0)))));
+        let result = if has_ended { Ok(1) } else { Err(planned()) };
+        state.exit_done(result);
+        assert!(matches!(state.next_work(true), Some(Work::End)));
+    }
+}
+
+/// What the next `flush` returns after these flushes: those that nobody asked for, and at the end
+/// that of `flush` itself, where it was done before the time was up.
+fn check_flushes(by_itself: &[bool], own: Option<bool>, is_failure: bool) {
+    let mut state = State::new(Limits::default());
+    let result = |is_good: bool| if is_good { Ok(1) } else { Err(planned()) };
+    for is_good in by_itself {
+        state.flushed(result(*is_good));
+    }
+    if let Some(is_good) = own {
+        state.give(Entry::Flush);
+        state.next_work(false);
+        state.other_done(true, result(is_good));
+    }
+    assert_eq!(state.take_unconfirmed().result().is_err(), is_failure);
+    assert!(state.totals().result().is_ok(), "the end flushes again");
+}
+
+#[test]
+fn a_flush_that_failed_by_itself_is_returned_until_one_succeeds() {
+    check_flushes(&[], None, false);
+    check_flushes(&[false], None, true);
+    check_flushes(&[false, true], None, false);
+    check_flushes(&[false], Some(true), false);
+    check_flushes(&[true], Some(false), true);
+}
+
+#[test]
+fn flushes_that_fail_by_themselves_are_told_once() {
+    let mut state = State::new(Limits::default());
+    assert!(state.flushed(Err(planned())).is_some());
+    assert!(state.flushed(Err(planned())).is_none());
+    assert!(state.flushed(Ok(5)).is_none());
+    assert_eq!(state.stats().bytes_written, 5);
 }
