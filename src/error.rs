@@ -488,6 +488,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A damaged run of which no clean one can be made.
+    #[error("{} can't be repaired: {reason}", path.display())]
+    Unrepairable {
+        /// The run.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+
     /// A class id with two names.
     #[error(
         "class id {id} was given twice, as {first:?} and as {second:?}, but an id has one name: \

@@ -1,5 +1,9 @@
 //! W&B's JSON keys: the only file that spells them, to write them and to read them back.
 
+mod damaged;
+
+pub(crate) use damaged::{Edit, label_key, label_keys, without};
+
 use serde_json::{Map, Value};
 
 use super::MEDIA_SUBDIR;
@@ -234,6 +238,7 @@ pub(crate) struct NamedFile {
     /// The way to it, joined by dots as W&B shows it.
     pub(crate) key: String,
     pub(crate) path: String,
+    pub(crate) sha256: Option<String>,
     pub(crate) size: Option<u64>,
     pub(crate) caption: Option<String>,
     pub(crate) width: Option<u64>,
@@ -269,6 +274,7 @@ fn named_by_one(key: &str, map: &Map<String, Value>) -> Option<NamedFile> {
     text_of(map, "_type")?;
     Some(NamedFile {
         path: text_of(map, "path")?,
+        sha256: text_of(map, "sha256"),
         size: number_of(map, "size"),
         caption: text_of(map, "caption"),
         ..described(key, map)
@@ -294,6 +300,7 @@ fn described(key: &str, map: &Map<String, Value>) -> NamedFile {
     NamedFile {
         key: key.into(),
         path: String::new(),
+        sha256: None,
         size: None,
         caption: None,
         width: number_of(map, "width"),

@@ -148,6 +148,11 @@ impl<F: Folder> Directory<F> {
         }
     }
 
+    /// Appends a record that is encoded.
+    pub(super) fn append(&mut self, record: &[u8]) -> Result<()> {
+        self.log.append(record)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.place.path
     }

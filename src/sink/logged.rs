@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::image::json::{self, named_files};
 
 /// How deep a value may be nested; deeper ones hold no media that W&B shows.
-const MAX_NESTING: usize = 64;
+pub(super) const MAX_NESTING: usize = 64;
 
 /// The media files of a run.
 #[derive(Debug)]
@@ -101,36 +101,49 @@ pub fn media(run: impl AsRef<Path>) -> Result<LoggedMedia> {
 /// [`Error::Io`] when there is none, or more than one.
 pub fn find_log(run: impl AsRef<Path>) -> Result<PathBuf> {
     let run = run.as_ref();
-    let cannot_find = |source| Error::Io {
-        action: "find the log of the run",
-        path: run.into(),
-        source,
-    };
-    if !fs::metadata(run).map_err(cannot_find)?.is_dir() {
-        return Ok(run.into());
+    match <[PathBuf; 1]>::try_from(logs_of(run)?) {
+        Ok([log]) => Ok(log),
+        Err(logs) => Err(cannot_find(
+            run,
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!(
+                    "the directory holds {} .wandb files, but a run's has one: give the directory \
+                     offline-run-… or the file run-….wandb",
+                    logs.len()
+                ),
+            ),
+        )),
+    }
+}
+
+/// The `.wandb` files of a run's directory by name, or the path itself where it is a file.
+pub(super) fn logs_of(run: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| cannot_find(run, source);
+    if !fs::metadata(run).map_err(failed)?.is_dir() {
+        return Ok(vec![run.into()]);
     }
     let mut logs = Vec::new();
-    for entry in fs::read_dir(run).map_err(cannot_find)? {
-        let path = entry.map_err(cannot_find)?.path();
+    for entry in fs::read_dir(run).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|ext| ext == "wandb") {
             logs.push(path);
         }
     }
-    match <[PathBuf; 1]>::try_from(logs) {
-        Ok([log]) => Ok(log),
-        Err(logs) => Err(cannot_find(io::Error::new(
-            io::ErrorKind::NotFound,
-            format!(
-                "the directory holds {} .wandb files, but a run's has one: give the directory \
-                 offline-run-… or the file run-….wandb",
-                logs.len()
-            ),
-        ))),
+    logs.sort();
+    Ok(logs)
+}
+
+fn cannot_find(run: &Path, source: io::Error) -> Error {
+    Error::Io {
+        action: "find the log of the run",
+        path: run.into(),
+        source,
     }
 }
 
 fn files_of(row: &HistoryRecord, files_dir: &Path) -> Vec<LoggedFile> {
-    let values = values_of(row);
+    let values = values_of(&row.item);
     let recorded = row.step.map(|step| step.num);
     let step = values.get(json::STEP).and_then(Value::as_i64);
     let step = step.or(recorded).unwrap_or_default();
@@ -164,10 +177,10 @@ fn length(dir: &Path, path: &str) -> Option<u64> {
     (below && found.is_file()).then_some(found.len())
 }
 
-/// The values of a row by their keys, nested ones put together from their leaves.
-fn values_of(row: &HistoryRecord) -> BTreeMap<String, Value> {
+/// Values by their top-level keys, nested ones put together from their leaves.
+pub(super) fn values_of(items: &[Item]) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
-    for item in &row.item {
+    for item in items {
         if let (Some(value), [key, rest @ ..]) = (parse(item), &item.path()[..]) {
             let top = values.entry(key.to_string()).or_insert(Value::Null);
             *leaf(top, rest) = value;
@@ -176,7 +189,7 @@ fn values_of(row: &HistoryRecord) -> BTreeMap<String, Value> {
     values
 }
 
-fn parse(item: &Item) -> Option<Value> {
+pub(super) fn parse(item: &Item) -> Option<Value> {
     if item.nested_key.len() > MAX_NESTING {
         return None;
     }

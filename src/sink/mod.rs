@@ -2,6 +2,7 @@
 
 mod directory;
 mod disk;
+mod fault;
 mod files;
 mod framing;
 mod log;
@@ -10,8 +11,13 @@ mod media;
 mod memory;
 pub mod reader;
 pub mod records;
+pub mod repair;
+mod scan;
+mod stored;
 #[cfg(test)]
 mod tests;
+pub mod verify;
+mod wire;
 
 #[allow(unused_imports, reason = "for a run that is resumed")]
 pub(crate) use directory::OpenDirectory;

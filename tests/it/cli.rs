@@ -490,7 +490,9 @@ fn a_wrong_call_ends_with_2_and_says_what_is_allowed() {
     check_usage(&["log", "--step", "-1", "a.png"], "--step");
     check_usage(&["log", "--step", "9223372036854775808", "a.png"], "--step");
     check_usage(&["ls"], "<RUN>");
-    check_usage(&["verify", "a"], "unrecognized subcommand");
+    check_usage(&["verify"], "<RUN>");
+    check_usage(&["repair", "a"], "--out <DIR>");
+    check_usage(&["mend", "a"], "unrecognized subcommand");
     check_usage(&[], "Usage: wandb-image");
 }
 
@@ -778,6 +780,158 @@ fn ls_of_what_is_no_run_says_so() {
     check_no_run("text.wandb", "text.wandb is damaged at byte 0");
 }
 
+/// A desk with a run of two pictures, and the run's directory there.
+fn desk_with_run() -> (Desk, String) {
+    let desk = Desk::new();
+    desk.picture("cat.png").picture("dog.png");
+    let run_dir = desk.run(&["log", "cat.png", "dog.png"]).run_dir();
+    let run_dir = run_dir.to_str().unwrap().to_owned();
+    (desk, run_dir)
+}
+
+#[test]
+fn verify_names_faults_and_its_exit_code_tells() {
+    let (desk, run) = desk_with_run();
+    let ran = desk.run(&["verify", &run]);
+    let sound = format!("{run}: sound, 1 row, 2 media files\n");
+    assert_eq!(
+        (ran.code, &*ran.stdout, &*ran.stderr),
+        (Some(0), &*sound, "")
+    );
+
+    let lost = &desk.list(Path::new(&run))[1];
+    fs::remove_file(&lost.file).unwrap();
+    let ran = desk.run(&["verify", &run]);
+    let path = row_text(&lost.row, "path");
+    let heading = format!("{run}: 1 fault, 1 row, 1 media file\n");
+    let fault = format!("  fault: step 0, \"dog\", {path}, record ");
+    assert!(
+        ran.stdout.starts_with(&(heading + &fault)),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.contains(": the media file is not there: "),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(
+        (ran.code, &*ran.stderr),
+        (Some(1), "error: the run is not sound\n")
+    );
+
+    let ran = desk.run(&["verify", "--json", &run]);
+    let reports: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let fault = &reports[0]["faults"][0];
+    assert_eq!(
+        (ran.code, &fault["kind"]),
+        (Some(1), &json!("missing-file"))
+    );
+    assert_eq!((&fault["key"], &fault["step"]), (&json!("dog"), &json!(0)));
+    assert_eq!(
+        (&reports[0]["rows"], &fault["path"]),
+        (&json!(1), &json!(path))
+    );
+}
+
+#[test]
+fn verify_goes_through_all_runs() {
+    let (desk, run) = desk_with_run();
+    let ran = desk.run(&["verify", "none", &run, &run]);
+    let expected = "error: could not find the log of the run none: ";
+    assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
+    assert!(
+        ran.stderr.ends_with("error: 1 of 3 runs are not sound\n"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 2));
+}
+
+#[test]
+fn repair_writes_a_clean_run_and_says_what_is_missing() {
+    let (desk, run) = desk_with_run();
+    let lost = &desk.list(Path::new(&run))[1];
+    fs::remove_file(&lost.file).unwrap();
+    let ran = desk.run(&["repair", &run, "-o", "clean"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let name = Path::new(&run).file_name().unwrap();
+    assert_eq!(
+        ran.stdout,
+        format!("{}\n", Path::new("clean").join(name).display())
+    );
+    let lines: Vec<_> = ran.stderr.lines().collect();
+    assert!(
+        lines[0].starts_with("missing: step 0, \"dog\", "),
+        "{}",
+        ran.stderr
+    );
+    assert!(lines[1].starts_with("kept: 1 row, "), "{}", ran.stderr);
+    assert!(
+        lines[1].ends_with(" 1 file; 1 thing missing"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(desk.run(&["verify", ran.stdout.trim_end()]).code, Some(0));
+    let clean = desk.list(&desk.path(ran.stdout.trim_end()));
+    assert_eq!(keys(&clean), ["cat"]);
+
+    let again = desk.run(&["repair", &run, "-o", "clean"]);
+    assert_eq!((again.code, &*again.stdout), (Some(1), ""));
+    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+}
+
+#[test]
+fn a_run_can_be_verified_from_within() {
+    let (desk, run) = desk_with_run();
+    let log = fs::read_dir(&run).unwrap().map(|e| e.unwrap().path());
+    let log = log.filter(|path| path.extension().is_some_and(|ext| ext == "wandb"));
+    let log = log.last().unwrap();
+    let here = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wandb-image"));
+        Ran::from(command.current_dir(&run).args(args).output().unwrap())
+    };
+    let log = log.file_name().unwrap().to_str().unwrap();
+    let ran = here(&["verify", log, "."]);
+    assert_eq!(
+        (ran.code, ran.stdout.lines().count()),
+        (Some(0), 2),
+        "{}",
+        ran.stdout
+    );
+    let out = desk.path("clean");
+    let ran = here(&["repair", log, "-o", out.to_str().unwrap()]);
+    let name = Path::new(&run).file_name().unwrap();
+    assert_eq!(
+        Path::new(ran.stdout.trim_end()),
+        out.join(name),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn repair_of_what_holds_nothing_says_so() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("folder")).unwrap();
+    desk.write("run-a.wandb", b":W&B\xE1\xBE\x00");
+    for (run, expected) in [
+        (
+            "folder",
+            "error: folder can't be repaired: it has no .wandb file\n",
+        ),
+        (
+            "run-a.wandb",
+            "error: run-a.wandb can't be repaired: its log holds nothing",
+        ),
+        ("none", "error: could not find the log of the run none"),
+    ] {
+        let ran = desk.run(&["repair", run, "-o", "clean"]);
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+        assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
+    }
+}
+
 fn check_help(args: &[&str], expected: &[&str]) {
     let ran = Desk::new().run(args);
     assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
@@ -788,11 +942,13 @@ fn check_help(args: &[&str], expected: &[&str]) {
 
 #[test]
 fn help_shows_examples() {
-    check_help(&["--help"], &["log", "ls"]);
+    check_help(&["--help"], &["log", "ls", "verify", "repair"]);
     check_help(
         &["log", "--help"],
         &["Examples:", "mean-std:M,…/S,…", "under that key"],
     );
     check_help(&["ls", "--help"], &["Examples:", "present"]);
+    check_help(&["verify", "--help"], &["Examples:", "missing-file"]);
+    check_help(&["repair", "--help"], &["Examples:", "wandb sync"]);
     check_help(&["--version"], &[env!("CARGO_PKG_VERSION")]);
 }

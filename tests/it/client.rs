@@ -81,6 +81,16 @@ impl Client {
         stdout
     }
 
+    /// Whether `wandb sync` fails on a run with a panic.
+    pub(crate) fn panics(&self, dir: &Path) -> bool {
+        let backend = Backend::start(self);
+        let mut command = self.command(&self.python.with_file_name("wandb"));
+        command.env("WANDB_API_KEY", "a".repeat(40));
+        command.env("WANDB_BASE_URL", &backend.url);
+        let output = command.arg("sync").arg(dir).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).contains("panic: ")
+    }
+
     /// Syncs a run, and gives what the backend received.
     pub(crate) fn sync(&self, dir: &Path) -> Received {
         let backend = Backend::start(self);

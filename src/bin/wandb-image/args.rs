@@ -10,8 +10,8 @@ use wandb_image::{FileType, ImageOptions, Layout, Mode, Normalize};
 use crate::log::FileKind;
 use crate::normalize;
 
-/// Log tensors and pictures from files to a Weights & Biases run on disk, and list what a run
-/// holds. Needs neither Python nor a network.
+/// Log tensors and pictures from files to a Weights & Biases run on disk, list what a run holds,
+/// verify and repair it. Needs neither Python nor a network.
 #[derive(Parser)]
 #[command(name = "wandb-image", version)]
 pub(crate) struct Cli {
@@ -23,6 +23,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Log(LogArgs),
     Ls(LsArgs),
+    Verify(VerifyArgs),
+    Repair(RepairArgs),
 }
 
 /// Log files as images of a new run, which `wandb sync` uploads
@@ -149,6 +151,63 @@ Examples:
 
   The files that are named but missing:
       wandb-image ls --json wandb/latest-run | jq -r '.[] | select(.present | not).path'";
+
+/// Name what is wrong with runs: each fault with its place, and what to do
+///
+/// RUN is the directory of a run (wandb/offline-run-…) or the .wandb file in it, written by this
+/// program, its library, or the Python SDK. All of the log and of the media files is read, and
+/// nothing is changed.
+///
+/// A fault is what W&B wouldn't get: a damaged log, a picture that is missing or that is not what
+/// its row says, a record that `wandb sync` drops or stops at. A note is worth a word, and W&B
+/// gets all of the run nevertheless.
+///
+/// The exit code is 0 where all runs are sound, else 1.
+#[derive(Args)]
+#[command(after_long_help = VERIFY_EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    /// The directories of runs, or their .wandb files
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+
+    /// A JSON list of objects: run, log, run_id, records, rows, media_files, faults; each fault
+    /// with kind, is_note, byte, to, record, step, key, path, message
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  All runs, before they are synced:
+      wandb-image verify wandb/offline-run-*
+
+  The pictures that are gone:
+      wandb-image verify --json wandb/latest-run |
+          jq -r '.[].faults[] | select(.kind == \"missing-file\").path'";
+
+/// Write a clean run from all of a damaged one that is whole
+///
+/// The damaged run is left as it is. Bad stretches of its log are passed over, whole records
+/// behind them are kept; pictures that are missing or altered are taken out of their rows; what
+/// `wandb sync` would drop or stop at is put right. What is missing is said on stderr.
+///
+/// The last line on stdout is the directory of the clean run, alone.
+#[derive(Args)]
+#[command(after_long_help = REPAIR_EXAMPLES)]
+pub(crate) struct RepairArgs {
+    /// The damaged run's directory, or its .wandb file
+    pub(crate) run: PathBuf,
+
+    /// Where the clean run goes: its own directory, if the name begins with offline-run-, else the
+    /// folder in which that is made; it must not exist
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+const REPAIR_EXAMPLES: &str = "\
+Examples:
+  Repair a run, then upload it:
+      wandb sync \"$(wandb-image repair wandb/latest-run -o repaired | tail -n 1)\"";
 
 impl LogArgs {
     /// The arguments, or the end of the process with exit code 2 for those that don't go

@@ -1,11 +1,12 @@
 //! `wandb-image ls`.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 
 use wandb_image::sink::logged::{self, LoggedFile};
 
 use crate::args::LsArgs;
 use crate::failure::{Failure, Result};
+use crate::print::print;
 use crate::table::{Align, table};
 
 pub(crate) fn run(args: &LsArgs) -> Result<()> {
@@ -55,19 +56,5 @@ fn lines(files: &[LoggedFile]) -> String {
     match files {
         [] => String::new(),
         files => table(columns, &files.iter().map(row).collect::<Vec<_>>()),
-    }
-}
-
-/// A reader that has seen enough, such as `head`, is no failure.
-fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("could not write to stdout: {error}")))
-        }
-        _ => Ok(()),
     }
 }

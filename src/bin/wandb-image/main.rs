@@ -1,12 +1,16 @@
-//! The command `wandb-image`: logs tensors and pictures from files, and lists what a run holds.
+//! The command `wandb-image`: logs tensors and pictures from files, lists what a run holds, and
+//! verifies and repairs runs.
 
 mod args;
 mod failure;
 mod log;
 mod ls;
 mod normalize;
+mod print;
 mod progress;
+mod repair;
 mod table;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,6 +23,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Log(args) => log::run(&args.checked()),
         Command::Ls(args) => ls::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => repair::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,7 +33,8 @@ fn line<const N: usize>(
     format!("{}\n", line.trim_end())
 }
 
-fn visible(text: &str) -> String {
+/// Control characters are shown escaped.
+pub(crate) fn visible(text: &str) -> String {
     let escape = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),
         false => c.to_string(),

@@ -1,0 +1,166 @@
+//! What can be wrong with a run on disk.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What is wrong with a run, or worth a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The directory has no `.wandb` file.
+    NoLog,
+    /// The directory has more than one `.wandb` file.
+    SeveralLogs,
+    /// The log has no record.
+    EmptyLog,
+    /// The log doesn't begin as W&B's do.
+    NoHeader,
+    /// The log ends within a record.
+    TornEnd,
+    /// A stretch in the middle of the log can't be read.
+    Unreadable,
+    /// A record whose checksum is right is no protobuf message of W&B's.
+    NotProtobuf,
+    /// A record has no type.
+    NoType,
+    /// A record of a type that wandb 0.31.0 doesn't know. A note.
+    UnknownType,
+    /// There is no run record.
+    NoRun,
+    /// The run record has no run id.
+    NoRunId,
+    /// A second run record names another run.
+    OtherRun,
+    /// Something stands before the run record.
+    BeforeRun,
+    /// Something follows the exit record.
+    AfterExit,
+    /// There is no exit record. A note.
+    NoExit,
+    /// A row has no step.
+    NoStep,
+    /// The step of a row doesn't rise.
+    StepNotRising,
+    /// A value of a row is no JSON.
+    InvalidJson,
+    /// A media file is not there, or can't be read.
+    MissingFile,
+    /// A media file is longer or shorter than its row says.
+    WrongSize,
+    /// A media file holds other bytes than its row says.
+    WrongHash,
+    /// The path of a file leads out of the run.
+    UnsafePath,
+    /// A link leads out of the run.
+    Link,
+    /// No `files` record names a media file.
+    NotListed,
+    /// A `files` record names a file that is not there. A note.
+    ListedMissing,
+    /// Masks or boxes have no names of classes. A note.
+    NoClassLabels,
+    /// A temporary file was left. A note.
+    TemporaryFile,
+    /// Media files that no row names. A note.
+    UnnamedFiles,
+    /// The run was synced already. A note.
+    Synced,
+    /// The run is being written. A note.
+    BeingWritten,
+    /// `wandb sync` takes the directory for that of an online run. A note.
+    NotOffline,
+}
+
+impl FaultKind {
+    /// Whether W&B gets all of the run nevertheless.
+    pub fn is_note(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownType
+                | Self::NoExit
+                | Self::ListedMissing
+                | Self::NoClassLabels
+                | Self::TemporaryFile
+                | Self::UnnamedFiles
+                | Self::Synced
+                | Self::BeingWritten
+                | Self::NotOffline
+        )
+    }
+}
+
+/// Where in a run something is, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Place {
+    /// The first byte in the log.
+    pub byte: Option<u64>,
+    /// The byte after the last.
+    pub to: Option<u64>,
+    /// Which of the whole records it is, the first being 1.
+    pub record: Option<u64>,
+    /// The step of the row.
+    pub step: Option<i64>,
+    /// The key in the row. That of a mask or boxes goes on after its image's, joined by dots.
+    pub key: Option<String>,
+    /// The file, relative to the run's `files/`.
+    pub path: Option<String>,
+}
+
+/// Something that is wrong with a run, or worth a word.
+///
+/// Its text, from `Display`, says where it is, what was expected, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Fault {
+    /// What it is.
+    pub kind: FaultKind,
+    /// Whether W&B gets all of the run nevertheless.
+    pub is_note: bool,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Place,
+    /// What was found, what was expected, and what to do.
+    pub message: String,
+}
+
+impl Fault {
+    pub(super) fn new(kind: FaultKind, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            is_note: kind.is_note(),
+            place,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = match (self.byte, self.to) {
+            (Some(from), Some(to)) => Some(format!("bytes {from} to {to}")),
+            (Some(at), None) => Some(format!("byte {at}")),
+            _ => None,
+        };
+        let parts = [
+            self.step.map(|step| format!("step {step}")),
+            self.key.as_ref().map(|key| format!("{key:?}")),
+            self.path.clone(),
+            self.record.map(|record| format!("record {record}")),
+            bytes,
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.to_string() {
+            place if place.is_empty() => f.write_str(&self.message),
+            place => write!(f, "{place}: {}", self.message),
+        }
+    }
+}

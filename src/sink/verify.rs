@@ -1,0 +1,768 @@
+//! Looks a run on disk through, and names what is wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, TryLockError};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use serde::Serialize;
+
+pub use super::fault::{Fault, FaultKind, Place};
+use super::log::io_error;
+use super::logged::{logs_of, parse, values_of};
+use super::records::{FilesRecord, HistoryRecord, Item, Record, RecordType, RunRecord};
+use super::scan::{Damage, Found, NO_HEADER, Payload, Scanner};
+use super::stored::{self, Files, Mismatch, Stored};
+use super::wire;
+use crate::error::Result;
+use crate::image::json::{self, NamedFile, label_key, label_keys, named_files};
+
+/// The types of records that wandb 0.31.0 knows, by the numbers of their fields.
+const KNOWN: [u32; 22] = [
+    2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27,
+];
+/// A request, which is a record type too.
+const REQUEST: u32 = 100;
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The path that was given.
+    pub run: PathBuf,
+    /// The log that was read; none where there is none.
+    pub log: Option<PathBuf>,
+    /// As the run record says.
+    pub run_id: Option<String>,
+    /// Records that are whole.
+    pub records: u64,
+    /// Rows of the history that are whole.
+    pub rows: u64,
+    /// Media files that are there as the rows name them.
+    pub media_files: u64,
+    /// What is wrong, and what is worth a word: first what concerns the directory, then the log
+    /// from its beginning, then what only its end shows.
+    pub faults: Vec<Fault>,
+}
+
+impl Report {
+    /// Whether W&B gets all of the run: there are notes at most.
+    pub fn is_sound(&self) -> bool {
+        self.faults.iter().all(|fault| fault.is_note)
+    }
+}
+
+/// Looks a run through: its directory, or the `.wandb` file in it. Changes nothing.
+///
+/// Whoever wrote the run: this crate or the Python SDK. Reads all of its log and of its media
+/// files, one block at a time.
+///
+/// ```
+/// use wandb_image::sink::verify::{FaultKind, verify};
+/// use wandb_image::{HostTensor, IntoWandbImage};
+/// # let dir = tempfile::tempdir()?;
+///
+/// let run = wandb_image::init()
+/// #   .dir(dir.path())
+///     .start()?;
+/// run.log([("sample", HostTensor::new([1, 2], vec![0.0_f32, 1.0])?.to_wandb_image()?)])?;
+/// run.finish()?;
+/// let dir = run.dir().unwrap();
+///
+/// let report = verify(dir)?;
+/// assert!(report.is_sound());
+/// assert_eq!((report.rows, report.media_files), (1, 1));
+///
+/// std::fs::remove_dir_all(dir.join("files/media"))?;
+/// let report = verify(dir)?;
+/// assert_eq!(report.faults[0].kind, FaultKind::MissingFile);
+/// assert_eq!(report.faults[0].place.key.as_deref(), Some("sample"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Io`](crate::Error::Io) when there is nothing of that name, or the system refuses to
+/// read the log.
+pub fn verify(run: impl AsRef<Path>) -> Result<Report> {
+    Ok(survey(run.as_ref())?.report)
+}
+
+/// What a run holds, found on a first way through it.
+pub(super) struct Survey {
+    pub(super) report: Report,
+    pub(super) files: Files,
+    /// How much of the log was read: it may be written meanwhile.
+    pub(super) len: u64,
+    /// The first header record, as it stands.
+    pub(super) header: Option<Vec<u8>>,
+    /// The first run record that is whole, as it stands.
+    pub(super) run: Option<Vec<u8>>,
+    /// The last exit record, as it stands.
+    pub(super) exit: Option<Vec<u8>>,
+    /// The paths that `files` records name.
+    pub(super) listed: BTreeSet<String>,
+    /// The paths that rows name and that are there as they say.
+    pub(super) whole: BTreeSet<String>,
+    /// The paths of which a row says what isn't so.
+    pub(super) broken: BTreeSet<String>,
+    steps: Steps,
+    unlisted: Vec<(Place, String)>,
+    /// The files that summaries name, which as a rule repeat what a row says.
+    summarised: BTreeMap<String, (Place, NamedFile)>,
+    labels: BTreeSet<[String; 2]>,
+    unlabeled: BTreeMap<[String; 2], Place>,
+    before_run: Stray,
+    after_exit: Stray,
+}
+
+/// Records that stand where nothing reads them.
+#[derive(Default)]
+struct Stray {
+    first: Option<Place>,
+    records: u64,
+    rows: u64,
+}
+
+/// The steps that `wandb sync` gives to rows.
+#[derive(Default)]
+pub(super) struct Steps {
+    last: Option<i64>,
+}
+
+/// What a whole record is.
+pub(super) enum Class {
+    NotProtobuf(String),
+    NoType,
+    /// A type that isn't looked into here.
+    Other(u32),
+    Known(Box<RecordType>),
+}
+
+pub(super) fn survey(run: &Path) -> Result<Survey> {
+    let logs = logs_of(run)?;
+    let log = own_log(run, &logs);
+    let folder = log.map_or_else(|| run.into(), parent_of);
+    let mut survey = Survey::new(run, &folder);
+    survey.log_files(&logs, log);
+    if let Some(log) = log {
+        survey.report.log = Some(log.into());
+        survey.directory(&folder, log);
+        survey.read(log)?;
+        survey.end();
+    }
+    Ok(survey)
+}
+
+/// The log to look into: that which is named as the directory is, else the first.
+fn own_log<'a>(run: &Path, logs: &'a [PathBuf]) -> Option<&'a Path> {
+    let directory = directory_name(run);
+    let is_own = |log: &&PathBuf| {
+        let id = log.file_stem().map(|stem| stem.to_string_lossy());
+        let id = id.as_deref().and_then(|stem| stem.strip_prefix("run-"));
+        id.is_some_and(|id| directory.ends_with(&format!("-{id}")))
+    };
+    let own = logs.iter().find(is_own).or(logs.first());
+    own.map(PathBuf::as_path)
+}
+
+/// The folder that a path is in.
+pub(super) fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The name of the directory itself, where the path is a link to it.
+pub(super) fn directory_name(path: &Path) -> String {
+    let real = path.canonicalize().unwrap_or_else(|_| path.into());
+    let name = real.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+impl Survey {
+    fn new(run: &Path, folder: &Path) -> Self {
+        Self {
+            report: Report {
+                run: run.into(),
+                ..Report::default()
+            },
+            files: Files::new(folder.join("files")),
+            len: 0,
+            header: None,
+            run: None,
+            exit: None,
+            listed: BTreeSet::new(),
+            whole: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            steps: Steps::default(),
+            unlisted: Vec::new(),
+            summarised: BTreeMap::new(),
+            labels: BTreeSet::new(),
+            unlabeled: BTreeMap::new(),
+            before_run: Stray::default(),
+            after_exit: Stray::default(),
+        }
+    }
+
+    fn fault(&mut self, kind: FaultKind, place: Place, message: impl Into<String>) {
+        self.report.faults.push(Fault::new(kind, place, message));
+    }
+
+    // ---- the directory ----
+
+    fn log_files(&mut self, logs: &[PathBuf], own: Option<&Path>) {
+        let Some(own) = own else {
+            let message = "the directory holds no .wandb file, which is a run's log: give the \
+                           directory offline-run-…, or the log itself";
+            return self.fault(FaultKind::NoLog, Place::default(), message);
+        };
+        if logs.len() > 1 {
+            let names: Vec<_> = logs.iter().map(|log| directory_name(log)).collect();
+            let message = format!(
+                "the directory holds {} .wandb files ({}), but a run's has one, and `wandb sync` \
+                 uploads each: move the others away; what follows is of {}",
+                logs.len(),
+                names.join(", "),
+                directory_name(own),
+            );
+            self.fault(FaultKind::SeveralLogs, Place::default(), message);
+        }
+    }
+
+    fn directory(&mut self, folder: &Path, log: &Path) {
+        let name = directory_name(folder);
+        if !name.starts_with("offline-run-") {
+            let message = format!(
+                "the directory is named {name:?}, and `wandb sync` passes over what isn't named \
+                 offline-run-…: rename it, or give `wandb sync` the .wandb file"
+            );
+            self.fault(FaultKind::NotOffline, Place::default(), message);
+        }
+        if is_synced(log) {
+            let message = "the run was synced before, so `wandb sync` passes over it; with \
+                           --include-synced its rows would be appended again";
+            self.fault(FaultKind::Synced, Place::default(), message);
+        }
+        if is_locked(log) {
+            let message = "the run is being written: what it lacks at its end may still come";
+            self.fault(FaultKind::BeingWritten, Place::default(), message);
+        }
+    }
+
+    /// The files that nothing names.
+    fn left_files(&mut self) {
+        let mut unnamed = Vec::new();
+        for path in stored::all_below(self.files.dir()) {
+            let is_named = [&self.listed, &self.whole, &self.broken];
+            let is_named = is_named.iter().any(|named| named.contains(&path));
+            match path.ends_with(".part") {
+                true => self.temporary(path),
+                false if !is_named && path.starts_with("media/") => unnamed.push(path),
+                false => {}
+            }
+        }
+        if let Some(first) = unnamed.first() {
+            let message = format!(
+                "{} media files are named by no row, the first being {first}: their rows were \
+                 lost, or never written",
+                unnamed.len()
+            );
+            self.fault(FaultKind::UnnamedFiles, Place::default(), message);
+        }
+    }
+
+    fn temporary(&mut self, path: String) {
+        let message = "a temporary file was left when its writer was killed: delete it";
+        let place = Place {
+            path: Some(path),
+            ..Place::default()
+        };
+        self.fault(FaultKind::TemporaryFile, place, message);
+    }
+
+    // ---- the log ----
+
+    fn read(&mut self, log: &Path) -> Result<()> {
+        let failed = |source| io_error("read", log, source);
+        let file = File::open(log).map_err(failed)?;
+        self.len = file.metadata().map_err(failed)?.len();
+        let mut scanner = Scanner::new(file.take(self.len)).map_err(failed)?;
+        let mut damaged = false;
+        while let Some(found) = scanner.next().map_err(failed)? {
+            match found {
+                Found::Record(payload) => self.record(payload),
+                Found::Damage(damage) => {
+                    damaged = true;
+                    self.damage(&damage);
+                }
+            }
+        }
+        if self.report.records == 0 && !damaged {
+            let message = "the log holds its 7 bytes of header and no record: its writer was \
+                           killed before it wrote any, as the Python SDK's is, which keeps rows \
+                           in memory; nothing can be recovered";
+            self.fault(FaultKind::EmptyLog, at(0), message);
+        }
+        Ok(())
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        let place = Place {
+            byte: Some(damage.from),
+            to: Some(damage.to),
+            ..Place::default()
+        };
+        let (bytes, reason) = (damage.to - damage.from, &damage.reason);
+        let (kind, message) = match (damage.at_end, &**reason == NO_HEADER) {
+            (true, true) if damage.to == 0 => (
+                FaultKind::EmptyLog,
+                "the log is empty: nothing can be recovered".into(),
+            ),
+            (true, true) => (
+                FaultKind::NoHeader,
+                format!("{reason}, and holds no whole record: it is no log of a run"),
+            ),
+            (false, true) => (
+                FaultKind::NoHeader,
+                format!("{reason}, so `wandb sync` reads none of it; repair keeps what follows"),
+            ),
+            (true, false) => (
+                FaultKind::TornEnd,
+                format!(
+                    "{reason}: the last {bytes} bytes are no whole record, since the writer was \
+                     killed or the power went; `wandb sync` uploads what is before them, and \
+                     repair leaves them out"
+                ),
+            ),
+            (false, false) => (
+                FaultKind::Unreadable,
+                format!(
+                    "{reason}: {bytes} bytes can't be read, and `wandb sync` stops here, so that \
+                     all behind them is lost to it; repair keeps what follows"
+                ),
+            ),
+        };
+        self.fault(kind, place, message);
+    }
+
+    fn record(&mut self, payload: Payload) {
+        self.report.records += 1;
+        let place = Place {
+            byte: Some(payload.start),
+            record: Some(self.report.records),
+            ..Place::default()
+        };
+        match classify(&payload.bytes) {
+            Class::NotProtobuf(reason) => {
+                let message = format!(
+                    "the record is whole, but no record of W&B ({reason}): `wandb sync` stops \
+                     here, and repair leaves it out"
+                );
+                self.fault(FaultKind::NotProtobuf, place, message);
+            }
+            Class::NoType => {
+                let message = "the record has no type, at which `wandb sync` panics, and uploads \
+                               nothing: repair leaves it out";
+                self.fault(FaultKind::NoType, place, message);
+            }
+            Class::Other(number) => self.other(number, &place),
+            Class::Known(record) => self.known(*record, place, payload.bytes),
+        }
+    }
+
+    fn other(&mut self, number: u32, place: &Place) {
+        if !KNOWN.contains(&number) && number != REQUEST {
+            let message = format!(
+                "the record is of type {number}, which wandb 0.31.0 doesn't know: its `wandb \
+                 sync` panics, so use a newer one"
+            );
+            self.fault(FaultKind::UnknownType, place.clone(), message);
+        }
+        self.order(place, false);
+    }
+
+    /// Counts what stands before the run record or behind the exit record.
+    fn order(&mut self, place: &Place, is_row: bool) {
+        if self.run.is_none() {
+            self.before_run.add(place, is_row);
+        }
+        if self.exit.is_some() {
+            self.after_exit.add(place, is_row);
+        }
+    }
+
+    fn known(&mut self, record: RecordType, place: Place, bytes: Vec<u8>) {
+        let is_row = matches!(record, RecordType::History(_));
+        let may_come_first = matches!(
+            record,
+            RecordType::Header(_) | RecordType::Run(_) | RecordType::Environment(_)
+        );
+        if !may_come_first || self.exit.is_some() {
+            self.order(&place, is_row);
+        }
+        match record {
+            RecordType::Header(_) => _ = self.header.get_or_insert(bytes),
+            RecordType::Run(run) => self.run_record(&run, place, bytes),
+            RecordType::Exit(_) => self.exit = Some(bytes),
+            RecordType::Config(config) => self.config(&config.update),
+            RecordType::Files(files) => self.list(&files),
+            RecordType::History(row) => self.row(&row, place),
+            RecordType::Summary(summary) => self.items(&summary.update, &place),
+            RecordType::Environment(_) => {}
+        }
+    }
+
+    fn run_record(&mut self, run: &RunRecord, place: Place, bytes: Vec<u8>) {
+        if let Some(config) = &run.config {
+            self.config(&config.update);
+        }
+        let known = self.report.run_id.clone().filter(|_| self.run.is_some());
+        match known {
+            Some(id) if id != run.run_id => {
+                let message = format!(
+                    "a second run record names the run {:?}, but the log is of {id:?}: repair \
+                     leaves it out",
+                    run.run_id
+                );
+                self.fault(FaultKind::OtherRun, place, message);
+            }
+            Some(_) => {}
+            None => self.first_run(run, place, bytes),
+        }
+    }
+
+    fn first_run(&mut self, run: &RunRecord, place: Place, bytes: Vec<u8>) {
+        self.report.run_id = Some(run.run_id.clone()).filter(|id| !id.is_empty());
+        self.steps = Steps::from(run.starting_step);
+        self.run = Some(bytes);
+        if run.run_id.is_empty() {
+            let message = "the run record has no run_id, without which `wandb sync` fails and \
+                           doesn't say why: repair takes it from the log's name";
+            self.fault(FaultKind::NoRunId, place, message);
+        }
+    }
+
+    fn config(&mut self, update: &[Item]) {
+        let config = values_of(update).into_iter().collect();
+        self.labels.extend(label_keys(&config));
+    }
+
+    fn list(&mut self, files: &FilesRecord) {
+        for file in &files.files {
+            self.listed.insert(file.path.clone());
+        }
+    }
+
+    fn row(&mut self, row: &HistoryRecord, mut place: Place) {
+        self.report.rows += 1;
+        let given = step_of(&row.item);
+        let last = self.steps.last;
+        let step = self.steps.next(given);
+        place.step = given.or(Some(step));
+        match (given, last) {
+            (None, _) => {
+                let message = format!("the row has no step, so `wandb sync` gives it step {step}");
+                self.fault(FaultKind::NoStep, place.clone(), message);
+            }
+            (Some(given), Some(last)) if given != step => {
+                let message = format!(
+                    "step {given} comes after step {last}, but steps must rise: `wandb sync` \
+                     gives the row step {step}"
+                );
+                self.fault(FaultKind::StepNotRising, place.clone(), message);
+            }
+            _ => {}
+        }
+        self.items(&row.item, &place);
+    }
+
+    fn items(&mut self, items: &[Item], place: &Place) {
+        for item in items.iter().filter(|item| !is_json(item)) {
+            let mut place = place.clone();
+            place.key = Some(item.path().join("."));
+            let message = "the value is no JSON, so `wandb sync` drops it: repair leaves it out";
+            self.fault(FaultKind::InvalidJson, place, message);
+        }
+        for (key, value) in values_of(items) {
+            for file in named_files(&key, &value) {
+                self.labels_of(&key, &file, place);
+                match place.step {
+                    Some(_) => self.media(file, place),
+                    None => {
+                        let named = self.summarised.entry(file.path.clone());
+                        named.or_insert_with(|| (place.clone(), file));
+                    }
+                }
+            }
+        }
+    }
+
+    fn labels_of(&mut self, key: &str, file: &NamedFile, place: &Place) {
+        if let Some(labels) = label_key(key, file) {
+            self.unlabeled.entry(labels).or_insert_with(|| Place {
+                key: Some(file.key.clone()),
+                step: place.step,
+                ..Place::default()
+            });
+        }
+    }
+
+    /// Checks a file that a row names.
+    fn media(&mut self, file: NamedFile, place: &Place) {
+        if is_reference(&file.path) {
+            return;
+        }
+        let place = Place {
+            key: Some(file.key.clone()),
+            path: Some(file.path.clone()),
+            ..place.clone()
+        };
+        match media_fault(&mut self.files, &file) {
+            Some((kind, message)) => {
+                self.broken.insert(file.path);
+                self.fault(kind, place, message);
+            }
+            None => {
+                if self.whole.insert(file.path.clone()) {
+                    self.unlisted.push((place, file.path));
+                }
+            }
+        }
+    }
+
+    // ---- what only the end shows ----
+
+    fn end(&mut self) {
+        self.run_at_end();
+        self.files_at_end();
+        for (labels, place) in std::mem::take(&mut self.unlabeled) {
+            if !self.labels.contains(&labels) {
+                let message = "the config has no names of classes for it, without which W&B's \
+                               page can't draw it";
+                self.fault(FaultKind::NoClassLabels, place, message);
+            }
+        }
+        self.report.media_files = self.whole.len() as u64;
+        self.left_files();
+    }
+
+    fn run_at_end(&mut self) {
+        if self.report.records == 0 {
+            return;
+        }
+        if self.run.is_none() {
+            let message = "the log has no run record, without which `wandb sync` uploads nothing: \
+                           repair makes one, with the run id that is in the log's name";
+            self.fault(FaultKind::NoRun, Place::default(), message);
+        } else if let Some(place) = self.before_run.first.take() {
+            let message = format!(
+                "{} before the run record, which `wandb sync` drops: repair puts the run record \
+                 first",
+                self.before_run.told()
+            );
+            self.fault(FaultKind::BeforeRun, place, message);
+        }
+        if let Some(place) = self.after_exit.first.take() {
+            let message = format!(
+                "{} after the exit record, which `wandb sync` doesn't read: repair puts the exit \
+                 record last",
+                self.after_exit.told()
+            );
+            self.fault(FaultKind::AfterExit, place, message);
+        }
+        if self.exit.is_none() {
+            let message = "there is no exit record, since the run didn't finish: W&B will take \
+                           it for failed";
+            self.fault(FaultKind::NoExit, Place::default(), message);
+        }
+    }
+
+    fn files_at_end(&mut self) {
+        for (place, file) in std::mem::take(&mut self.summarised).into_values() {
+            if !self.broken.contains(&file.path) {
+                self.media(file, &place);
+            }
+        }
+        for (place, path) in std::mem::take(&mut self.unlisted) {
+            if !self.listed.contains(&path) {
+                let message = "no `files` record names the file, so `wandb sync` doesn't upload \
+                               it, and doesn't say so: repair adds one";
+                self.fault(FaultKind::NotListed, place, message);
+            }
+        }
+        for path in self.listed.clone() {
+            self.listed_file(path);
+        }
+    }
+
+    fn listed_file(&mut self, path: String) {
+        if self.broken.contains(&path) || self.whole.contains(&path) {
+            return;
+        }
+        let found = match self.files.look(&path) {
+            Stored::Unsafe(reason) => Some((FaultKind::UnsafePath, unsafe_message(reason))),
+            Stored::Missing | Stored::NoFile | Stored::Unreadable(_) => Some((
+                FaultKind::ListedMissing,
+                "a `files` record names it, but it is not there, nor does a row name it".into(),
+            )),
+            // A file that was given to the SDK's `save` is a link.
+            Stored::Link | Stored::File { .. } => None,
+        };
+        if let Some((kind, message)) = found {
+            let place = Place {
+                path: Some(path),
+                ..Place::default()
+            };
+            self.fault(kind, place, message);
+        }
+    }
+}
+
+impl Stray {
+    fn add(&mut self, place: &Place, is_row: bool) {
+        self.first.get_or_insert_with(|| place.clone());
+        self.records += 1;
+        self.rows += u64::from(is_row);
+    }
+
+    fn told(&self) -> String {
+        format!(
+            "{} records stand here ({} of them rows)",
+            self.records, self.rows
+        )
+    }
+}
+
+impl Steps {
+    fn from(starting_step: i64) -> Self {
+        let last = (starting_step > 0).then(|| starting_step - 1);
+        Self { last }
+    }
+
+    /// The step of the next row: its own, if that rises.
+    pub(super) fn next(&mut self, given: Option<i64>) -> i64 {
+        let least = self.last.map_or(0, |last| last.saturating_add(1));
+        let step = given.map_or(least, |given| match self.last {
+            None => given,
+            Some(_) => given.max(least),
+        });
+        self.last = Some(step);
+        step
+    }
+}
+
+pub(super) fn steps_of(run: Option<&[u8]>) -> Steps {
+    match run.map(classify) {
+        Some(Class::Known(record)) => match *record {
+            RecordType::Run(run) => Steps::from(run.starting_step),
+            _ => Steps::default(),
+        },
+        _ => Steps::default(),
+    }
+}
+
+pub(super) fn classify(payload: &[u8]) -> Class {
+    let number = match wire::record_type(payload) {
+        Err(_) => return Class::NotProtobuf("its fields can't be told apart".into()),
+        Ok(None) => return Class::NoType,
+        Ok(Some(number)) => number,
+    };
+    match Record::decode(payload) {
+        Err(error) => Class::NotProtobuf(error.to_string()),
+        Ok(record) => match record.record_type {
+            Some(record) => Class::Known(Box::new(record)),
+            None => Class::Other(number),
+        },
+    }
+}
+
+/// The step that a row's items say.
+pub(super) fn step_of(items: &[Item]) -> Option<i64> {
+    let mut steps = items.iter().filter(|item| item.path() == [json::STEP]);
+    steps.next_back()?.value_json.trim().parse().ok()
+}
+
+pub(super) fn is_json(item: &Item) -> bool {
+    item.nested_key.len() > super::logged::MAX_NESTING || parse(item).is_some()
+}
+
+/// A picture that is elsewhere, on the web or in an artifact.
+pub(super) fn is_reference(path: &str) -> bool {
+    path.contains("://")
+}
+
+/// What is wrong with a file that a row names.
+fn media_fault(files: &mut Files, named: &NamedFile) -> Option<(FaultKind, String)> {
+    let missing = |what: &str| {
+        let message = format!(
+            "the media file {what}: `wandb sync` uploads the row without it, and doesn't say so; \
+             repair takes it out of the row"
+        );
+        Some((FaultKind::MissingFile, message))
+    };
+    match files.look(&named.path) {
+        Stored::File { size, sha256 } => wrong_file(stored::mismatch(named, *size, sha256)?),
+        Stored::Missing => missing("is not there"),
+        Stored::NoFile => missing("is no file, but a folder or a device"),
+        Stored::Unreadable(reason) => missing(&format!("can't be read ({reason})")),
+        Stored::Unsafe(reason) => Some((FaultKind::UnsafePath, unsafe_message(reason))),
+        Stored::Link => {
+            let message = "a link leads out of the run's files/, and isn't followed: put the \
+                           file itself there";
+            Some((FaultKind::Link, message.into()))
+        }
+    }
+}
+
+fn wrong_file(mismatch: Mismatch) -> Option<(FaultKind, String)> {
+    Some(match mismatch {
+        Mismatch::Size { expected, found } => (
+            FaultKind::WrongSize,
+            format!(
+                "the media file has {found} bytes, but its row says {expected}: it was cut or \
+                 changed; repair takes it out of the row"
+            ),
+        ),
+        Mismatch::Hash { expected, found } => (
+            FaultKind::WrongHash,
+            format!(
+                "the media file has SHA-256 {found}, but its row says {expected}: it was changed; \
+                 repair takes it out of the row"
+            ),
+        ),
+    })
+}
+
+fn unsafe_message(reason: &str) -> String {
+    format!(
+        "the path {reason}, but is to lead to a file below the run's files/: `wandb sync` passes \
+         over it; repair leaves it out"
+    )
+}
+
+fn at(byte: u64) -> Place {
+    Place {
+        byte: Some(byte),
+        ..Place::default()
+    }
+}
+
+fn is_synced(log: &Path) -> bool {
+    let mut mark = log.as_os_str().to_os_string();
+    mark.push(".synced");
+    fs::symlink_metadata(mark).is_ok()
+}
+
+/// Whether another process holds the log, as one that writes it does.
+fn is_locked(log: &Path) -> bool {
+    let Ok(file) = File::open(log) else {
+        return false;
+    };
+    let is_held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    // Closing it takes the lock back too.
+    let _ = file.unlock();
+    is_held
+}
