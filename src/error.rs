@@ -311,6 +311,15 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A run that can't be continued: see [`RunBuilder::resume`](crate::RunBuilder::resume).
+    #[error("the run in {} can't be continued: {reason}", path.display())]
+    Resume {
+        /// The run's directory.
+        path: PathBuf,
+        /// What stands against it, and what to do.
+        reason: String,
+    },
+
     /// A step before the first one of a run that starts later.
     #[error(
         "step {step} lies before step {first}, at which this run starts: log at step {first} or later"

@@ -68,6 +68,12 @@ impl Classes {
         Self(Arc::new((0..).zip(names).collect()))
     }
 
+    /// Classes of ids of which none comes twice, or of which the last name holds.
+    pub(crate) fn of_distinct<'n>(names: impl IntoIterator<Item = (i64, &'n str)>) -> Self {
+        let names = names.into_iter().map(|(id, name)| (id, name.to_owned()));
+        Self(Arc::new(names.collect()))
+    }
+
     /// These ids as `class_<id>`: what W&B calls classes without a name.
     pub(crate) fn numbered(ids: impl IntoIterator<Item = i64>) -> Self {
         let named = ids.into_iter().map(|id| (id, format!("class_{id}")));

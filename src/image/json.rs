@@ -4,6 +4,8 @@ mod damaged;
 
 pub(crate) use damaged::{Edit, label_key, label_keys, without};
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::MEDIA_SUBDIR;
@@ -155,24 +157,48 @@ fn position(position: Position) -> Json {
     map(entries)
 }
 
+/// What the config calls a layer of the images under a key.
+pub(crate) fn full_key(key: &str, layer: &str) -> String {
+    format!("{key}_wandb_delimeter_{layer}")
+}
+
 /// The names of the classes of a layer, as the config holds them: the way to it, and the value.
 pub(crate) fn class_labels(
     kind: LayerKind,
-    key: &str,
-    layer: &str,
+    full_key: &str,
     classes: &Classes,
 ) -> ([String; 3], Json) {
-    let kind = match kind {
-        LayerKind::Mask => "mask/class_labels",
-        LayerKind::Boxes => "bounding_box/class_labels",
-    };
-    let full_key = format!("{key}_wandb_delimeter_{layer}");
+    let kind = labels_of(kind);
     let value = map(vec![
         ("type", text(kind)),
-        ("key", text(&full_key)),
+        ("key", text(full_key)),
         ("value", names(classes)),
     ]);
-    ([WANDB.into(), kind.into(), full_key], value)
+    ([WANDB.into(), kind.into(), full_key.into()], value)
+}
+
+fn labels_of(kind: LayerKind) -> &'static str {
+    match kind {
+        LayerKind::Mask => "mask/class_labels",
+        LayerKind::Boxes => "bounding_box/class_labels",
+    }
+}
+
+/// The names of the classes of all layers that W&B's own part of a config holds.
+pub(crate) fn class_names(wandb: &Value) -> BTreeMap<(LayerKind, String), Classes> {
+    let kinds = [LayerKind::Mask, LayerKind::Boxes].into_iter();
+    let layers = kinds.flat_map(|kind| {
+        let layers = wandb.get(labels_of(kind)).and_then(Value::as_object);
+        let layers = layers.into_iter().flatten();
+        layers.filter_map(move |(full_key, layer)| {
+            let names = layer.get("value")?.as_object()?;
+            let names = names
+                .iter()
+                .filter_map(|(id, name)| Some((id.parse::<i64>().ok()?, name.as_str()?)));
+            Some(((kind, full_key.clone()), Classes::of_distinct(names)))
+        })
+    });
+    layers.collect()
 }
 
 fn names(classes: &Classes) -> Json {
@@ -393,6 +419,22 @@ mod tests {
         check_captions([None, None], "");
         check_captions([Some("q"), None], r#","captions":["q",null]"#);
         check_captions([None, Some("z")], r#","captions":[null,"z"]"#);
+    }
+
+    #[test]
+    fn names_of_classes_are_read_back() {
+        let classes = Classes::new([(0, "sky"), (-3, "sea")]).unwrap();
+        let check = |kind| {
+            let (way, value) = class_labels(kind, &full_key("k", "m"), &classes);
+            let mut config = json!({});
+            config[&way[1]][&way[2]] = value.into();
+            let expected = [((kind, "k_wandb_delimeter_m".to_owned()), classes.clone())];
+            assert_eq!(class_names(&config), expected.into());
+        };
+        check(LayerKind::Mask);
+        check(LayerKind::Boxes);
+        assert!(class_names(&json!({"mask/class_labels": {"k": {"value": 1}, "l": 2}})).is_empty());
+        assert!(class_names(&json!(null)).is_empty());
     }
 
     fn check_named(value: &Value, expected: &[(&str, &str, Option<u64>, Option<&str>)]) {

@@ -9,6 +9,8 @@ use crate::sink::records::Timestamp;
 pub(crate) struct Clock {
     begun: Instant,
     begun_at: SystemTime,
+    /// What the run took before, where it goes on.
+    before: Duration,
 }
 
 /// When a row was logged.
@@ -16,7 +18,7 @@ pub(crate) struct Clock {
 pub(crate) struct Moment {
     /// Seconds since 1970.
     pub(crate) timestamp: f64,
-    /// Seconds since the run began.
+    /// Seconds that the run took.
     pub(crate) runtime: f64,
 }
 
@@ -25,7 +27,20 @@ impl Clock {
         Self {
             begun: Instant::now(),
             begun_at: SystemTime::now(),
+            before: Duration::ZERO,
         }
+    }
+
+    /// The clock of a run that goes on after so many seconds.
+    pub(crate) fn resumed(runtime: f64) -> Self {
+        Self {
+            before: Duration::try_from_secs_f64(runtime).unwrap_or_default(),
+            ..Self::start()
+        }
+    }
+
+    fn took(&self) -> Duration {
+        self.before.saturating_add(self.begun.elapsed())
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -36,13 +51,13 @@ impl Clock {
     fn moment(&self, at: SystemTime) -> Moment {
         Moment {
             timestamp: since_1970(at).as_secs_f64(),
-            runtime: self.begun.elapsed().as_secs_f64(),
+            runtime: self.took().as_secs_f64(),
         }
     }
 
-    /// Whole seconds since the run began.
+    /// Whole seconds that the run took.
     pub(crate) fn runtime(&self) -> i32 {
-        i32::try_from(self.begun.elapsed().as_secs()).unwrap_or(i32::MAX)
+        i32::try_from(self.took().as_secs()).unwrap_or(i32::MAX)
     }
 
     pub(crate) fn begun_at(&self) -> Timestamp {
@@ -68,6 +83,21 @@ fn since_1970(time: SystemTime) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(before: f64, expected: f64) {
+        let took = Clock::resumed(before).now().runtime;
+        assert!((expected..expected + 60.0).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_has_taken_what_it_took_before() {
+        check(0.0, 0.0);
+        check(3600.5, 3600.5);
+        check(-1.0, 0.0);
+        check(f64::NAN, 0.0);
+        check(1e300, 0.0);
+        assert_eq!(Clock::resumed(1e19).runtime(), i32::MAX);
+    }
 
     fn clock(begun_at: SystemTime) -> Clock {
         Clock {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::row::Prepared;
 use crate::image::LayerKind;
 use crate::image::classes::Classes;
+use crate::image::json;
 
-/// A layer: what it is, the key of its image, and its own.
-pub(super) type LayerId = (LayerKind, String, String);
+/// A layer: what it is, and what the config calls it.
+pub(super) type LayerId = (LayerKind, String);
 
 /// What each layer's classes are called. Names add up over the rows: a class that one row lacks
 /// keeps its name, and of the names that were given the last one holds.
@@ -15,6 +16,11 @@ pub(super) type LayerId = (LayerKind, String, String);
 pub(super) struct Labels(BTreeMap<LayerId, Classes>);
 
 impl Labels {
+    /// The names that the config of a run holds that goes on.
+    pub(super) fn resumed(on_disk: BTreeMap<LayerId, Classes>) -> Self {
+        Self(on_disk)
+    }
+
     /// The layers whose names change with a row, with all their names.
     pub(super) fn changed_by(
         &self,
@@ -23,7 +29,7 @@ impl Labels {
         let mut changed = BTreeMap::new();
         for (key, value) in row {
             for layer in value.images().iter().flat_map(|image| &image.layers) {
-                let id = (layer.kind, key.clone(), layer.key.clone());
+                let id = (layer.kind, json::full_key(key, &layer.key));
                 let none = Classes::default();
                 let known = changed.get(&id).or_else(|| self.0.get(&id));
                 if let Some(all) = layer.names.added_to(known.unwrap_or(&none)) {
@@ -87,7 +93,7 @@ mod tests {
     fn check(labels: &mut Labels, row: &BTreeMap<String, Prepared>, expected: &[Named<'_>]) {
         let changed = labels.changed_by(row);
         let expected = expected.iter().map(|(key, layer, names)| {
-            let id = (LayerKind::Mask, (*key).to_owned(), (*layer).to_owned());
+            let id = (LayerKind::Mask, json::full_key(key, layer));
             (id, Classes::new(names.iter().copied()).unwrap())
         });
         assert_eq!(changed, expected.collect());

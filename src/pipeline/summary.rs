@@ -19,6 +19,19 @@ struct Entry {
 }
 
 impl Summary {
+    /// What the summary of a run holds that goes on: not yet on disk.
+    pub(super) fn resumed(leaves: Vec<Item>) -> Self {
+        let mut summary = Self::default();
+        for leaf in leaves {
+            if let [key, ..] = leaf.path()[..] {
+                let entry = summary.entries.entry(key.into()).or_default();
+                entry.leaves.push(leaf);
+                entry.changed = true;
+            }
+        }
+        summary
+    }
+
     pub(super) fn set(&mut self, key: &str, leaves: Vec<Item>) {
         let entry = self.entries.entry(key.into()).or_default();
         entry.leaves = leaves;
@@ -99,6 +112,18 @@ mod tests {
         assert!(!summary.changed());
         set(&mut summary, "b", 3.into());
         check(&mut summary, &[], &["b"]);
+    }
+
+    #[test]
+    fn a_summary_that_goes_on_knows_what_is_on_disk() {
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let mut old = leaves("a", &json(r#"{"x": 1, "y": 1}"#).into());
+        old.extend(leaves("b", &json("2").into()));
+        let mut summary = Summary::resumed(old.clone());
+        summary.written();
+        set(&mut summary, "a", json(r#"{"y": 2}"#));
+        check(&mut summary, &["a.x"], &["a.y"]);
+        check(&mut Summary::resumed(old), &[], &["a.x", "a.y", "b"]);
     }
 
     #[test]

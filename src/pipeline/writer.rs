@@ -15,11 +15,11 @@ use super::summary::Summary;
 use crate::error::{Error, Result};
 use crate::image::classes::Classes;
 use crate::image::json::{self, LoggedImage, LoggedLayer};
-use crate::sink::RecordSink;
 use crate::sink::records::{
     ConfigRecord, EnvironmentRecord, FILE_TYPE_MEDIA, FilesItem, FilesRecord, HeaderRecord,
     HistoryRecord, HistoryStep, Item, Record, RecordInfo, RecordType, RunExitRecord, RunRecord,
 };
+use crate::sink::{Discard, RecordSink, Resumed};
 use crate::value::Json;
 
 /// Writes what the queue gives it. Each call leaves it whole, also where it fails.
@@ -56,6 +56,30 @@ impl Writer {
             bytes_written: 0,
             has_unflushed: false,
             has_exit: false,
+        }
+    }
+
+    /// Goes on with a run: in its own log, or in one that nothing stands in yet.
+    pub(crate) fn resumed(
+        sink: Box<dyn RecordSink>,
+        clock: Clock,
+        run_id: String,
+        past: &Resumed,
+        is_own_log: bool,
+    ) -> Self {
+        let mut summary = Summary::resumed(past.summary.items());
+        if is_own_log {
+            summary.written();
+        }
+        for (key, leaves) in &past.since {
+            summary.set(key, leaves.clone());
+        }
+        Self {
+            num: if is_own_log { past.num } else { 0 },
+            summary,
+            labels: Labels::resumed(past.class_labels()),
+            has_unflushed: !past.since.is_empty(),
+            ..Self::new(sink, clock, run_id)
         }
     }
 
@@ -200,10 +224,7 @@ impl Writer {
         if changed.is_empty() {
             return Ok(());
         }
-        self.record(RecordType::Config(ConfigRecord {
-            update: changed.iter().map(label_item).collect(),
-            ..ConfigRecord::default()
-        }))?;
+        self.add_config(changed.iter().map(label_item).collect())?;
         self.labels.keep(changed);
         Ok(())
     }
@@ -243,8 +264,18 @@ impl Writer {
     }
 
     pub(super) fn set_config(&mut self, key: &str, value: &Json) -> Result<()> {
+        self.add_config(vec![whole(key, value)])
+    }
+
+    /// What the Python SDK was told of metrics.
+    pub(crate) fn define_metrics(&mut self, metrics: &[Vec<u8>]) -> Result<()> {
+        let mut metrics = metrics.iter().cloned();
+        metrics.try_for_each(|metric| self.record(RecordType::Metric(metric)))
+    }
+
+    pub(crate) fn add_config(&mut self, update: Vec<Item>) -> Result<()> {
         self.record(RecordType::Config(ConfigRecord {
-            update: vec![whole(key, value)],
+            update,
             ..ConfigRecord::default()
         }))
     }
@@ -286,7 +317,10 @@ impl Writer {
             }))?;
             self.has_exit = true;
         }
-        self.flush_sink()
+        self.flush_sink()?;
+        // Nothing follows: another run may take what it holds, such as a file.
+        self.sink = Box::new(Discard);
+        Ok(())
     }
 
     /// What was noticed in all, to be said at the end.
@@ -357,8 +391,8 @@ fn logged_layer(layer: &PreparedLayer, file: &NamedFile) -> LoggedLayer {
     }
 }
 
-fn label_item(((kind, key, layer), classes): (&LayerId, &Classes)) -> Item {
-    let (path, value) = json::class_labels(*kind, key, layer, classes);
+fn label_item(((kind, full_key), classes): (&LayerId, &Classes)) -> Item {
+    let (path, value) = json::class_labels(*kind, full_key, classes);
     at(&path, &value)
 }
 

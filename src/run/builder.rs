@@ -1,6 +1,7 @@
 //! [`RunBuilder`]: a run before it starts.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::ledger::{self, Ledger};
 use super::settings::{Environment, Settings};
 use super::turn::Turn;
-use super::{Run, RunMode, Shared, machine, signal, start};
+use super::{Run, RunMode, Shared, machine, resume, signal, start};
 use crate::error::{Error, Result};
 use crate::image::json;
 use crate::pipeline::{Clock, Limits, Overflow, Pipeline, Voice, Writer};
@@ -36,6 +37,7 @@ use crate::value::Json;
 /// | [`tags`](Self::tags) | `WANDB_TAGS`, separated by commas | none |
 /// | [`config`](Self::config) | | empty |
 /// | [`starting_step`](Self::starting_step) | | 0 |
+/// | [`resume`](Self::resume) | | a new run |
 /// | [`durability`](Self::durability) | | [`Process`](Durability::Process) |
 /// | [`synchronous`](Self::synchronous) | | off |
 /// | [`queue_bytes`](Self::queue_bytes) | | 256 MiB |
@@ -70,11 +72,12 @@ pub struct RunBuilder {
     pub(super) job_type: Option<String>,
     pub(super) notes: Option<String>,
     pub(super) tags: Option<Vec<String>>,
-    config: Vec<(String, Json)>,
-    starting_step: u64,
-    durability: Durability,
+    pub(super) config: Vec<(String, Json)>,
+    pub(super) starting_step: Option<u64>,
+    resume: Option<PathBuf>,
     limits: Limits,
     is_synchronous: bool,
+    pub(super) durability: Durability,
     finish_timeout: Duration,
     finish_on_signal: bool,
 }
@@ -93,10 +96,11 @@ impl Default for RunBuilder {
             notes: None,
             tags: None,
             config: Vec::new(),
-            starting_step: 0,
-            durability: Durability::default(),
+            starting_step: None,
+            resume: None,
             limits: Limits::default(),
             is_synchronous: false,
+            durability: Durability::default(),
             finish_timeout: Duration::from_secs(300),
             finish_on_signal: false,
         }
@@ -201,9 +205,63 @@ impl RunBuilder {
         Ok(self)
     }
 
-    /// The step that the first [`Run::log`] takes. 0 by default.
+    /// The step that the first [`Run::log`] takes. 0 by default; in a run that
+    /// [goes on](Self::resume), the step after its last row.
     pub fn starting_step(mut self, step: u64) -> Self {
-        self.starting_step = step;
+        self.starting_step = Some(step);
+        self
+    }
+
+    /// Goes on with a run that has stopped: after a crash, a kill, a power cut, or its end.
+    ///
+    /// `run` is its directory, `wandb/latest-run` (the newest run where links are made: on Unix),
+    /// or its `.wandb` file. Rows are appended to its log after the last whole record, at the step
+    /// after the last row; what a kill or a power cut left of a record is cut off, and said. A
+    /// record of its end goes too. Config, summary and the names of classes add to those that are
+    /// there, `_runtime` goes on rising, and [`stats`](Run::stats) count anew. A run of the Python
+    /// SDK can be continued as well.
+    ///
+    /// # A run that was synced
+    ///
+    /// `wandb sync` uploads a log once, and from its beginning. So a run whose upload has ended
+    /// (there is a file `….wandb.synced`), or has only begun (`….wandb.syncstate`), goes on in a
+    /// new directory beside its own, with the same run id: config, summary and the names of
+    /// classes are carried over, the rows are not. Sync that directory too, and W&B has one run
+    /// with the rows of both, each once. The first directory is left as it is. [`Run::dir`] says
+    /// where the run is.
+    ///
+    /// # Settings
+    ///
+    /// The run keeps its own. What is set here, or by `WANDB_RUN_ID`, must be the same, so that
+    /// one program can start a run and go on with it; other variables don't count.
+    /// [`config`](Self::config) adds to the run's, and [`starting_step`](Self::starting_step) may
+    /// leave a gap in the steps.
+    ///
+    /// A [disabled](RunMode::Disabled) run doesn't look at it.
+    ///
+    /// # Errors
+    ///
+    /// [`start`](Self::start) returns [`Error::RunInUse`] while the run is being written,
+    /// [`Error::Resume`] where it can't be continued: it is damaged in the middle (see
+    /// `wandb-image repair`), another directory goes on with it already, or a setting contradicts
+    /// it; and [`Error::Io`] where there is none. Nothing is changed then.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let first = wandb_image::init()
+    /// #   .dir(dir.path())
+    /// #   .start()?;
+    /// # first.log([("loss", 0.5)])?;
+    /// # let killed = first.dir().unwrap().to_owned();
+    /// # drop(first);
+    /// let run = wandb_image::init().resume(&killed).start()?;
+    /// assert_eq!(run.step(), 1); // its last row had step 0
+    /// run.log([("loss", 0.4)])?;
+    /// run.finish()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resume(mut self, run: impl Into<PathBuf>) -> Self {
+        self.resume = Some(run.into());
         self
     }
 
@@ -292,28 +350,46 @@ impl RunBuilder {
     ///
     /// [`Error::Setting`] for a setting that W&B refuses, or a mode that this build lacks;
     /// [`Error::RunExists`], [`Error::RunDirectory`] and [`Error::Io`] for the run's directory.
-    pub fn start(self) -> Result<Run> {
+    /// [`resume`](Self::resume) has some of its own.
+    pub fn start(mut self) -> Result<Run> {
         let environment = Environment::of_process();
         let mode = environment.mode(self.mode)?;
+        match (mode, self.resume.take()) {
+            (RunMode::Offline | RunMode::Online, Some(run)) => {
+                resume::start(self, &environment, mode, &run)
+            }
+            (RunMode::Offline | RunMode::Online, None) => self.start_anew(&environment, mode),
+            (RunMode::Disabled, _) => self.start_nowhere(&environment),
+        }
+    }
+
+    fn start_anew(
+        self,
+        environment: &Environment<impl Fn(&str) -> Option<OsString>>,
+        mode: RunMode,
+    ) -> Result<Run> {
         let settings = environment.settings(&self)?;
         let watch = self.check()?;
         let clock = Clock::start();
-        let (sink, dir): (Box<dyn RecordSink>, _) = match mode {
-            RunMode::Disabled => (Box::new(Discard), None),
-            RunMode::Offline | RunMode::Online => {
-                let name = format!("offline-run-{}-{}", clock.stamp(), settings.run_id);
-                let wandb_dir = settings.dir.join("wandb");
-                let sink = Directory::create(&wandb_dir, &name, &settings.run_id, self.durability)?;
-                let dir = sink.path().to_path_buf();
-                (Box::new(sink), Some(dir))
-            }
-        };
-        let begun = self.begin(mode, settings, dir.clone(), clock, sink);
-        match (&begun, &dir) {
-            (Ok(_), Some(dir)) => sink::link_latest(dir),
-            (Err(_), Some(dir)) => sink::remove(dir),
-            (_, None) => {}
-        }
+        let name = sink::directory_name(&clock.stamp(), &settings.run_id);
+        let wandb_dir = settings.dir.join("wandb");
+        let sink = Directory::create(&wandb_dir, &name, &settings.run_id, self.durability)?;
+        let dir = sink.path().to_path_buf();
+        let begun = self
+            .begin(mode, settings, Some(dir.clone()), clock, Box::new(sink))
+            .inspect_err(|_| sink::remove(&dir))?;
+        sink::link_latest(&dir);
+        Ok(started(begun, watch))
+    }
+
+    fn start_nowhere(
+        self,
+        environment: &Environment<impl Fn(&str) -> Option<OsString>>,
+    ) -> Result<Run> {
+        let settings = environment.settings(&self)?;
+        let watch = self.check()?;
+        let sink = Box::new(Discard);
+        let begun = self.begin(RunMode::Disabled, settings, None, Clock::start(), sink);
         Ok(started(begun?, watch))
     }
 
@@ -322,8 +398,12 @@ impl RunBuilder {
     ///
     /// # Errors
     ///
-    /// As for [`start`](Self::start), and whatever the sink returns.
+    /// As for [`start`](Self::start), [`Error::Option`] after [`resume`](Self::resume), since
+    /// there is no log to go on with, and whatever the sink returns.
     pub fn start_on(self, sink: impl RecordSink + 'static) -> Result<Run> {
+        if let Some(run) = &self.resume {
+            return Err(no_log(run));
+        }
         let settings = Environment::of_process().settings(&self)?;
         let watch = self.check()?;
         let sink = Box::new(sink);
@@ -332,14 +412,14 @@ impl RunBuilder {
     }
 
     /// What can be refused before anything is made.
-    fn check(&self) -> Result<Option<signal::Watch>> {
-        ledger::check_step(self.starting_step)?;
+    pub(super) fn check(&self) -> Result<Option<signal::Watch>> {
+        self.starting_step.map_or(Ok(()), ledger::check_step)?;
         self.limits.check()?;
         self.finish_on_signal.then(signal::watch).transpose()
     }
 
     /// Writes the first records, and starts the threads that write the others.
-    fn begin(
+    pub(super) fn begin(
         self,
         mode: RunMode,
         settings: Settings,
@@ -347,25 +427,34 @@ impl RunBuilder {
         clock: Clock,
         sink: Box<dyn RecordSink>,
     ) -> Result<Shared> {
+        let starting_step = self.starting_step.unwrap_or(0);
         let mut writer = Writer::new(sink, clock, settings.run_id.clone());
         writer.begin(
             start::header(),
-            start::run(
-                &settings,
-                &self.config,
-                self.starting_step,
-                clock.begun_at(),
-            ),
+            start::run(&settings, &self.config, starting_step, clock.begun_at()),
             machine::environment(clock.begun_at()),
         )?;
-        let voice = Voice::new(settings.silent);
-        let pipeline = Pipeline::start(self.limits, voice.clone(), writer)?;
-        let ledger = Ledger::new(clock, settings.run_id.clone(), self.starting_step);
-        Ok(Shared {
+        let ledger = Ledger::new(clock, settings.run_id.clone(), starting_step);
+        self.begun(Begun {
             mode,
-            run_id: settings.run_id,
             dir,
-            voice,
+            run_id: settings.run_id,
+            is_resumed: false,
+            voice: Voice::new(settings.silent),
+            ledger,
+            writer,
+        })
+    }
+
+    /// Starts the threads.
+    pub(super) fn begun(self, begun: Begun) -> Result<Shared> {
+        let pipeline = Pipeline::start(self.limits, begun.voice.clone(), begun.writer)?;
+        Ok(Shared {
+            mode: begun.mode,
+            run_id: begun.run_id,
+            dir: begun.dir,
+            is_resumed: begun.is_resumed,
+            voice: begun.voice,
             is_synchronous: self.is_synchronous,
             durability: self.durability,
             finish_timeout: self.finish_timeout,
@@ -373,21 +462,43 @@ impl RunBuilder {
             failed: AtomicBool::new(false),
             exit_code: AtomicI32::new(0),
             asked: Mutex::new(None),
-            next_step: AtomicU64::new(self.starting_step),
+            next_step: AtomicU64::new(begun.ledger.next_step()),
             has_said_end: AtomicBool::new(false),
-            ledger: Turn::new(ledger),
+            ledger: Turn::new(begun.ledger),
             pipeline,
         })
     }
 }
 
-fn started(shared: Shared, watch: Option<signal::Watch>) -> Run {
+/// A run whose first records are written.
+pub(super) struct Begun {
+    pub(super) mode: RunMode,
+    pub(super) dir: Option<PathBuf>,
+    pub(super) run_id: String,
+    /// Whether it goes on.
+    pub(super) is_resumed: bool,
+    pub(super) voice: Voice,
+    pub(super) ledger: Ledger,
+    pub(super) writer: Writer,
+}
+
+pub(super) fn started(shared: Shared, watch: Option<signal::Watch>) -> Run {
     let run = Run(Arc::new(shared));
     if let Some(watch) = watch {
         watch.add(&run.0);
     }
     run.0.say_start();
     run
+}
+
+fn no_log(run: &Path) -> Error {
+    Error::Option {
+        option: "resume",
+        given: run.display().to_string(),
+        expected: "a sink of your own holds no log to go on with: call start() instead of \
+                   start_on()"
+            .into(),
+    }
 }
 
 fn entries(config: &(impl Serialize + ?Sized)) -> Result<Vec<(String, Json)>> {

@@ -65,10 +65,16 @@ impl Ledger {
         }
     }
 
+    /// The ledger of a run that goes on after this row.
+    pub(super) fn resumed(self, last: Option<u64>) -> Self {
+        Self { last, ..self }
+    }
+
     /// The step that the next `log` takes.
     pub(super) fn next_step(&self) -> u64 {
         let last = self.open_step().or(self.last);
-        last.map_or(self.starting_step, |last| last.saturating_add(1))
+        let next = last.map_or(0, |last| last.saturating_add(1));
+        next.max(self.starting_step)
     }
 
     fn open_step(&self) -> Option<u64> {
@@ -88,7 +94,7 @@ impl Ledger {
             (Some(last), open) if step <= last => Err(Error::StepWritten {
                 step,
                 last,
-                next: open.unwrap_or(last.saturating_add(1)),
+                next: open.unwrap_or_else(|| self.next_step()),
             }),
             (_, Some(open)) if step < open => Err(Error::Step { step, last: open }),
             _ => Ok(()),

@@ -3,6 +3,7 @@
 mod builder;
 mod ledger;
 mod machine;
+mod resume;
 mod row;
 mod settings;
 mod signal;
@@ -95,6 +96,12 @@ pub enum RunMode {
 /// tells it. A clone dropped by a thread that panics marks the run failed (exit code 1). A signal
 /// ends it with exit code 255 where [`RunBuilder::finish_on_signal`] was called; its docs say
 /// what is lost otherwise, and under `panic = "abort"`.
+///
+/// # After a crash
+///
+/// [`RunBuilder::resume`] goes on with a run that has stopped, from its directory or
+/// `wandb/latest-run`: at the step after its last row, in the same log, or in a new directory with
+/// the same run id where it was synced already. A run is written by one process at a time.
 ///
 /// # Keys
 ///
@@ -373,6 +380,8 @@ struct Shared {
     mode: RunMode,
     run_id: String,
     dir: Option<PathBuf>,
+    /// Whether it goes on with rows of before.
+    is_resumed: bool,
     voice: Voice,
     is_synchronous: bool,
     durability: Durability,
@@ -512,8 +521,11 @@ impl Shared {
     fn say_start(&self) {
         if let Some(dir) = &self.dir {
             let (run_id, dir) = (&self.run_id, dir.display());
-            self.voice
-                .line(&format!("run {run_id} is written to {dir}"));
+            let step = self.next_step.load(Ordering::SeqCst);
+            self.voice.line(&match self.is_resumed {
+                true => format!("run {run_id} goes on in {dir} at step {step}"),
+                false => format!("run {run_id} is written to {dir}"),
+            });
             self.voice
                 .line(&format!("upload it when it has ended: wandb sync {dir}"));
         }

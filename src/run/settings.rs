@@ -82,12 +82,20 @@ impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
             job_type: self.or(given.job_type.as_ref(), "WANDB_JOB_TYPE"),
             notes: self.or(given.notes.as_ref(), "WANDB_NOTES"),
             tags: self.tags(given),
-            silent: self
-                .text("WANDB_SILENT")
-                .is_some_and(|value| is_true(&value)),
+            silent: self.is_silent(),
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        let silent = self.text("WANDB_SILENT");
+        silent.is_some_and(|value| is_true(&value))
+    }
+
+    /// The run id that the variable gives.
+    pub(super) fn given_run_id(&self) -> Option<String> {
+        self.text("WANDB_RUN_ID")
     }
 
     fn dir(&self, given: &RunBuilder) -> PathBuf {
@@ -101,11 +109,10 @@ impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
     }
 
     fn run_id(&self, given: &RunBuilder) -> String {
-        let from_env = || self.text("WANDB_RUN_ID");
         given
             .run_id
             .clone()
-            .or_else(from_env)
+            .or_else(|| self.given_run_id())
             .unwrap_or_else(random_id)
     }
 
@@ -121,10 +128,15 @@ impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
 
 impl Settings {
     fn check(&self) -> Result<()> {
-        check_name("the run id", &self.run_id)?;
+        check_run_id(&self.run_id)?;
         check_name("the project", &self.project)?;
         self.tags.iter().try_for_each(|tag| check_tag(tag))
     }
+}
+
+/// Also what a log says may be no place for a file.
+pub(super) fn check_run_id(run_id: &str) -> Result<()> {
+    check_name("the run id", run_id)
 }
 
 fn check_name(name: &'static str, value: &str) -> Result<()> {

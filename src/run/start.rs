@@ -3,6 +3,7 @@
 use super::machine;
 use super::settings::Settings;
 use crate::pipeline::whole;
+use crate::sink::PRODUCER;
 use crate::sink::records::{ConfigRecord, HeaderRecord, Item, RunRecord, Timestamp, VersionInfo};
 use crate::value::Json;
 
@@ -12,7 +13,7 @@ const MIN_CONSUMER: &str = "0.70.0";
 pub(super) fn header() -> HeaderRecord {
     HeaderRecord {
         version_info: Some(VersionInfo {
-            producer: format!("wandb-image {}", env!("CARGO_PKG_VERSION")),
+            producer: format!("{PRODUCER} {}", env!("CARGO_PKG_VERSION")),
             min_consumer: MIN_CONSUMER.into(),
         }),
     }

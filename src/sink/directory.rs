@@ -286,7 +286,6 @@ fn make_folder(path: &Path, durability: Durability) -> io::Result<Dir> {
 }
 
 /// A run that exists, its log open: no other process can write to it meanwhile.
-#[allow(dead_code, reason = "for a run that is resumed")]
 pub(crate) struct OpenDirectory {
     place: Place<Dir>,
     run: Dir,
@@ -319,14 +318,12 @@ impl OpenDirectory {
     }
 
     /// The log, to be read as long as this lives.
-    #[allow(dead_code, reason = "for a run that is resumed")]
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Goes on after the last whole record, which ends at `len`. What follows it is cut off, and
-    /// the file that a killed process had begun is removed.
-    #[allow(dead_code, reason = "for a run that is resumed")]
+    /// Goes on after the last whole record, which ends at `len`, or from the very beginning where
+    /// that is 0. What follows it is cut off, and the file that a killed process had begun is removed.
     pub(crate) fn append_after(self, len: u64) -> Result<Directory> {
         let log = LogWriter::resume(&self.log, self.file, len)?;
         let mut files = Files::new(self.run, self.durability);

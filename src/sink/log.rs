@@ -33,11 +33,14 @@ impl<F: DiskFile> LogWriter<F> {
         Ok(log)
     }
 
-    /// Goes on with a log after `len` bytes.
+    /// Goes on with a log after `len` bytes, or begins it anew after none.
     pub(super) fn resume(path: &Path, file: F, len: u64) -> Result<Self> {
         let mut log = Self::at(path, file, len);
         log.torn = true;
         log.mend()?;
+        if len == 0 {
+            log.write(&FILE_HEADER)?;
+        }
         Ok(log)
     }
 

@@ -193,7 +193,11 @@ pub(super) fn parse(item: &Item) -> Option<Value> {
     if item.nested_key.len() > MAX_NESTING {
         return None;
     }
-    let json = &item.value_json;
+    parse_text(&item.value_json)
+}
+
+/// The value that the text of a record gives.
+pub(super) fn parse_text(json: &str) -> Option<Value> {
     let strict = serde_json::from_str(json);
     strict
         .or_else(|_| serde_json::from_str(&without_specials(json)))

@@ -12,6 +12,7 @@ mod memory;
 pub mod reader;
 pub mod records;
 pub mod repair;
+mod resumed;
 mod scan;
 mod stored;
 #[cfg(test)]
@@ -19,11 +20,12 @@ mod tests;
 pub mod verify;
 mod wire;
 
-#[allow(unused_imports, reason = "for a run that is resumed")]
-pub(crate) use directory::OpenDirectory;
-pub(crate) use directory::{Directory, link_latest, remove};
+pub(crate) use directory::{Directory, OpenDirectory, link_latest, remove};
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
+pub(crate) use resumed::{
+    PRODUCER, Resumed, Upload, continuation, directory_name, run_directory, run_id_of,
+};
 
 use std::io;
 

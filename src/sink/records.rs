@@ -13,7 +13,7 @@ pub struct Record {
     #[prost(int64, tag = "1")]
     pub num: i64,
     /// What it is; none for a type that isn't listed here.
-    #[prost(oneof = "RecordType", tags = "2, 3, 5, 6, 17, 18, 21, 26")]
+    #[prost(oneof = "RecordType", tags = "2, 3, 5, 6, 12, 17, 18, 21, 26")]
     pub record_type: Option<RecordType>,
     #[prost(message, optional, tag = "200")]
     pub info: Option<RecordInfo>,
@@ -30,6 +30,9 @@ pub enum RecordType {
     Config(ConfigRecord),
     #[prost(message, tag = "6")]
     Files(FilesRecord),
+    /// What the Python SDK was told of a metric, as it stands.
+    #[prost(bytes = "vec", tag = "12")]
+    Metric(Vec<u8>),
     #[prost(message, tag = "17")]
     Run(RunRecord),
     #[prost(message, tag = "18")]

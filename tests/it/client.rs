@@ -119,7 +119,7 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    fn start(client: &Client) -> Self {
+    pub(crate) fn start(client: &Client) -> Self {
         let data = tempfile::tempdir().unwrap();
         let port_file = data.path().join("port");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/fake_wandb.py");
@@ -141,7 +141,7 @@ impl Backend {
     }
 
     /// The one run that was synced. Takes the data: the server is ended first.
-    fn received(self) -> Received {
+    pub(crate) fn received(self) -> Received {
         let root = self.data.path().join("data");
         let mut dir = root.clone();
         for _ in ["entity", "project", "run"] {

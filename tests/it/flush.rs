@@ -66,6 +66,7 @@ impl RecordSink for Noting {
             Some(RecordType::Summary(_)) => "summary",
             Some(RecordType::Config(_)) => "config",
             Some(RecordType::Exit(_)) => "exit",
+            Some(RecordType::Metric(_)) => "metric",
             None => "unknown",
         };
         if what == "summary" && self.is_refusing_summaries.load(Ordering::SeqCst) {

@@ -40,6 +40,7 @@ mod pillow;
 mod pipeline;
 mod pixels;
 mod readme;
+mod resume;
 mod rows;
 mod run;
 mod sample;

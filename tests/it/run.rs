@@ -342,6 +342,7 @@ fn kinds(kept: &[Kept]) -> Vec<&'static str> {
             RecordType::Summary(_) => "summary",
             RecordType::Config(_) => "config",
             RecordType::Exit(_) => "exit",
+            RecordType::Metric(_) => "metric",
         },
         other => panic!("{other:?}"),
     };

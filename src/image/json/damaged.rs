@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{NamedFile, WANDB, named_by_list, named_by_one};
+use super::{NamedFile, WANDB, full_key, named_by_list, named_by_one};
 
 /// Where W&B keeps the names of classes: in its part of the config, by the kind of the layer.
 const LABELS: [(&str, [&str; 2]); 2] = [
@@ -19,7 +19,7 @@ pub(crate) fn label_key(key: &str, file: &NamedFile) -> Option<[String; 2]> {
     LABELS.iter().find_map(|(kind, folders)| {
         let (folder, layer) = way.split_once('.')?;
         let found = folders.contains(&folder);
-        found.then(|| [kind.to_string(), format!("{key}_wandb_delimeter_{layer}")])
+        found.then(|| [kind.to_string(), full_key(key, layer)])
     })
 }
 

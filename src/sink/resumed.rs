@@ -1,0 +1,505 @@
+//! What a run on disk has come to, so that it can go on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::framing::FILE_HEADER;
+use super::log::io_error;
+use super::logged::{MAX_NESTING, parse_text, values_of};
+use super::reader::LogReader;
+use super::records::{HistoryRecord, Item, Record, RecordType, RunRecord, SummaryRecord};
+use crate::error::{Error, Result};
+use crate::image::LayerKind;
+use crate::image::classes::Classes;
+use crate::image::json;
+
+/// How the directories begin that `wandb sync` takes for those of offline runs.
+const OFFLINE: &str = "offline-run-";
+
+/// What the log of a run says, as far as going on needs it.
+#[derive(Debug, Default)]
+pub(crate) struct Resumed {
+    /// None where the run was killed before anything of it was written.
+    pub(crate) run: Option<RunRecord>,
+    /// The step of the first row, where there is none yet.
+    pub(crate) starting_step: u64,
+    /// The step of the last row, as `wandb sync` counts.
+    pub(crate) last_step: Option<u64>,
+    /// Seconds that the run took so far.
+    pub(crate) runtime: f64,
+    pub(crate) config: Leaves,
+    /// What the Python SDK was told of metrics, record by record.
+    pub(crate) metrics: Vec<Vec<u8>>,
+    /// As it is on disk.
+    pub(crate) summary: Leaves,
+    /// What the rows after the last record of the summary hold.
+    pub(crate) since: BTreeMap<String, Vec<Item>>,
+    /// The number of the last record that is kept.
+    pub(crate) num: i64,
+    /// The end of the last record that is kept: what follows is torn, or comes at the end of a
+    /// run. Without a run record, where the first record goes.
+    pub(crate) len: u64,
+    /// How many bytes at the end make no whole record.
+    pub(crate) torn_bytes: u64,
+    /// Whether this crate wrote it: in the Python SDK's logs a row's summary comes before it, and
+    /// needn't be its last values.
+    is_own: bool,
+}
+
+impl Resumed {
+    /// Reads the log of the run in that directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resume`] for a log that can't be appended to, [`Error::Log`] for what is none.
+    pub(crate) fn read(run: &Path, log: &Path) -> Result<Self> {
+        let refused = |reason: String| Error::Resume {
+            path: run.into(),
+            reason,
+        };
+        if is_begun(log)? {
+            return Ok(Self::default());
+        }
+        let mut reader = LogReader::open(log)?;
+        let begin = reader.end();
+        let mut past = Self {
+            len: begin,
+            ..Self::default()
+        };
+        let (mut exit, mut failure) = (None, None);
+        while let Some(next) = reader.next() {
+            match next {
+                Ok(record) => past
+                    .take(record, reader.end(), &mut exit)
+                    .map_err(|RowsAfter(exit)| refused(after_exit(run, exit)))?,
+                Err(error) => failure = Some(error),
+            }
+        }
+        match (failure, reader.damage()) {
+            (None, _) => {}
+            (Some(_), Some(damage)) if damage.at_end => {
+                past.torn_bytes = damage.to - damage.from;
+            }
+            (Some(error), Some(_)) => return Err(refused(damaged(run, &error))),
+            (Some(error), None) => return Err(error),
+        }
+        match &past.run {
+            Some(run) if run.run_id.is_empty() => Err(refused(NO_ID.into())),
+            None if past.len > begin => Err(refused(format!("{NO_RUN}: {}", repair(run)))),
+            _ => Ok(past),
+        }
+    }
+
+    /// The step that follows the last row.
+    pub(crate) fn next_step(&self) -> u64 {
+        let next = |last: u64| last.saturating_add(1);
+        self.last_step.map_or(self.starting_step, next)
+    }
+
+    /// The names of the classes that the config holds.
+    pub(crate) fn class_labels(&self) -> BTreeMap<(LayerKind, String), Classes> {
+        let own = values_of(&self.config.of(json::WANDB)).remove(json::WANDB);
+        own.as_ref().map(json::class_names).unwrap_or_default()
+    }
+
+    /// Takes a record that ends there into account. `exit` is where the record of a run's end
+    /// begins.
+    fn take(
+        &mut self,
+        record: Record,
+        end: u64,
+        exit: &mut Option<u64>,
+    ) -> std::result::Result<(), RowsAfter> {
+        if let Some(exit) = exit {
+            return match record.record_type {
+                Some(RecordType::History(_)) => Err(RowsAfter(*exit)),
+                _ => Ok(()),
+            };
+        }
+        match record.record_type {
+            Some(RecordType::Exit(end)) => {
+                *exit = Some(self.len);
+                self.runtime = self.runtime.max(end.runtime.into());
+                return Ok(());
+            }
+            Some(RecordType::Header(header)) => {
+                let producer = header.version_info.map(|version| version.producer);
+                self.is_own = producer.is_some_and(|name| name.starts_with(PRODUCER));
+                return Ok(());
+            }
+            Some(RecordType::Run(run)) => self.take_run(run),
+            Some(RecordType::Config(config)) => self.config.apply(&config.update, &config.remove),
+            Some(RecordType::Summary(summary)) => self.take_summary(&summary),
+            Some(RecordType::History(row)) => self.take_row(row),
+            Some(RecordType::Metric(metric)) => self.metrics.push(metric),
+            Some(RecordType::Files(_) | RecordType::Environment(_)) | None => {}
+        }
+        self.num = self.num.max(record.num);
+        self.len = end;
+        Ok(())
+    }
+
+    fn take_run(&mut self, run: RunRecord) {
+        if let Some(config) = &run.config {
+            self.config.apply(&config.update, &config.remove);
+        }
+        if self.run.is_none() {
+            self.starting_step = u64::try_from(run.starting_step).unwrap_or_default();
+        }
+        self.run = Some(run);
+    }
+
+    fn take_summary(&mut self, summary: &SummaryRecord) {
+        self.summary.apply(&summary.update, &summary.remove);
+        self.since.clear();
+    }
+
+    fn take_row(&mut self, row: HistoryRecord) {
+        let number = |key: &str| {
+            let item = row.item.iter().find(|item| item.path() == [key]);
+            item.map(|item| item.value_json.trim())
+        };
+        let step = number(json::STEP).and_then(|text| text.parse().ok());
+        let runtime = number(json::RUNTIME).and_then(|text| text.parse().ok());
+        self.last_step = Some(self.next_step().max(step.unwrap_or(0)));
+        self.runtime = self.runtime.max(runtime.unwrap_or(0.0));
+        if self.is_own {
+            self.summarise(row);
+        }
+    }
+
+    /// As a row goes into the summary: `null` replaces no value.
+    fn summarise(&mut self, row: HistoryRecord) {
+        let mut values = BTreeMap::<String, Vec<Item>>::new();
+        for item in row.item {
+            if let [key, ..] = item.path()[..] {
+                values.entry(key.into()).or_default().push(item);
+            }
+        }
+        let is_null = |leaves: &[Item]| matches!(leaves, [leaf] if leaf.path().len() == 1 && leaf.value_json == "null");
+        values.retain(|_, leaves| !is_null(leaves));
+        self.since.extend(values);
+    }
+}
+
+/// Whether the header of a log is not whole yet.
+fn is_begun(log: &Path) -> Result<bool> {
+    let limit = FILE_HEADER.len() as u64;
+    let mut beginning = Vec::new();
+    let read = fs::File::open(log).and_then(|file| file.take(limit).read_to_end(&mut beginning));
+    read.map_err(|source| io_error("read", log, source))?;
+    Ok(beginning.len() < FILE_HEADER.len() && FILE_HEADER.starts_with(&beginning))
+}
+
+/// What the producer of this crate's logs begins with.
+pub(crate) const PRODUCER: &str = "wandb-image";
+
+const NO_ID: &str = "its run record names no run id, and `wandb sync` takes no such run: start a \
+                     new run";
+
+const NO_RUN: &str = "its log has no run record, and `wandb sync` takes no such run";
+
+/// Where the record of a run's end begins that rows follow.
+struct RowsAfter(u64);
+
+fn after_exit(run: &Path, exit: u64) -> String {
+    format!(
+        "rows follow the record of its end, at byte {exit} of its log, and `wandb sync` would never \
+         reach them: {}",
+        repair(run)
+    )
+}
+
+fn damaged(run: &Path, error: &Error) -> String {
+    format!(
+        "{error}, and more follows, which `wandb sync` would never reach: {}",
+        repair(run)
+    )
+}
+
+fn repair(run: &Path) -> String {
+    let run = run.display();
+    format!(
+        "`wandb-image repair {run} --out DIR` writes a run of all that is whole, which can be \
+         continued"
+    )
+}
+
+/// A config or a summary: the texts of its leaves by the ways to them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Leaves(BTreeMap<Vec<String>, String>);
+
+impl Leaves {
+    /// As W&B does it: what is removed is removed after the update.
+    pub(crate) fn apply(&mut self, update: &[Item], remove: &[Item]) {
+        let is_sane = |item: &&Item| item.nested_key.len() <= MAX_NESTING;
+        for item in update.iter().filter(is_sane) {
+            self.set(&owned_path(item), &item.value_json);
+        }
+        for item in remove.iter().filter(is_sane) {
+            self.remove(&owned_path(item));
+        }
+    }
+
+    fn set(&mut self, path: &[String], json: &str) {
+        self.open_up(path);
+        for length in 1..path.len() {
+            self.0.remove(&path[..length]);
+        }
+        self.remove_below(path);
+        self.0.insert(path.into(), json.into());
+    }
+
+    fn remove(&mut self, path: &[String]) {
+        self.open_up(path);
+        self.remove_below(path);
+    }
+
+    fn remove_below(&mut self, path: &[String]) {
+        for below in self.below(path).cloned().collect::<Vec<_>>() {
+            self.0.remove(&below);
+        }
+    }
+
+    /// Makes leaves of the objects that the way leads through.
+    fn open_up(&mut self, path: &[String]) {
+        for length in 1..path.len() {
+            let way = &path[..length];
+            let object = self.0.get(way).and_then(|json| parse_text(json));
+            if let Some(Value::Object(entries)) = object {
+                self.0.remove(way);
+                for (key, value) in entries {
+                    let way = [way, &[key]].concat();
+                    self.0.insert(way, value.to_string());
+                }
+            }
+        }
+    }
+
+    fn below(&self, path: &[String]) -> impl Iterator<Item = &Vec<String>> {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let below = self.0.range::<[String], _>(from);
+        below
+            .map(|(way, _)| way)
+            .take_while(move |way| way.starts_with(path))
+    }
+
+    /// All leaves.
+    pub(crate) fn items(&self) -> Vec<Item> {
+        let items = self.0.iter().map(|(path, json)| item(path, json));
+        items.collect()
+    }
+
+    /// The leaves of a key.
+    pub(crate) fn of(&self, key: &str) -> Vec<Item> {
+        let key = [key.to_owned()];
+        let items = self.below(&key).map(|path| item(path, &self.0[path]));
+        items.collect()
+    }
+
+    /// Whether a value stands under its key as this one leaf.
+    pub(crate) fn holds(&self, value: &Item) -> bool {
+        self.0.get(&owned_path(value)) == Some(&value.value_json)
+    }
+}
+
+fn owned_path(item: &Item) -> Vec<String> {
+    item.path().into_iter().map(String::from).collect()
+}
+
+fn item(path: &[String], json: &str) -> Item {
+    let (key, nested_key) = match path {
+        [key] => (key.clone(), Vec::new()),
+        _ => (String::new(), path.into()),
+    };
+    Item {
+        key,
+        nested_key,
+        value_json: json.into(),
+    }
+}
+
+/// What was uploaded of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upload {
+    Nothing,
+    /// `wandb sync` began, and did not come to the end of the log: some rows may be there.
+    Part,
+    /// All, unless more was written since: `wandb sync` passes the run over.
+    All {
+        has_more: bool,
+    },
+}
+
+impl Upload {
+    /// What the files say that `wandb sync` leaves beside a log.
+    pub(crate) fn of(log: &Path) -> Self {
+        let beside = |ending: &str| {
+            let mut name = log.as_os_str().to_owned();
+            name.push(ending);
+            fs::metadata(PathBuf::from(name)).ok()
+        };
+        let log = fs::metadata(log);
+        match (beside(".synced"), beside(".syncstate")) {
+            (Some(synced), _) => {
+                let times = (log.and_then(|log| log.modified()), synced.modified());
+                let has_more = matches!(times, (Ok(written), Ok(uploaded)) if written > uploaded);
+                Upload::All { has_more }
+            }
+            (None, Some(_)) => Upload::Part,
+            (None, None) => Upload::Nothing,
+        }
+    }
+}
+
+/// The directory of a run that was named by it, by a link to it, or by its log.
+pub(crate) fn run_directory(given: &Path) -> Result<PathBuf> {
+    let refused = |reason: &str| Error::Resume {
+        path: given.into(),
+        reason: reason.into(),
+    };
+    let path = fs::canonicalize(given).map_err(|source| io_error("find the run", given, source))?;
+    let is_log = path.extension().is_some_and(|ending| ending == "wandb");
+    let directory = match path.is_dir() {
+        true => path,
+        false if !is_log => return Err(refused(NO_DIRECTORY)),
+        false => path.parent().map(Path::to_path_buf).unwrap_or_default(),
+    };
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    match name.starts_with(OFFLINE) {
+        true => Ok(directory),
+        false => Err(refused(NOT_OFFLINE)),
+    }
+}
+
+const NO_DIRECTORY: &str = "it is neither a directory nor a .wandb file: give the run's directory \
+                            offline-run-…, wandb/latest-run, or the run's .wandb file";
+
+const NOT_OFFLINE: &str = "its directory isn't called offline-run-…, and `wandb sync` takes no \
+                           other for that of an offline run: give such a directory, or \
+                           wandb/latest-run";
+
+/// What the directory of an offline run is called.
+pub(crate) fn directory_name(stamp: &str, run_id: &str) -> String {
+    format!("{OFFLINE}{stamp}-{run_id}")
+}
+
+/// The id in the name of a run's log.
+pub(crate) fn run_id_of(log: &Path) -> Option<String> {
+    let name = log.file_stem()?.to_str()?;
+    name.strip_prefix("run-").map(Into::into)
+}
+
+/// The directory beside this one in which the run goes on from there already.
+pub(crate) fn continuation(run: &Path, run_id: &str, step: u64) -> Option<PathBuf> {
+    let beside = fs::read_dir(run.parent()?).ok()?;
+    let mut paths = beside.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path != run && goes_on(path, run_id, step))
+}
+
+fn goes_on(run: &Path, run_id: &str, step: u64) -> bool {
+    let name = run.file_name().unwrap_or_default().to_string_lossy();
+    let log = run.join(format!("run-{run_id}.wandb"));
+    let Some(reader) = (name.starts_with(OFFLINE).then(|| LogReader::open(log).ok())).flatten()
+    else {
+        return false;
+    };
+    let mut first = reader.map_while(|record| record.ok()?.record_type).take(3);
+    first.any(|record| {
+        matches!(record, RecordType::Run(run)
+            if run.run_id == run_id && run.starting_step >= step.cast_signed())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(path: &str, json: &str) -> Item {
+        let path: Vec<String> = path.split('.').map(String::from).collect();
+        item(&path, json)
+    }
+
+    fn check(changes: &[(&str, &str)], expected: &[(&str, &str)]) {
+        let mut leaves = Leaves::default();
+        for (path, json) in changes {
+            match *json {
+                "" => leaves.apply(&[], &[at(path, "")]),
+                json => leaves.apply(&[at(path, json)], &[]),
+            }
+        }
+        let found: Vec<_> = leaves.items();
+        let expected: Vec<_> = expected.iter().map(|(path, json)| at(path, json)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn leaves_are_replaced_and_removed_as_wandb_does_it() {
+        check(
+            &[("a", "1"), ("b", "2"), ("a", "3")],
+            &[("a", "3"), ("b", "2")],
+        );
+        check(&[("a.x", "1"), ("a.y", "2"), ("a", "3")], &[("a", "3")]);
+        check(&[("a", "3"), ("a.x", "1")], &[("a.x", "1")]);
+        check(&[("a.x", "1"), ("a.y", "2"), ("a.x", "")], &[("a.y", "2")]);
+        check(&[("a.x", "1"), ("ab", "2"), ("a", "")], &[("ab", "2")]);
+        check(&[("a", "1"), ("a.x", ""), ("b", "")], &[("a", "1")]);
+    }
+
+    #[test]
+    fn a_change_inside_of_an_object_leaves_the_rest_of_it() {
+        let object = r#"{"x":1,"y":{"p":2,"q":3},"z":4}"#;
+        check(
+            &[("a", object), ("a.x", "7"), ("a.y.p", "")],
+            &[("a.x", "7"), ("a.y.q", "3"), ("a.z", "4")],
+        );
+    }
+
+    fn check_step(steps: &[Option<&str>], expected: u64) {
+        let mut past = Resumed {
+            starting_step: 3,
+            ..Resumed::default()
+        };
+        for step in steps {
+            let item = step.map(|step| at(json::STEP, step));
+            past.take_row(HistoryRecord {
+                item: item.into_iter().collect(),
+                step: None,
+            });
+        }
+        assert_eq!(past.next_step(), expected, "{steps:?}");
+    }
+
+    #[test]
+    fn steps_are_counted_as_sync_counts() {
+        check_step(&[], 3);
+        check_step(&[Some("7")], 8);
+        check_step(&[Some("1")], 4);
+        check_step(&[Some("9"), None, Some("2")], 12);
+        check_step(&[Some("-9"), Some("\"x\""), Some("6"), Some("6")], 8);
+    }
+
+    #[test]
+    fn what_sync_leaves_beside_a_log_says_what_was_uploaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("run-a.wandb");
+        let make = |ending: &str| fs::File::create(dir.path().join(ending)).unwrap();
+        let written = make("run-a.wandb");
+        let check = |expected| assert_eq!(Upload::of(&log), expected);
+        check(Upload::Nothing);
+        make("run-a.wandb.syncstate");
+        check(Upload::Part);
+        let synced = make("run-a.wandb.synced");
+        let ended = written.metadata().unwrap().modified().unwrap();
+        let second = std::time::Duration::from_secs(1);
+        synced.set_modified(ended + second).unwrap();
+        check(Upload::All { has_more: false });
+        synced.set_modified(ended - second).unwrap();
+        check(Upload::All { has_more: true });
+    }
+}
