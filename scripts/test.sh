@@ -6,8 +6,8 @@
 #   scripts/test.sh core     the quick ones: no framework, but W&B's own client
 #
 # What they need besides is installed into .tools/ (or $WANDB_IMAGE_TOOLS), nothing elsewhere:
-# W&B's Python client, and libtorch for tch. The network is used for the package registries
-# alone. CARGO_TARGET_DIR is honoured.
+# W&B's Python client, cargo-deny, and libtorch for tch. The network is used for the package
+# registries alone. CARGO_TARGET_DIR is honoured.
 set -euo pipefail
 
 case ${1:-full} in
@@ -20,6 +20,7 @@ tools=${WANDB_IMAGE_TOOLS:-$PWD/.tools}
 disk_gb=9
 wandb_version=0.31.0
 pillow_version=13.0.0
+deny_version=0.20.2
 
 # The frameworks, each with what its examples need, as one build: what stands here is compiled
 # once for the lints and the docs, and once more for the tests.
@@ -136,6 +137,18 @@ install_client() {
     "$venv/bin/wandb" --version
 }
 
+# It takes about four minutes to build on two cores.
+install_deny() {
+    local root=$tools/cargo-deny-$deny_version
+    if [[ ! -x $root/bin/cargo-deny ]]; then
+        echo "installing cargo-deny $deny_version into $root"
+        CARGO_TARGET_DIR=$root/build cargo install --locked --quiet --root "$root" \
+            --version "$deny_version" cargo-deny
+        rm -rf -- "$root/build"
+    fi
+    "$root/bin/cargo-deny" --version
+}
+
 # ---- cargo ----
 
 with_torch() {
@@ -169,14 +182,19 @@ run_own_tests() {
     cargo test --locked --features "$1" -- --skip sync:: --skip pillow::
 }
 
-# The integration tests whose name has $2, of which there must be some.
-run_some_tests() {
+# Runs tests, of which there must be some.
+some_pass() {
     local log status=0
     log=$(mktemp)
-    cargo test --locked --features "$1" --test it -- "$2" 2>&1 | tee "$log" || status=$?
-    grep -q 'test result: ok\. [1-9]' "$log" || { echo "no test named $2 passed"; status=1; }
+    "$@" 2>&1 | tee "$log" || status=$?
+    grep -q 'test result: ok\. [1-9]' "$log" || { echo "no test passed"; status=1; }
     rm -f -- "$log"
     return "$status"
+}
+
+# The integration tests whose name has $2.
+run_some_tests() {
+    some_pass cargo test --locked --features "$1" --test it -- "$2"
 }
 
 # Syncs the run $1 with W&B's client and lists its pictures, of which there must be some.
@@ -203,6 +221,25 @@ run_example() {
     done
 }
 
+# The threads of a run in many orders, with the cfg flags of a model checker (CONTRIBUTING.md,
+# "Concurrency"). Their build folder is one of its own.
+models() {
+    RUSTFLAGS=$1 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/models \
+        some_pass cargo test --locked --release --lib -- --nocapture loom::
+}
+
+# Every licence, every source; a crate in two versions only where a framework brings it.
+deny() {
+    local deny=$tools/cargo-deny-$deny_version/bin/cargo-deny
+    "$deny" --locked check licenses bans sources
+    "$deny" --locked --features "$features_ndarray" check licenses bans sources
+    "$deny" --locked --all-features check --allow duplicate licenses bans sources
+}
+
+third_party() {
+    "$(find_python)" scripts/third_party.py --check
+}
+
 package() {
     local dirty=()
     if [[ -n $(git status --porcelain 2>/dev/null) ]]; then
@@ -211,7 +248,7 @@ package() {
     fi
     cargo package --locked --list "${dirty[@]}" >"$tools/package.txt"
     local wanted
-    for wanted in integrations/mod.rs src/lib.rs LICENSE-MIT LICENSE-APACHE CHANGELOG.md README.md; do
+    for wanted in integrations/mod.rs src/lib.rs LICENSE-MIT LICENSE-APACHE THIRD-PARTY.md CHANGELOG.md README.md; do
         grep -qx "$wanted" "$tools/package.txt" || { echo "the package lacks $wanted"; return 1; }
     done
     cargo package --locked "${dirty[@]}"
@@ -243,7 +280,7 @@ wgpu_step() {
         return
     fi
     step "$title ($driver)" env VK_DRIVER_FILES="$driver" VK_ICD_FILENAMES="$driver" \
-        MESA_SHADER_CACHE_DISABLE=true bash -c "$(declare -f run_some_tests); run_some_tests $features_wgpu wgpu"
+        MESA_SHADER_CACHE_DISABLE=true bash -c "$(declare -f some_pass run_some_tests); run_some_tests $features_wgpu wgpu"
 }
 
 # ---- the order of things ----
@@ -251,6 +288,7 @@ wgpu_step() {
 core() {
     step "what is needed" check_prerequisites
     step "format" cargo fmt --check
+    step "the list of third-party crates" third_party
     step "lints, no features" lint ""
     step "docs, no features" docs ""
     step "install W&B's client" install_client
@@ -263,6 +301,10 @@ core() {
 
 full() {
     step "the package" package
+    step "install cargo-deny" install_deny
+    step "licences, sources, and crates in two versions" deny
+    step "threads in every order, with loom" models "--cfg loom"
+    step "threads in drawn orders, with shuttle" models "--cfg loom --cfg shuttle"
     step "lints, candle, burn, burn-train, ndarray and cli alone" lint_alone candle burn burn-train ndarray cli
     step "lints, $features_candle" lint "$features_candle"
     step "docs, $features_candle" docs "$features_candle"

@@ -1,11 +1,11 @@
 //! Telling the system that the threads of the pipeline work in the background.
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), all(test, loom)))]
 pub(super) use elsewhere::step_back;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(all(test, loom))))]
 pub(super) use linux::step_back;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(all(test, loom))))]
 mod linux {
     use thread_priority::{
         NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
@@ -71,7 +71,7 @@ mod linux {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), all(test, loom)))]
 mod elsewhere {
     /// Nothing is needed, or known, here.
     pub(in super::super) fn step_back() {}

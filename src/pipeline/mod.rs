@@ -16,13 +16,14 @@ mod report;
 mod row;
 mod stats;
 mod summary;
+pub(crate) mod sync;
 mod voice;
 mod worker;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 pub(crate) use clock::Clock;
 pub(crate) use items::whole;
@@ -40,6 +41,7 @@ use crate::tensor::pool;
 use crate::value::Json;
 use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State, Taker, Work};
 use row::{PictureId, PreparedImage};
+use sync::{Condvar, Instant, Mutex, MutexGuard};
 use worker::Role;
 
 /// The way from a run to its sink.
@@ -304,6 +306,17 @@ impl Pipeline {
             true => totals.result(),
             false => Err(totals.unfinished(&state.stats(), until.timeout)),
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+impl Pipeline {
+    /// Lets time pass: who waits with a limit wakes up.
+    pub(crate) fn pass(&self, time: Duration) {
+        let state = self.0.lock();
+        sync::pass(time);
+        drop(state);
+        self.0.notify();
     }
 }
 

@@ -3,23 +3,28 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::background::step_back;
 use super::queue::{Call, Entry, Job, Outcome, Work};
 use super::row::{PreparedImage, PreparedRow};
+use super::sync::{self, Instant, thread_local};
 use super::writer::Writer;
 use super::{Deadline, Shared};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
 thread_local! {
-    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+    #[allow(
+        clippy::missing_const_for_thread_local,
+        reason = "loom's macro takes no const block"
+    )]
+    static IS_OURS: Cell<bool> = Cell::new(false);
 }
 
 /// Whether this thread belongs to a pipeline, and must not wait for one.
 pub(super) fn is_ours() -> bool {
-    IS_OURS.get()
+    IS_OURS.with(Cell::get)
 }
 
 /// When a worker works.
@@ -48,11 +53,13 @@ fn spawn_one(
 ) -> Result<()> {
     let shared = Arc::clone(shared);
     let run = move || {
-        IS_OURS.set(true);
+        IS_OURS.with(|is_ours| is_ours.set(true));
         step_back();
         work(&shared);
+        // What ends this thread ends the others, which may sleep.
+        shared.notify();
     };
-    std::thread::Builder::new()
+    sync::Builder::new()
         .name(name.into())
         .spawn(run)
         .map(drop)

@@ -2,6 +2,10 @@
 
 mod builder;
 mod ledger;
+#[cfg(all(test, loom))]
+mod loom {
+    mod tests;
+}
 mod machine;
 mod resume;
 mod row;

@@ -1,9 +1,10 @@
 //! A lock that can be waited for with a limit of time.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::pipeline::Deadline;
+use crate::pipeline::sync::{Condvar, Mutex, MutexGuard};
 
 /// What one thread at a time may change.
 #[derive(Debug, Default)]

@@ -438,6 +438,11 @@ fn dependencies_point_one_way(source: &Source) -> Faults {
     all
 }
 
+fn nothing_is_unsafe(source: &Source) -> Faults {
+    let text = source.bare.replace("#![forbid(unsafe_code)]", "");
+    faults(source, &text, &["unsafe", "unsafe_code"])
+}
+
 fn no_cfg_inside_a_function(source: &Source) -> Faults {
     faults(
         source,
@@ -821,6 +826,27 @@ fn modules_depend_one_way() {
         ("src/sink/mod.rs", "use crate::image::json;", false),
     ];
     check(dependencies_point_one_way, &planted);
+}
+
+/// The compiler refuses it in the library twice, and in the command, the tests, the examples and the
+/// benchmarks by the lint of the package.
+#[test]
+fn unsafe_is_forbidden() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, line) in [
+        ("src/lib.rs", "#![forbid(unsafe_code)]"),
+        ("Cargo.toml", "unsafe_code = \"forbid\""),
+    ] {
+        let text = fs::read_to_string(root.join(path)).unwrap();
+        assert!(text.lines().any(|found| found == line), "{path}: {line}");
+    }
+    let planted = [
+        ("src/x.rs", "fn f() {\n    unsafe { g() }\n}", true),
+        ("src/x.rs", "#![allow(unsafe_code)]", true),
+        ("src/lib.rs", "#![forbid(unsafe_code)]", false),
+        ("src/x.rs", "// unsafe\nfn f() { \"unsafe\"; }", false),
+    ];
+    check(nothing_is_unsafe, &planted);
 }
 
 #[test]
