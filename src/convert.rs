@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::image::mask::{ImageMask, MaskOptions};
 use crate::pixels::{
-    Grid, Layout, MaskPlan, Mode, Normalize, Output, Plan, Remap, Resize, Treatment,
+    Grid, Layout, MaskPlan, Mode, Normalize, Output, Plan, Remap, Resize, Treatment, check_images,
+    check_tensor,
 };
 use crate::tensor::{DType, HostTensor, Snapshot};
 
@@ -114,7 +115,7 @@ pub trait IntoWandbImage {
     ///
     /// [`Error::Rank`], [`Error::Empty`],
     /// [`Error::Channels`],
-    /// [`Error::TooLarge`] or [`Error::Dtype`],
+    /// [`Error::TooLarge`], [`Error::TensorTooLarge`] or [`Error::Dtype`],
     /// each naming the shape. A fault of the device surfaces when the picture is made.
     fn to_wandb_image(&self) -> Result<Image> {
         self.to_wandb_image_with(&ImageOptions::new())
@@ -200,8 +201,8 @@ pub trait IntoWandbImage {
     /// # Errors
     ///
     /// [`Error::LayerTensor`] for another shape or dtype (floats without classes must be compared
-    /// with a threshold first), [`Error::Empty`], [`Error::TooLarge`], and those of
-    /// [`snapshot`](Self::snapshot). An id outside 0 to 255 surfaces when the mask is made.
+    /// with a threshold first), [`Error::Empty`], [`Error::TooLarge`], [`Error::TensorTooLarge`],
+    /// and those of [`snapshot`](Self::snapshot). An id outside 0 to 255 surfaces when the mask is made.
     fn to_wandb_mask(&self) -> Result<ImageMask> {
         self.to_wandb_mask_with(&MaskOptions::new())
     }
@@ -302,6 +303,9 @@ fn first_images<T: IntoWandbImage + ?Sized>(tensor: &T, limit: usize) -> Result<
     if shape.len() != 4 || shape[0] <= limit {
         return tensor.snapshot();
     }
+    // Of the fewest bytes that an element can have: the snapshot knows how many they are.
+    check_tensor(&[&[limit], &shape[1..]].concat(), DType::U8)?;
+    check_images(&shape, limit)?;
     tensor.select(&Vec::from_iter(0..limit))
 }
 

@@ -561,6 +561,18 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+
+    /// A tensor over the greatest size, or of too many images.
+    #[error(
+        "a tensor of shape {shape:?} is too large: {limit}; log fewer of its images \
+         (ImageOptions::max_images takes the first), or select or resize them first"
+    )]
+    TensorTooLarge {
+        /// The shape given.
+        shape: Vec<usize>,
+        /// What is over the limit.
+        limit: &'static str,
+    },
 }
 
 impl std::fmt::Debug for Error {

@@ -6,7 +6,17 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// How deep a value may be nested. serde_json reads back 127 levels.
+const MAX_DEPTH: usize = 100;
+
+/// The texts of one value at most, in bytes of JSON. W&B takes 25 MB for all values of a row.
+const MAX_TEXT: usize = 16 << 20;
+
+/// The numbers, texts, lists and maps in one value at most. A value is shorter than a record may
+/// be, which is 64 MiB: a number takes up to 25 bytes.
+pub(crate) const MAX_VALUES: usize = 2_000_000;
 
 /// A JSON value as W&B's tools take it: floats may be NaN or infinite, maps keep their order.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +35,40 @@ pub enum Json {
 impl Json {
     /// Any value that serde can describe, with its non-finite floats kept.
     pub(crate) fn from_serialize(value: &(impl Serialize + ?Sized)) -> Result<Self> {
-        serialize::to_json(value)
+        serialize::to_json(value)?.checked()
+    }
+
+    /// The value, unless it is too deep or too long to be written.
+    pub(crate) fn checked(self) -> Result<Self> {
+        let mut room = (MAX_TEXT, MAX_VALUES);
+        match self.fits(MAX_DEPTH, &mut room) {
+            Ok(()) => Ok(self),
+            Err(reason) => Err(Error::Value { reason }),
+        }
+    }
+
+    /// Takes its texts and values from `room`.
+    fn fits(&self, depth: usize, room: &mut (usize, usize)) -> Result<(), String> {
+        take(&mut room.1, 1)?;
+        let deeper = || depth.checked_sub(1).ok_or_else(too_deep);
+        match self {
+            Json::String(value) => take(&mut room.0, written_len(value))?,
+            Json::List(values) => {
+                let depth = deeper()?;
+                values
+                    .iter()
+                    .try_for_each(|value| value.fits(depth, room))?;
+            }
+            Json::Map(entries) => {
+                let depth = deeper()?;
+                entries.iter().try_for_each(|(key, value)| {
+                    take(&mut room.0, written_len(key))?;
+                    value.fits(depth, room)
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The text that goes into a record.
@@ -51,6 +94,29 @@ impl Json {
             }),
         }
     }
+}
+
+fn take(room: &mut usize, taken: usize) -> Result<(), String> {
+    *room = room.checked_sub(taken).ok_or_else(too_long)?;
+    Ok(())
+}
+
+/// The bytes of a text in JSON, without its quotes.
+fn written_len(text: &str) -> usize {
+    let len = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        ..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum()
+}
+
+fn too_long() -> String {
+    "it holds over 2,000,000 values, or texts of over 16 MiB: log less of it, or as a file".into()
+}
+
+fn too_deep() -> String {
+    format!("it is nested over {MAX_DEPTH} levels deep: flatten it, or log it as text")
 }
 
 fn write_display(text: &mut String, value: impl std::fmt::Display) {
@@ -102,18 +168,30 @@ fn write_joined<T>(
     text.push(close);
 }
 
+/// What is nested too deep for [`checked`](Json::checked) is so afterwards, cut below that.
 impl From<serde_json::Value> for Json {
     fn from(value: serde_json::Value) -> Self {
-        use serde_json::Value as Other;
-        match value {
-            Other::Null => Json::Null,
-            Other::Bool(value) => Json::Bool(value),
-            Other::Number(number) => number.into(),
-            Other::String(value) => Json::String(value),
-            Other::Array(values) => Json::List(values.into_iter().map(Into::into).collect()),
-            Other::Object(entries) => {
-                Json::Map(entries.into_iter().map(|(k, v)| (k, v.into())).collect())
-            }
+        of_other(value, MAX_DEPTH + 1)
+    }
+}
+
+fn of_other(value: serde_json::Value, depth: usize) -> Json {
+    use serde_json::Value as Other;
+    let Some(inner) = depth.checked_sub(1) else {
+        return Json::Null;
+    };
+    match value {
+        Other::Null => Json::Null,
+        Other::Bool(value) => Json::Bool(value),
+        Other::Number(number) => number.into(),
+        Other::String(value) => Json::String(value),
+        Other::Array(values) => {
+            let values = values.into_iter();
+            Json::List(values.map(|value| of_other(value, inner)).collect())
+        }
+        Other::Object(entries) => {
+            let entries = entries.into_iter();
+            Json::Map(entries.map(|(k, v)| (k, of_other(v, inner))).collect())
         }
     }
 }
@@ -145,6 +223,52 @@ impl From<Json> for serde_json::Value {
                     .map(|(key, value)| (key, Self::from(value)))
                     .collect()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(levels: usize) -> serde_json::Value {
+        (0..levels).fold(serde_json::Value::Null, |value, _| vec![value].into())
+    }
+
+    fn check(value: impl Into<Json>, expected: Option<&str>) {
+        let refused = value.into().checked().err().map(|error| error.to_string());
+        match (refused, expected) {
+            (None, None) => {}
+            (Some(text), Some(expected)) => assert!(text.contains(expected), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn values_are_limited() {
+        check(nested(100), None);
+        check(nested(101), Some("nested over 100 levels deep"));
+        check(nested(5000), Some("nested over 100 levels deep"));
+        let text = |bytes| serde_json::Value::String("x".repeat(bytes));
+        check(text(MAX_TEXT), None);
+        check(text(MAX_TEXT + 1), Some("over 16 MiB"));
+        check(
+            serde_json::Value::from("\n".repeat(MAX_TEXT / 2 + 1)),
+            Some("over 16 MiB"),
+        );
+        let key = serde_json::Map::from_iter([("k".repeat(MAX_TEXT + 1), 1.into())]);
+        check(serde_json::Value::from(key), Some("over 16 MiB"));
+        check(Json::List(vec![Json::Null; MAX_VALUES - 1]), None);
+        check(
+            Json::List(vec![Json::Null; MAX_VALUES]),
+            Some("over 2,000,000 values"),
+        );
+    }
+    #[test]
+    fn the_length_of_a_text_is_known_before_it_is_written() {
+        for text in ["", "plain", "tä\"\\\n\r\t\u{1}\u{1f}\u{7f}🙂"] {
+            let written = Json::String(text.into()).to_text();
+            assert_eq!(written_len(text) + 2, written.len(), "{written}");
         }
     }
 }

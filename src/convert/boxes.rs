@@ -25,8 +25,9 @@ impl BoundingBoxes2D {
     ///
     /// # Errors
     ///
-    /// [`Error::LayerTensor`](crate::Error::LayerTensor) for another shape or for bools, and those
-    /// of [`IntoWandbImage::snapshot`].
+    /// [`Error::LayerTensor`](crate::Error::LayerTensor) for another shape or for bools,
+    /// [`Error::Option`](crate::Error::Option) for over a million boxes, and those of
+    /// [`IntoWandbImage::snapshot`].
     pub fn from_tensor(
         boxes: &(impl IntoWandbImage + ?Sized),
         format: BoxFormat,

@@ -1,21 +1,29 @@
 //! The ids of a mask, from a PNG file that stores them as greys or as indices into a palette.
 
-use std::io::Cursor;
 use std::path::Path;
 
-use png::BitDepth;
-use png::ColorType;
-use png::DecodingError;
+use ::png::{BitDepth, ColorType, DecodingError, Transformations};
 
-use super::picture::read_limited;
+use super::picture::{IN_MEMORY, check_len, read_limited};
+use super::png;
 use crate::error::{Error, Result};
-use crate::pixels::{MAX_BYTES, Mode, Pixels, check_size};
+use crate::pixels::{Mode, Pixels, check_size};
 
 /// The stored numbers, as a picture of mode L. The file is read to its end, so that one which is
 /// cut short, or has a wrong checksum, is an error.
 pub(crate) fn ids_from_png(path: &Path) -> Result<Pixels> {
-    let bytes = read_limited(path)?;
-    let (width, height, ids) = decode(&bytes).map_err(|reason| Error::MaskFile {
+    ids(path, &read_limited(path)?)
+}
+
+/// The same of a file that was read already.
+pub(crate) fn ids_from_bytes(bytes: &[u8]) -> Result<Pixels> {
+    let path = Path::new(IN_MEMORY);
+    check_len(path, bytes)?;
+    ids(path, bytes)
+}
+
+fn ids(path: &Path, bytes: &[u8]) -> Result<Pixels> {
+    let (width, height, ids) = decode(bytes).map_err(|reason| Error::MaskFile {
         path: path.into(),
         reason,
     })?;
@@ -23,16 +31,15 @@ pub(crate) fn ids_from_png(path: &Path) -> Result<Pixels> {
 }
 
 fn decode(bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), String> {
-    let limits = png::Limits {
-        bytes: MAX_BYTES as usize,
-    };
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
-    decoder.set_transformations(png::Transformations::IDENTITY);
+    let mut decoder = png::decoder(bytes, Transformations::IDENTITY);
     let header = decoder.read_header_info().map_err(no_png)?;
     let (width, height) = (header.width, header.height);
     let bits = bits_per_id(header.color_type, header.bit_depth)?;
     check_size(width as usize, height as usize, 1).map_err(|error| error.to_string())?;
     let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
+    if reader.info().color_type == ColorType::Indexed && reader.info().palette.is_none() {
+        return Err("its palette is missing: it is damaged; copy it again".into());
+    }
     let len = reader.output_buffer_size().ok_or("it is too large")?;
     let mut stored = vec![0; len];
     let frame = reader.next_frame(&mut stored).map_err(|e| e.to_string())?;
@@ -95,7 +102,7 @@ mod tests {
         rows: &[u8],
     ) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, width, height);
+        let mut encoder = ::png::Encoder::new(&mut file, width, height);
         encoder.set_color(color);
         encoder.set_depth(depth);
         if color == ColorType::Indexed {

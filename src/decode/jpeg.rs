@@ -31,11 +31,40 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     decoder.set_options(options.jpeg_set_out_colorspace(colours));
     let data = decoder.decode().map_err(|e| e.to_string())?;
     let (width, height) = (width as u32, height as u32);
+    if !has_end(bytes) {
+        return Err("it ends before its picture does: it is cut short".into());
+    }
     let picture = match is_grey {
         true => GrayImage::from_raw(width, height, data).map(DynamicImage::from),
         false => RgbImage::from_raw(width, height, data).map(DynamicImage::from),
     };
     picture.ok_or_else(|| "its pixels don't fill its size".into())
+}
+
+/// Whether there is a mark of the end: the decoder takes a file that lacks its last bytes.
+fn has_end(bytes: &[u8]) -> bool {
+    const END: u8 = 0xd9;
+    let mut rest = bytes;
+    while let Some((marker, after)) = next_marker(rest) {
+        rest = match (marker, after) {
+            (END, _) => return true,
+            // Marks in the data, and the beginning.
+            (0x01 | 0xd0..=0xd8, _) => after,
+            (_, &[high, low, ..]) => {
+                let len = usize::from(u16::from_be_bytes([high, low]));
+                after.get(len..).unwrap_or_default()
+            }
+            _ => return false,
+        };
+    }
+    false
+}
+
+/// The first marker, and what follows it. 0xff before 0 is data.
+fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff);
+    let at = bytes.windows(2).position(is_marker)?;
+    Some((bytes[at + 1], &bytes[at + 2..]))
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@ mod jpeg;
 #[cfg(feature = "cli")]
 mod npy;
 mod picture;
+mod png;
 #[cfg(feature = "cli")]
 mod safetensors;
 #[cfg(feature = "cli")]
 mod tensor_file;
 
-pub(crate) use ids::ids_from_png;
+pub(crate) use ids::{ids_from_bytes, ids_from_png};
 #[cfg(feature = "cli")]
-pub use npy::read_npy;
+pub use npy::{npy_from_bytes, read_npy};
 pub(crate) use picture::{PictureFile, pixels_from_dynamic};
 #[cfg(feature = "cli")]
-pub use safetensors::read_safetensors;
+pub use safetensors::{read_safetensors, safetensors_from_bytes};

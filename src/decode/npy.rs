@@ -1,5 +1,6 @@
 //! NumPy's `.npy` files.
 
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use half::f16;
@@ -55,7 +56,26 @@ const MAX_DEPTH: usize = 8;
 /// [`Error::TensorFile`](crate::Error::TensorFile) when it is no `.npy` file or a damaged one, is
 /// over 4 GiB, or has a dtype without a picture.
 pub fn read_npy(path: impl AsRef<Path>) -> Result<HostTensor> {
-    let mut file = TensorFile::open(path.as_ref())?;
+    read(TensorFile::open(path.as_ref())?)
+}
+
+/// The array in the bytes of a `.npy` file, as [`read_npy`] reads it.
+///
+/// ```
+/// use wandb_image::decode::npy_from_bytes;
+///
+/// let error = npy_from_bytes(b"PK\x03\x04 and so on, a zip").unwrap_err();
+/// assert!(error.to_string().contains("does not begin as a .npy file does"));
+/// ```
+///
+/// # Errors
+///
+/// [`Error::TensorFile`](crate::Error::TensorFile), as for [`read_npy`].
+pub fn npy_from_bytes(bytes: &[u8]) -> Result<HostTensor> {
+    read(TensorFile::in_memory(bytes))
+}
+
+fn read<F: Read + Seek>(mut file: TensorFile<F>) -> Result<HostTensor> {
     let data_offset = data_offset(&mut file)?;
     file.check_size(file.len() - data_offset)?;
     let preamble = file.read(0, data_offset)?;
@@ -70,7 +90,7 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<HostTensor> {
 }
 
 /// Where the elements begin: the header's length stands in the first bytes.
-fn data_offset(file: &mut TensorFile) -> Result<u64> {
+fn data_offset<F: Read + Seek>(file: &mut TensorFile<F>) -> Result<u64> {
     if file.len() < 12 {
         return Err(file.refuse(NOT_NPY));
     }

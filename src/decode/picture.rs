@@ -1,4 +1,4 @@
-//! Picture files: PNG and BMP by the `image` crate, JPEG by a decoder that is stricter.
+//! Picture files: BMP by the `image` crate, PNG and JPEG by decoders that are stricter.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use image::{ColorType, DynamicImage, ImageFormat, ImageReader, Limits};
 
-use super::jpeg;
+use super::{jpeg, png};
 use crate::error::{Error, Result};
 use crate::pixels::{MAX_BYTES, MAX_DIMENSION, Mode, Pixels};
 
 /// What is read of a file at most.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// What errors call a file that was never one.
+pub(super) const IN_MEMORY: &str = "the file in memory";
 
 /// A picture file that was read and decoded once, so that it is known to be whole.
 pub(crate) struct PictureFile {
@@ -26,7 +29,17 @@ pub(crate) struct PictureFile {
 
 impl PictureFile {
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let bytes = read_limited(path)?;
+        Self::whole(path, read_limited(path)?)
+    }
+
+    /// A file that was read already.
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let path = Path::new(IN_MEMORY);
+        check_len(path, &bytes)?;
+        Self::whole(path, bytes)
+    }
+
+    fn whole(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let format = format_of(path, &bytes)?;
         let picture = decode(path, format, &bytes)?;
         Ok(Self {
@@ -76,14 +89,27 @@ pub(super) fn read_limited(path: &Path) -> Result<Vec<u8>> {
     };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(cannot_read)?;
+    let claimed = file.metadata().map_err(cannot_read)?.len();
+    if claimed > MAX_FILE_BYTES {
+        return Err(too_long(path));
+    }
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(cannot_read)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        let reason = format!("it is over {MAX_FILE_BYTES} bytes long: make it smaller");
-        return Err(damaged(path, reason));
-    }
+    check_len(path, &bytes)?;
     Ok(bytes)
+}
+
+pub(super) fn check_len(path: &Path, bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 <= MAX_FILE_BYTES {
+        return Ok(());
+    }
+    Err(too_long(path))
+}
+
+fn too_long(path: &Path) -> Error {
+    let reason = format!("it is over {MAX_FILE_BYTES} bytes long: make it smaller");
+    damaged(path, reason)
 }
 
 impl std::fmt::Debug for PictureFile {
@@ -112,12 +138,13 @@ fn format_of(path: &Path, bytes: &[u8]) -> Result<ImageFormat> {
 fn decode(path: &Path, format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage> {
     match format {
         ImageFormat::Jpeg => jpeg::decode(bytes).map_err(|reason| damaged(path, reason)),
-        _ => decode_lossless(format, bytes).map_err(|error| damaged(path, error)),
+        ImageFormat::Png => png::decode(bytes).map_err(|reason| damaged(path, reason)),
+        _ => decode_bmp(bytes).map_err(|error| damaged(path, error)),
     }
 }
 
-fn decode_lossless(format: ImageFormat, bytes: &[u8]) -> image::ImageResult<DynamicImage> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+fn decode_bmp(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Bmp);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     limits.max_image_width = Some(MAX_DIMENSION as u32);

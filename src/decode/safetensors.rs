@@ -1,5 +1,6 @@
 //! `.safetensors` files.
 
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use ::safetensors::Dtype;
@@ -50,7 +51,36 @@ pub fn read_safetensors(
     path: impl AsRef<Path>,
     names: &[impl AsRef<str>],
 ) -> Result<Vec<(String, HostTensor)>> {
-    let mut file = TensorFile::open(path.as_ref())?;
+    read(TensorFile::open(path.as_ref())?, names)
+}
+
+/// Tensors in the bytes of a `.safetensors` file, as [`read_safetensors`] reads them.
+///
+/// ```
+/// use wandb_image::decode::safetensors_from_bytes;
+/// # use safetensors::{Dtype, serialize, tensor::TensorView};
+/// # let view = TensorView::new(Dtype::U8, vec![1, 2], &[3, 4])?;
+/// # let bytes = serialize([("input", view)], None)?;
+///
+/// let tensors = safetensors_from_bytes(&bytes, &["input"])?;
+/// assert_eq!(tensors[0].1.shape(), [1, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::TensorFile`](crate::Error::TensorFile), as for [`read_safetensors`].
+pub fn safetensors_from_bytes(
+    bytes: &[u8],
+    names: &[impl AsRef<str>],
+) -> Result<Vec<(String, HostTensor)>> {
+    read(TensorFile::in_memory(bytes), names)
+}
+
+fn read<F: Read + Seek>(
+    mut file: TensorFile<F>,
+    names: &[impl AsRef<str>],
+) -> Result<Vec<(String, HostTensor)>> {
     let (metadata, data_offset) = read_metadata(&mut file)?;
     let infos = select(&metadata, names).map_err(|reason| file.refuse(reason))?;
     let bytes = infos.iter().fold(0_u64, |sum, (_, info)| {
@@ -70,7 +100,7 @@ pub fn read_safetensors(
 
 /// What the header says, and where the elements begin. The offsets it holds are checked: they
 /// follow each other without a gap, fit their shapes, and end with the file.
-fn read_metadata(file: &mut TensorFile) -> Result<(Metadata, u64)> {
+fn read_metadata<F: Read + Seek>(file: &mut TensorFile<F>) -> Result<(Metadata, u64)> {
     const NOT_SAFETENSORS: &str = "it does not begin as a .safetensors file does";
     let Some(after_len) = file.len().checked_sub(8) else {
         return Err(file.refuse(NOT_SAFETENSORS));

@@ -2,18 +2,19 @@
 //! bytes as elements.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::picture::IN_MEMORY;
 use crate::error::{Error, Result};
 
 /// What is read of one file at most: 4 GiB.
 const MAX_TENSOR_BYTES: u64 = 4 << 30;
 
-/// An open file with its length.
-pub(super) struct TensorFile {
+/// An open file with its length, or the bytes of one.
+pub(super) struct TensorFile<F = File> {
     path: PathBuf,
-    file: File,
+    file: F,
     len: u64,
 }
 
@@ -28,7 +29,19 @@ impl TensorFile {
         let path = path.into();
         Ok(Self { path, file, len })
     }
+}
 
+impl<'b> TensorFile<Cursor<&'b [u8]>> {
+    pub(super) fn in_memory(bytes: &'b [u8]) -> Self {
+        Self {
+            path: IN_MEMORY.into(),
+            file: Cursor::new(bytes),
+            len: bytes.len() as u64,
+        }
+    }
+}
+
+impl<F: Read + Seek> TensorFile<F> {
     /// Bytes of the whole file.
     pub(super) fn len(&self) -> u64 {
         self.len
@@ -60,7 +73,7 @@ impl TensorFile {
             .file
             .seek(SeekFrom::Start(offset))
             .and_then(|_| reserve(&mut bytes, len))
-            .and_then(|()| (&self.file).take(len).read_to_end(&mut bytes));
+            .and_then(|()| self.file.by_ref().take(len).read_to_end(&mut bytes));
         let read = read.map_err(|source| cannot_read(&self.path, source))?;
         if (read as u64) < len {
             return Err(self.refuse(format!(

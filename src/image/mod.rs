@@ -35,6 +35,9 @@ use layers::Layers;
 use mask::ImageMask;
 use source::Source;
 
+/// The longest caption, in bytes.
+const MAX_CAPTION: usize = 1 << 20;
+
 /// Where W&B keeps pictures, relative to a run's `files/`.
 pub(crate) const MEDIA_SUBDIR: &str = "media/images";
 
@@ -112,6 +115,24 @@ impl Image {
             });
         }
         let file = PictureFile::read(path)?;
+        Ok(Self::new(Source::File(Arc::new(file)), None))
+    }
+
+    /// The bytes of a picture file (PNG, JPEG or BMP), logged as they are: what a plotting library
+    /// gives, for example.
+    ///
+    /// They are decoded here once, as [`from_path`](Self::from_path) does it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Picture`] when they are no picture or a damaged one.
+    ///
+    /// ```
+    /// let error = wandb_image::Image::from_bytes("GIF89a").unwrap_err();
+    /// assert!(error.to_string().contains("it is no PNG, JPEG or BMP file"));
+    /// ```
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self> {
+        let file = PictureFile::from_bytes(bytes.into())?;
         Ok(Self::new(Source::File(Arc::new(file)), None))
     }
 
@@ -378,6 +399,7 @@ impl Image {
     /// Refuses what the making of the picture would, as far as that is known without making it.
     pub(crate) fn check(&self) -> Result<()> {
         self.source.check()?;
+        check_caption(self.caption_text())?;
         if self.file_as_it_is().is_some() {
             return Ok(());
         }
@@ -464,6 +486,8 @@ impl Image {
         let (pixels, observed) = self.source.render()?;
         let pixels = match self.mode {
             Some(mode) if mode != pixels.mode() => {
+                let (width, height) = (pixels.width() as usize, pixels.height() as usize);
+                check_size(width, height, mode.bytes_per_pixel())?;
                 Arc::new(Arc::unwrap_or_clone(pixels).convert(mode))
             }
             _ => pixels,
@@ -503,6 +527,17 @@ impl Image {
     /// The grouping that W&B is told: none where it is 0.
     pub(crate) fn shown_grouping(&self) -> Option<i64> {
         self.grouping.filter(|&group| group != 0)
+    }
+}
+
+fn check_caption(caption: Option<&str>) -> Result<()> {
+    match caption.map_or(0, str::len) {
+        ..=MAX_CAPTION => Ok(()),
+        bytes => Err(Error::Option {
+            option: "the caption",
+            given: format!("{bytes} bytes long"),
+            expected: "it has at most 1 MiB: shorten it".into(),
+        }),
     }
 }
 

@@ -34,12 +34,47 @@ pub use resize::Resize;
 pub use uint8::to_uint8;
 
 use crate::error::{Error, Result};
+use crate::tensor::DType;
 
 /// The greatest width or height of a picture, in pixels: the limit of W&B and of JPEG.
 pub const MAX_DIMENSION: usize = 65_500;
 
 /// The greatest size of a picture in memory, in bytes: 16,384 × 16,384 pixels with four channels.
 pub const MAX_BYTES: u64 = 1 << 30;
+
+/// The greatest size of a tensor on the host, in bytes: 4 GiB.
+pub const MAX_TENSOR_BYTES: u64 = 4 << 30;
+
+/// The images, or the masks, of one tensor at most.
+pub const MAX_IMAGES: usize = 100_000;
+
+/// What resizing a picture takes at most, besides the picture before and after.
+const MAX_RESIZE_BYTES: usize = 4 << 30;
+
+/// Refuses a tensor that is too large before anything is allocated for it.
+pub(crate) fn check_tensor(shape: &[usize], dtype: DType) -> Result<()> {
+    let bytes = shape.iter().try_fold(dtype.size() as u64, |bytes, &dim| {
+        bytes.checked_mul(dim as u64)
+    });
+    match bytes {
+        Some(..=MAX_TENSOR_BYTES) => Ok(()),
+        _ => Err(Error::TensorTooLarge {
+            shape: shape.to_vec(),
+            limit: "it takes over 4 GiB",
+        }),
+    }
+}
+
+/// Refuses a batch of more images, or masks, than one may have.
+pub(crate) fn check_images(shape: &[usize], images: usize) -> Result<()> {
+    match images {
+        ..=MAX_IMAGES => Ok(()),
+        _ => Err(Error::TensorTooLarge {
+            shape: shape.to_vec(),
+            limit: "it holds over 100,000 images or masks",
+        }),
+    }
+}
 
 /// Refuses a picture that is too large before anything is allocated for it.
 pub(crate) fn check_size(width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {

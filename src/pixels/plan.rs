@@ -10,7 +10,7 @@ use super::normalize::{self, Normalize};
 use super::range::{self, Observed, Range};
 use super::resize::{self, Resize};
 use super::sample::{Sample, Wide};
-use super::{MAX_DIMENSION, Pixels, check_size};
+use super::{MAX_DIMENSION, Pixels, check_images, check_size, check_tensor};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, HostTensor, each_dtype};
 
@@ -75,6 +75,9 @@ impl Plan {
         let bytes_per_pixel = native.bytes_per_pixel().max(mode.bytes_per_pixel());
         let image = Sizes { from, to };
         check_size(to.0, to.1, bytes_per_pixel)?;
+        check_tensor(shape, dtype)?;
+        check_images(shape, dims.images)?;
+        resize::check(from, to)?;
         let placement = match treatment.output {
             Output::Each => None,
             Output::Grid(grid) => Some((grid, place(grid, dims.images, image.to)?)),
@@ -88,6 +91,7 @@ impl Plan {
             from: whole,
             to: resize::limited(whole, limit),
         };
+        resize::check(picture.from, picture.to)?;
         Ok(Self {
             dims,
             layout,

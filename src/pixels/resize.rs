@@ -3,7 +3,7 @@
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
 
-use super::{Mode, deep};
+use super::{MAX_RESIZE_BYTES, Mode, deep};
 use crate::error::{Error, Result};
 
 /// Another size for each image, before it goes into a grid, or for a mask.
@@ -52,6 +52,30 @@ impl Resize {
     }
 }
 
+/// Refuses what would take too much memory on the way: where pixels are mixed, `image` holds the
+/// width before and the height after, four floats a pixel.
+pub(super) fn check(from: (usize, usize), to: (usize, usize)) -> Result<()> {
+    let on_the_way = from
+        .0
+        .saturating_mul(to.1)
+        .saturating_mul(4 * size_of::<f32>());
+    let fits = from.0.max(from.1) <= u32::MAX as usize && on_the_way <= MAX_RESIZE_BYTES;
+    if fits || factors(from, to).is_some() {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        width: from.0,
+        height: from.1,
+        limit: "to resize it takes over 4 GiB of memory",
+    })
+}
+
+/// How many pixels across and down each becomes, where each becomes as many.
+fn factors(from: (usize, usize), to: (usize, usize)) -> Option<(usize, usize)> {
+    let factors = (to.0 / from.0, to.1 / from.1);
+    ((from.0 * factors.0, from.1 * factors.1) == to).then_some(factors)
+}
+
 /// The size of a picture whose longer side is at most `max_side`, proportions kept.
 pub(super) fn limited((width, height): (usize, usize), max_side: usize) -> (usize, usize) {
     let longer = width.max(height);
@@ -96,8 +120,7 @@ fn resize_by(
     if from == to {
         return data;
     }
-    let factors = (to.0 / from.0, to.1 / from.1);
-    if (from.0 * factors.0, from.1 * factors.1) == to {
+    if let Some(factors) = factors(from, to) {
         let bytes_per_pixel = mode.bytes_per_pixel();
         return enlarge(&data, from.0 * bytes_per_pixel, bytes_per_pixel, factors);
     }

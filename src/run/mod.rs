@@ -110,8 +110,30 @@ pub enum RunMode {
 /// # Keys
 ///
 /// Slashes group keys in W&B. An image's key also makes its file's path: it must not begin or
-/// end with a slash, nor hold `//`, a part `.` or `..`, or NUL. Anything else goes; what some
-/// system refuses in a file name is percent-escaped there, and a name over 200 bytes is cut.
+/// end with a slash, nor hold `//`, a part `.` or `..`, or NUL, and its folders take at most 600
+/// bytes. Anything else goes; what some system refuses in a file name is percent-escaped there, and
+/// a name over 200 bytes is cut. A key has the same path on every system, below the run's
+/// `files/`. The path holds the hash of the picture: two keys that a system can't tell apart (`loss`
+/// and `Loss`) share a file only where their pictures are the same to the byte.
+///
+/// # Limits
+///
+/// What is over one of these is an error that says so, before anything is allocated for it. A shape
+/// or a file may claim what it likes.
+///
+/// | what | at most |
+/// | --- | --- |
+/// | a picture or a mask: side, size in memory | 65,500 pixels, 1 GiB |
+/// | a tensor, as it arrives on the host | 4 GiB, 100,000 images or masks |
+/// | the memory between two sizes of a picture ([`Resize`](crate::Resize)) | 4 GiB |
+/// | boxes of a layer | 1,000,000 |
+/// | a picture or mask file | 256 MiB, and the pixels above; what isn't pixels stays packed |
+/// | what is read of a `.npy` or `.safetensors` file | 4 GiB, and a header of 64 KiB or 100 MB |
+/// | a value: its texts, the values in it, its depth | 16 MiB, 2,000,000, 100 levels |
+/// | a caption, a key | 1 MiB, 64 KiB |
+///
+/// A picture is worked on in a few copies at a time, one for each worker;
+/// [`RunBuilder::queue_bytes`] limits what waits.
 ///
 /// ```
 /// use wandb_image::{HostTensor, IntoWandbImage, Row};
@@ -363,7 +385,7 @@ impl Drop for Run {
 
 fn json_only(value: Value, place: &str) -> Result<Json> {
     match value.0 {
-        Kind::Json(json) => Ok(json),
+        Kind::Json(json) => json.checked(),
         Kind::Image(_) | Kind::Images(_) => Err(Error::Value {
             reason: format!("{place} takes no image: log it, and its last one is in the summary"),
         }),

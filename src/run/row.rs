@@ -8,6 +8,9 @@ use crate::image::{Image, list};
 use crate::sink::MediaKey;
 use crate::value::Json;
 
+/// The longest key, in bytes.
+const MAX_KEY: usize = 1 << 16;
+
 /// The values of one step, each under its key. Where a key comes twice, the last value stays.
 ///
 /// Made key by key, from an array or from an iterator of pairs. Keys aren't empty and don't
@@ -138,6 +141,7 @@ impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Row {
 pub(super) fn check_key(key: &str) -> Result<()> {
     let reason = match key {
         "" => "a key must not be empty",
+        _ if key.len() > MAX_KEY => "a key is at most 65,536 bytes long: shorten it",
         _ if key.starts_with('_') => {
             "keys that begin with `_` are W&B's own (`_step`, `_runtime`): rename it"
         }
@@ -152,7 +156,7 @@ pub(super) fn check_key(key: &str) -> Result<()> {
 fn checked(key: &str, value: Value) -> Result<Checked> {
     check_key(key)?;
     match value.0 {
-        Kind::Json(json) => Ok(Checked::Json(json)),
+        Kind::Json(json) => json.checked().map(Checked::Json),
         Kind::Image(image) => {
             let media_key = MediaKey::new(key)?;
             image.check().map_err(|error| error.of_image(key, None))?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::image::Image;
 use crate::image::list::ImageList;
-use crate::value::Json;
+use crate::value::{Json, MAX_VALUES};
 
 /// What one key of a row holds: a number, a text, a list, a nested value, or pictures.
 ///
@@ -122,13 +122,15 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 
 impl<T: Scalar> From<Vec<T>> for Value {
     fn from(values: Vec<T>) -> Self {
-        Value::json(Json::List(values.into_iter().map(T::into_json).collect()))
+        // One too many are as many as are needed to refuse it.
+        let values = values.into_iter().take(MAX_VALUES + 1);
+        Value::json(Json::List(values.map(T::into_json).collect()))
     }
 }
 
 impl<T: Scalar + Clone> From<&[T]> for Value {
     fn from(values: &[T]) -> Self {
-        values.to_vec().into()
+        values[..values.len().min(MAX_VALUES + 1)].to_vec().into()
     }
 }
 

@@ -142,6 +142,26 @@ fn cannot_find(run: &Path, source: io::Error) -> Error {
     }
 }
 
+/// The media files that a row of the history names; they are looked for below `files_dir`.
+///
+/// ```
+/// use wandb_image::sink::{MemorySink, logged};
+/// use wandb_image::{HostTensor, IntoWandbImage};
+///
+/// let sink = MemorySink::new();
+/// let run = wandb_image::init().start_on(sink.clone())?;
+/// run.log([("sample", HostTensor::new([1, 2], vec![0_u8, 9])?.to_wandb_image()?)])?;
+/// run.finish()?;
+///
+/// let named = logged::of_row(&sink.rows()[0], "no/such/folder");
+/// assert_eq!(named[0].path, sink.files()[0].path);
+/// assert!(!named[0].present);
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
+pub fn of_row(row: &HistoryRecord, files_dir: impl AsRef<Path>) -> Vec<LoggedFile> {
+    files_of(row, files_dir.as_ref())
+}
+
 fn files_of(row: &HistoryRecord, files_dir: &Path) -> Vec<LoggedFile> {
     let values = values_of(&row.item);
     let recorded = row.step.map(|step| step.num);

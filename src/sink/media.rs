@@ -13,6 +13,10 @@ const MAX_NAME: usize = 200;
 /// The digits of the content's hash in a file's name.
 const HASH_DIGITS: usize = 20;
 
+/// The longest path that a key's folders make, in bytes: macOS takes 1,024 for a whole path, that of
+/// the run's directory included.
+const MAX_FOLDERS: usize = 600;
+
 /// The digits of the key's hash in a name that was cut.
 const CUT_DIGITS: usize = 12;
 
@@ -46,16 +50,90 @@ impl MediaKey {
     }
 
     fn path(&self, folder: &str, step: u64, sha256: &str, extension: &str) -> String {
-        let hash = &sha256[..sha256.len().min(HASH_DIGITS)];
+        let hash = sha256.get(..HASH_DIGITS).unwrap_or(sha256);
         let ending = format!("_{step}_{hash}.{extension}");
         let (folders, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
         let mut path = format!("{folder}/");
-        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
-            path += &name_on_disk(folder, MAX_NAME);
-            path.push('/');
-        }
+        path += &folders_on_disk(folders);
         path + &name_on_disk(name, MAX_NAME - ending.len()) + &ending
     }
+}
+
+/// The folders of a key, each with a slash after it.
+fn folders_on_disk(folders: &str) -> String {
+    let parts = folders.split('/').filter(|part| !part.is_empty());
+    parts.map(|part| folder_on_disk(part) + "/").collect()
+}
+
+/// A folder's name, which no file can have: the last dot of one that looks like a file's is
+/// escaped.
+fn folder_on_disk(part: &str) -> String {
+    const DOT: &str = "%2E";
+    let name = name_on_disk(part, MAX_NAME + 1 - DOT.len());
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if looks_like_a_file(&name) => [stem, DOT, extension].concat(),
+        _ => name,
+    }
+}
+
+/// Whether it holds the hash that stands before the extension of every file.
+fn looks_like_a_file(name: &str) -> bool {
+    let mut pieces = name.as_bytes().windows(HASH_DIGITS + 2);
+    pieces.any(|piece| match piece {
+        [b'_', hash @ .., b'.'] => hash.iter().all(u8::is_ascii_hexdigit),
+        _ => false,
+    })
+}
+
+/// The path under which the file of an image is kept, relative to the run's `files/`, with slashes:
+/// alike on every system.
+///
+/// `sha256` is the hash of the file's bytes in hexadecimal digits, of which the name holds 20; so
+/// two files share a name only where their bytes are the same. See [`Run`](crate::Run), under
+/// "Keys", for what a key may be.
+///
+/// ```
+/// use wandb_image::sink::image_path;
+///
+/// let hash = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+/// let path = image_path("val/how good?", 7, hash, "png")?;
+/// assert_eq!(path, "media/images/val/how good%3F_7_2c26b46b68ffc68ff99b.png");
+/// assert!(image_path("../secrets", 7, hash, "png").is_err());
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Key`] for a key that makes no path, [`Error::Option`] for a hash or an extension that
+/// is none.
+pub fn image_path(key: &str, step: u64, sha256: &str, extension: &str) -> Result<String> {
+    let key = MediaKey::new(key)?;
+    check_hash(sha256)?;
+    check_extension(extension)?;
+    Ok(key.image_path(step, sha256, extension))
+}
+
+fn check_hash(sha256: &str) -> Result<()> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if sha256.len() == 64 && sha256.bytes().all(is_digit) {
+        return Ok(());
+    }
+    Err(Error::Option {
+        option: "the hash of a file",
+        given: format!("{sha256:?}"),
+        expected: "SHA-256 has 64 hexadecimal digits, in lower case".into(),
+    })
+}
+
+fn check_extension(extension: &str) -> Result<()> {
+    if (1..=16).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err(Error::Option {
+        option: "the extension of a file",
+        given: format!("{extension:?}"),
+        expected: "it has 1 to 16 letters and digits, without a dot".into(),
+    })
 }
 
 fn fault(key: &str) -> Option<&'static str> {
@@ -77,6 +155,13 @@ fn fault(key: &str) -> Option<&'static str> {
     if key.split('/').any(|part| part == "." || part == "..") {
         return Some(
             "an image's key makes a path, so no part between slashes may be `.` or `..`: rename it",
+        );
+    }
+    let (folders, _) = key.rsplit_once('/').unwrap_or_default();
+    if folders_on_disk(folders).len() > MAX_FOLDERS {
+        return Some(
+            "an image's key makes a path, and its folders take over 600 bytes: use fewer slashes, \
+             or shorter parts between them",
         );
     }
     None
@@ -122,10 +207,8 @@ fn is_refused(c: char) -> bool {
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or_default().trim_end();
     let stem = stem.to_ascii_uppercase();
-    let numbered = |prefix| {
-        stem.strip_prefix(prefix)
-            .is_some_and(|n: &str| matches!(n.as_bytes(), [b'0'..=b'9']))
-    };
+    let is_number = |n: &str| matches!(n.as_bytes(), [b'0'..=b'9']) || ["¹", "²", "³"].contains(&n);
+    let numbered = |prefix| stem.strip_prefix(prefix).is_some_and(is_number);
     matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
         || numbered("COM")
         || numbered("LPT")
@@ -174,6 +257,8 @@ mod tests {
             "NUL/con.x/COM1/com10/CONSOLE",
             "%4EUL/%63on.x/%43OM1/com10/CONSOLE",
         );
+        check("com¹/LPT³.txt/COM⁴", "%63om¹/%4CPT³.txt/COM⁴");
+        check("CON /prn .x/conin$", "%43ON%20/%70rn .x/%63onin$");
         check(".hidden", ".hidden");
     }
 
@@ -209,6 +294,42 @@ mod tests {
         check_cut(&format!("{}/{}", "d".repeat(300), "k".repeat(300)));
         check(&"k".repeat(172), &"k".repeat(172));
         check_cut(&"k".repeat(173));
+    }
+
+    #[test]
+    fn no_folder_has_the_name_of_a_file() {
+        let hash = "0123456789abcdef0123";
+        check(&format!("a_7_{hash}.png/b"), &format!("a_7_{hash}%2Epng/b"));
+        let upper = hash.to_uppercase();
+        check(
+            &format!("A_7_{upper}.MASK.PNG/b"),
+            &format!("A_7_{upper}.MASK%2EPNG/b"),
+        );
+        check(&format!("a_7_{hash}/b"), &format!("a_7_{hash}/b"));
+        check("a_7_0123.png/b.png", "a_7_0123.png/b.png");
+        check_cut(&format!("{}_7_{hash}.png/b", "k".repeat(171)));
+    }
+
+    #[test]
+    fn many_folders_are_refused_before_a_system_does_it() {
+        check_refused(&format!("{}b", "a/".repeat(301)), "over 600 bytes");
+        let key = format!("{}b", "a/".repeat(300));
+        check(&key, &key);
+        check_refused(&format!("{}b", "é??/".repeat(100)), "over 600 bytes");
+    }
+
+    #[test]
+    fn a_hash_and_an_extension_are_no_way_out() {
+        let hash = "0".repeat(64);
+        let refused = |hash: &str, extension: &str, expected: &str| {
+            let error = super::image_path("k", 0, hash, extension).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        refused("", "png", "64 hexadecimal digits");
+        refused(&"../..".repeat(20)[..64], "png", "64 hexadecimal digits");
+        refused(&hash, "", "1 to 16 letters");
+        refused(&hash, "../x", "1 to 16 letters");
+        assert!(super::image_path("k", 0, &hash, "png").is_ok());
     }
 
     fn check_refused(key: &str, expected: &str) {

@@ -21,6 +21,7 @@ pub mod verify;
 mod wire;
 
 pub(crate) use directory::{Directory, OpenDirectory, link_latest, remove};
+pub use media::image_path;
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
 pub(crate) use resumed::{

@@ -2,16 +2,20 @@
 //!
 //! Enums take serde_json's shape: a unit variant is its name, any other a map of one entry.
 
+use std::cell::Cell;
 use std::fmt::Display;
 
 use serde::ser::{self, Serialize};
 
-use super::Json;
+use super::{Json, MAX_DEPTH, MAX_VALUES, too_deep, too_long};
 use crate::error::{Error, Result};
 
 pub(super) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<Json> {
     value
-        .serialize(Serializer)
+        .serialize(Serializer {
+            room: MAX_DEPTH,
+            left: &Cell::new(MAX_VALUES),
+        })
         .map_err(|Refused(reason)| Error::Value { reason })
 }
 
@@ -27,18 +31,40 @@ impl ser::Error for Refused {
 
 type Made<T = Json> = std::result::Result<T, Refused>;
 
-struct Serializer;
+#[derive(Clone, Copy)]
+struct Serializer<'c> {
+    /// How many levels may still stand in this one.
+    room: usize,
+    /// How many values may still be made.
+    left: &'c Cell<usize>,
+}
 
-impl ser::Serializer for Serializer {
+impl Serializer<'_> {
+    /// For what stands one level deeper: the call stack is as deep as the value.
+    fn inner(self) -> Made<Self> {
+        let room = self.room.checked_sub(1);
+        let room = room.ok_or_else(|| Refused(too_deep()))?;
+        Ok(Self { room, ..self })
+    }
+
+    /// One of the values in a list or a map.
+    fn one<T: Serialize + ?Sized>(self, value: &T) -> Made {
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or_else(|| Refused(too_long()))?);
+        value.serialize(self)
+    }
+}
+
+impl<'c> ser::Serializer for Serializer<'c> {
     type Ok = Json;
     type Error = Refused;
-    type SerializeSeq = List;
-    type SerializeTuple = List;
-    type SerializeTupleStruct = List;
-    type SerializeTupleVariant = List;
-    type SerializeMap = Map;
-    type SerializeStruct = Map;
-    type SerializeStructVariant = Map;
+    type SerializeSeq = List<'c>;
+    type SerializeTuple = List<'c>;
+    type SerializeTupleStruct = List<'c>;
+    type SerializeTupleVariant = List<'c>;
+    type SerializeMap = Map<'c>;
+    type SerializeStruct = Map<'c>;
+    type SerializeStructVariant = Map<'c>;
 
     fn serialize_bool(self, v: bool) -> Made {
         Ok(Json::Bool(v))
@@ -89,13 +115,13 @@ impl ser::Serializer for Serializer {
         Ok(Json::String(v.into()))
     }
     fn serialize_bytes(self, v: &[u8]) -> Made {
-        Ok(Json::List(v.iter().map(|&b| Json::U64(b.into())).collect()))
+        self.collect_seq(v)
     }
     fn serialize_none(self) -> Made {
         Ok(Json::Null)
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Made {
-        value.serialize(self)
+        value.serialize(self.inner()?)
     }
     fn serialize_unit(self) -> Made {
         Ok(Json::Null)
@@ -107,7 +133,7 @@ impl ser::Serializer for Serializer {
         Ok(Json::String(variant.into()))
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Made {
-        value.serialize(self)
+        value.serialize(self.inner()?)
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -116,16 +142,16 @@ impl ser::Serializer for Serializer {
         variant: &'static str,
         value: &T,
     ) -> Made {
-        Ok(tagged(Some(variant), value.serialize(self)?))
+        Ok(tagged(Some(variant), value.serialize(self.inner()?)?))
     }
-    fn serialize_seq(self, _: Option<usize>) -> Made<List> {
-        Ok(List::new(None))
+    fn serialize_seq(self, _: Option<usize>) -> Made<List<'c>> {
+        List::new(self, None)
     }
-    fn serialize_tuple(self, _: usize) -> Made<List> {
-        Ok(List::new(None))
+    fn serialize_tuple(self, _: usize) -> Made<List<'c>> {
+        List::new(self, None)
     }
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Made<List> {
-        Ok(List::new(None))
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Made<List<'c>> {
+        List::new(self, None)
     }
     fn serialize_tuple_variant(
         self,
@@ -133,14 +159,14 @@ impl ser::Serializer for Serializer {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Made<List> {
-        Ok(List::new(Some(variant)))
+    ) -> Made<List<'c>> {
+        List::new(self, Some(variant))
     }
-    fn serialize_map(self, _: Option<usize>) -> Made<Map> {
-        Ok(Map::new(None))
+    fn serialize_map(self, _: Option<usize>) -> Made<Map<'c>> {
+        Map::new(self, None)
     }
-    fn serialize_struct(self, _: &'static str, _: usize) -> Made<Map> {
-        Ok(Map::new(None))
+    fn serialize_struct(self, _: &'static str, _: usize) -> Made<Map<'c>> {
+        Map::new(self, None)
     }
     fn serialize_struct_variant(
         self,
@@ -148,8 +174,8 @@ impl ser::Serializer for Serializer {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Made<Map> {
-        Ok(Map::new(Some(variant)))
+    ) -> Made<Map<'c>> {
+        Map::new(self, Some(variant))
     }
 }
 
@@ -166,19 +192,23 @@ fn tagged(variant: Option<&'static str>, value: Json) -> Json {
     }
 }
 
-struct List {
+struct List<'c> {
+    inner: Serializer<'c>,
     variant: Option<&'static str>,
     values: Vec<Json>,
 }
 
-impl List {
-    fn new(variant: Option<&'static str>) -> Self {
-        let values = Vec::new();
-        Self { variant, values }
+impl<'c> List<'c> {
+    fn new(serializer: Serializer<'c>, variant: Option<&'static str>) -> Made<Self> {
+        Ok(Self {
+            inner: serializer.inner()?,
+            variant,
+            values: Vec::new(),
+        })
     }
 
     fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Made<()> {
-        self.values.push(value.serialize(Serializer)?);
+        self.values.push(self.inner.one(value)?);
         Ok(())
     }
 
@@ -189,7 +219,7 @@ impl List {
 
 macro_rules! list {
     ($($serializer:ident::$method:ident),*) => {$(
-        impl ser::$serializer for List {
+        impl ser::$serializer for List<'_> {
             type Ok = Json;
             type Error = Refused;
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Made<()> {
@@ -209,23 +239,25 @@ list!(
     SerializeTupleVariant::serialize_field
 );
 
-struct Map {
+struct Map<'c> {
+    inner: Serializer<'c>,
     variant: Option<&'static str>,
     key: String,
     entries: Vec<(String, Json)>,
 }
 
-impl Map {
-    fn new(variant: Option<&'static str>) -> Self {
-        Self {
+impl<'c> Map<'c> {
+    fn new(serializer: Serializer<'c>, variant: Option<&'static str>) -> Made<Self> {
+        Ok(Self {
+            inner: serializer.inner()?,
             variant,
             key: String::new(),
             entries: Vec::new(),
-        }
+        })
     }
 
     fn push<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Made<()> {
-        self.entries.push((key, value.serialize(Serializer)?));
+        self.entries.push((key, self.inner.one(value)?));
         Ok(())
     }
 
@@ -234,12 +266,12 @@ impl Map {
     }
 }
 
-impl ser::SerializeMap for Map {
+impl ser::SerializeMap for Map<'_> {
     type Ok = Json;
     type Error = Refused;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Made<()> {
-        self.key = key_text(key.serialize(Serializer)?)?;
+        self.key = key_text(key.serialize(self.inner)?)?;
         Ok(())
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Made<()> {
@@ -264,7 +296,7 @@ fn key_text(key: Json) -> Made<String> {
 
 macro_rules! record {
     ($($serializer:ident),*) => {$(
-        impl ser::$serializer for Map {
+        impl ser::$serializer for Map<'_> {
             type Ok = Json;
             type Error = Refused;
             fn serialize_field<T: Serialize + ?Sized>(
@@ -354,6 +386,34 @@ mod tests {
     fn check_refused(value: impl Serialize, expected: &str) {
         let error = to_json(&value).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+
+    /// A value in as many others.
+    fn nested(levels: usize) -> Deep {
+        (0..levels).fold(Deep::End, |deep, _| Deep::In(Box::new(deep)))
+    }
+
+    enum Deep {
+        End,
+        In(Box<Deep>),
+    }
+
+    impl Serialize for Deep {
+        fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self {
+                Deep::End => serializer.serialize_unit(),
+                Deep::In(deep) => serializer.serialize_some(&[deep]),
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_as_deep_as_a_stack_allows() {
+        check(nested(2), "[[null]]");
+        assert!(to_json(&nested(50)).is_ok());
+        check_refused(nested(51), "nested over 100 levels");
+        check_refused(nested(2000), "nested over 100 levels");
+        check_refused(vec![[0_u8; 9]; 250_000], "over 2,000,000 values");
     }
 
     #[test]

@@ -23,9 +23,11 @@ mod device;
 mod faults;
 mod flush;
 mod framed;
+mod fuzz;
 mod golden;
 mod graph;
 mod history;
+mod hostile;
 mod images;
 mod invariants;
 #[cfg(unix)]

@@ -12,6 +12,9 @@ use crate::image::reading::Reading;
 use crate::pixels::{Kind, floats, integers};
 use crate::tensor::Snapshot;
 
+/// The boxes of one layer at most.
+const MAX_BOXES: usize = 1_000_000;
+
 /// A box, or why it can't be drawn: the text after `box 3`.
 pub(super) type Row = Result<BoundingBox, String>;
 
@@ -30,7 +33,8 @@ impl Positions {
     pub(super) fn of_tensor(snapshot: Snapshot, format: BoxFormat, domain: Domain) -> Result<Self> {
         let hint = match (snapshot.shape(), Kind::of(snapshot.dtype())) {
             (_, Kind::Bool) => "their dtype is an integer or a float one",
-            (&[_, 4], _) => {
+            (&[boxes, 4], _) => {
+                check_count(boxes)?;
                 let numbers = Column::new(snapshot);
                 return Ok(Positions::Tensor {
                     numbers,
@@ -103,6 +107,18 @@ impl Positions {
             ) => numbers == others && (format, domain) == (other_format, other_domain),
             _ => false,
         }
+    }
+}
+
+/// Refuses more boxes than a layer may have.
+pub(super) fn check_count(boxes: usize) -> Result<()> {
+    match boxes {
+        ..=MAX_BOXES => Ok(()),
+        _ => Err(Error::Option {
+            option: "the number of boxes",
+            given: boxes.to_string(),
+            expected: "a layer has at most 1,000,000: select those to show first".into(),
+        }),
     }
 }
 

@@ -205,6 +205,7 @@ impl BoundingBoxes2D {
 
     /// Refuses what [`make`](Self::make) would, as far as that is known without reading a tensor.
     pub(crate) fn check(&self) -> Result<()> {
+        columns::check_count(self.positions.len())?;
         match (&self.positions, self.invalid) {
             (Positions::List(boxes), Invalid::Error) => {
                 let mut checked = boxes.iter().map(check::check).enumerate();

@@ -93,6 +93,21 @@ impl ImageMask {
         Ok(Self::of(Source::Ids(Arc::new(ids))))
     }
 
+    /// A mask from the bytes of a PNG file, read as [`from_path`](Self::from_path) reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MaskFile`](crate::Error::MaskFile), as for [`from_path`](Self::from_path).
+    ///
+    /// ```
+    /// let error = wandb_image::ImageMask::from_bytes(b"GIF89a").unwrap_err();
+    /// assert!(error.to_string().ends_with("a mask is a PNG file, grey or with a palette"));
+    /// ```
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let ids = decode::ids_from_bytes(bytes)?;
+        Ok(Self::of(Source::Ids(Arc::new(ids))))
+    }
+
     /// The masks of one tensor, which share its snapshot.
     pub(crate) fn from_batch(snapshot: Snapshot, plan: MaskPlan) -> Vec<Self> {
         let masks = plan.masks();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::numbers::{Integer, Kind, each_integer};
 use super::resize::{self, Resize};
 use super::sample::Sample;
-use super::{Layout, Mode, Pixels, check_size};
+use super::{Layout, Mode, Pixels, check_images, check_size, check_tensor};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, HostTensor};
 use argmax::{Best, argmax_pixels, argmax_planes};
@@ -81,7 +81,7 @@ impl MaskPlan {
     /// For one mask of a tensor.
     pub(crate) fn one(shape: &[usize], dtype: DType, layout: Layout, remap: Remap) -> Result<Self> {
         match Dims::of_masks(1, shape, dtype, layout) {
-            Some(dims) => Self::new(shape, dims, layout, remap, false),
+            Some(dims) => Self::new((shape, dtype), dims, layout, remap, false),
             None => {
                 let hint = one_hint(shape, dtype, layout);
                 Err(refused(shape, dtype, "a mask", hint))
@@ -100,7 +100,7 @@ impl MaskPlan {
             .split_first()
             .and_then(|(&masks, shape)| Dims::of_masks(masks, shape, dtype, layout));
         match dims {
-            Some(dims) => Self::new(shape, dims, layout, remap, true),
+            Some(dims) => Self::new((shape, dtype), dims, layout, remap, true),
             None => {
                 let hint = each_hint(shape, dtype, layout);
                 Err(refused(shape, dtype, "a batch of masks", hint))
@@ -109,7 +109,7 @@ impl MaskPlan {
     }
 
     fn new(
-        shape: &[usize],
+        (shape, dtype): (&[usize], DType),
         dims: Dims,
         layout: Layout,
         remap: Remap,
@@ -121,6 +121,8 @@ impl MaskPlan {
             });
         }
         check_size(dims.width, dims.height, 1)?;
+        check_tensor(shape, dtype)?;
+        check_images(shape, dims.masks)?;
         Ok(Self {
             dims,
             layout,
@@ -134,6 +136,7 @@ impl MaskPlan {
     pub(crate) fn resized(self, resize: Resize) -> Result<Self> {
         let size = resize.size((self.dims.width, self.dims.height))?;
         check_size(size.0, size.1, 1)?;
+        resize::check((self.dims.width, self.dims.height), size)?;
         Ok(Self { size, ..self })
     }
 

@@ -1,0 +1,3 @@
+//! What the fuzz targets do with their bytes. Stable Rust: `tests/it/fuzz.rs` replays the corpora.
+
+pub mod targets;

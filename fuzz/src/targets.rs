@@ -1,0 +1,1139 @@
+//! One function a target: any bytes go in, and what comes out must have the properties that are
+//! asserted here. `scripts/fuzz.sh` runs them under libFuzzer.
+
+use std::collections::BTreeSet;
+
+use half::{bf16, f16};
+use wandb_image::sink::records::{HistoryRecord, Record, RecordType};
+use wandb_image::sink::{MediaFile, RecordSink, image_path, logged, reader::LogReader};
+use wandb_image::tensor::Elements;
+use wandb_image::{
+    BoundingBoxes2D, BoxFormat, DType, Domain, FileType, Grid, HostTensor, Image, ImageMask,
+    ImageOptions, IntoWandbImage, Invalid, Layout, MaskOptions, Mode, Normalize, Pixels, PngEffort,
+    Position, Resize, Snapshot, to_uint8,
+};
+
+// ---- choices from bytes ----
+
+/// Choices, made by the bytes in order; zeros when there are no more.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn u8(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_le_bytes([self.u8(), self.u8()])
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(std::array::from_fn(|_| self.u8()))
+    }
+
+    fn f64(&mut self) -> f64 {
+        match self.u8() {
+            0 => f64::from_bits(self.u64()),
+            1 => f64::NAN,
+            2 => f64::INFINITY,
+            3 => f64::NEG_INFINITY,
+            4 => f64::MAX,
+            byte => f64::from(byte) / 16.0 - 4.0,
+        }
+    }
+
+    fn flag(&mut self) -> bool {
+        self.u8() & 1 == 1
+    }
+
+    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[usize::from(self.u8()) % choices.len()].clone()
+    }
+
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    /// Bytes whose length stands before them.
+    fn piece(&mut self) -> &'a [u8] {
+        let len = self.u16();
+        self.take(len.into())
+    }
+
+    /// So many bytes, the rest over and over.
+    fn filled(&mut self, len: usize) -> Vec<u8> {
+        let rest = if self.0.is_empty() { &[7] } else { self.0 };
+        rest.iter().copied().cycle().take(len).collect()
+    }
+}
+
+// ---- the transaction log ----
+
+const BLOCK: usize = 32 * 1024;
+const FILE_HEADER: [u8; 7] = [b':', b'W', b'&', b'B', 0xE1, 0xBE, 0];
+
+/// Any log is read to its end or to its damage, what was whole before is read alike from the part
+/// before, and what is written is read back.
+pub fn log_reader(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    match bytes.u8() {
+        0 => read_log(bytes.0),
+        1 => read_log(&with_checksums(bytes.0.to_vec())),
+        2 => read_row(bytes.0),
+        _ => read_back(bytes),
+    }
+}
+
+fn read_log(log: &[u8]) {
+    let Ok(mut reader) = LogReader::from_reader("log", log) else {
+        return;
+    };
+    let mut records = Vec::new();
+    let mut ends = vec![reader.end()];
+    let mut failed = false;
+    while let Some(record) = reader.next() {
+        assert!(!failed, "it goes on after an error");
+        ends.push(reader.end());
+        match record {
+            Ok(record) => records.push(record),
+            Err(_) => failed = true,
+        }
+    }
+    let end = reader.end() as usize;
+    assert!(
+        end <= log.len() && ends.is_sorted(),
+        "{ends:?} of {}",
+        log.len()
+    );
+    let whole = LogReader::from_reader("log", &log[..end]).expect("it has a header");
+    let again: Vec<Record> = whole.map(|record| record.expect("it was whole")).collect();
+    assert!(
+        again == records,
+        "the whole part of the log reads otherwise"
+    );
+    let rows = records.iter().filter_map(row);
+    rows.for_each(check_row);
+}
+
+fn row(record: &Record) -> Option<&HistoryRecord> {
+    match &record.record_type {
+        Some(RecordType::History(row)) => Some(row),
+        _ => None,
+    }
+}
+
+fn check_row(row: &HistoryRecord) {
+    let text: usize = row.item.iter().map(|item| item.value_json.len()).sum();
+    let files = logged::of_row(row, "no/such/folder");
+    assert!(files.len() <= text, "more files than characters");
+    assert!(files.iter().all(|file| !file.present));
+}
+
+/// A log whose one record is a row of these items: keys and JSON.
+fn read_row(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let mut row = HistoryRecord::default();
+    while !bytes.0.is_empty() {
+        let mut item = wandb_image::sink::records::Item::default();
+        for _ in 0..bytes.u8() % 4 {
+            let len = usize::from(bytes.u8() % 16);
+            item.nested_key.push(text(bytes.take(len)));
+        }
+        if item.nested_key.is_empty() {
+            item.key = "k".into();
+        }
+        item.value_json = text(bytes.piece());
+        row.item.push(item);
+    }
+    check_row(&row);
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The payloads that were written are read back; of a log that is cut, the first of them.
+fn read_back(mut bytes: Bytes<'_>) {
+    let cut = usize::from(bytes.u16());
+    let repeats = usize::from(bytes.u8());
+    let mut payloads = Vec::new();
+    while !bytes.0.is_empty() {
+        payloads.push(bytes.piece().repeat(1 + repeats));
+    }
+    let mut log = FILE_HEADER.to_vec();
+    payloads.iter().for_each(|payload| frame(&mut log, payload));
+    let read = |log: &[u8]| -> (Vec<Vec<u8>>, bool) {
+        let reader = LogReader::from_reader("log", log).expect("it has a header");
+        let (mut read, mut failed) = (Vec::new(), false);
+        for payload in reader.payloads() {
+            match payload {
+                Ok(payload) => read.push(payload),
+                Err(_) => failed = true,
+            }
+        }
+        (read, failed)
+    };
+    assert!(
+        read(&log) == (payloads.clone(), false),
+        "it reads otherwise"
+    );
+    let cut = log.len().saturating_sub(cut).max(FILE_HEADER.len());
+    let (first, _) = read(&log[..cut]);
+    assert!(payloads.starts_with(&first), "a cut log reads otherwise");
+    read_log(&log);
+}
+
+/// LevelDB's framing, written by what is said of it and not by what the crate does.
+fn frame(log: &mut Vec<u8>, payload: &[u8]) {
+    let mut rest = payload;
+    let mut is_first = true;
+    loop {
+        let left = BLOCK - log.len() % BLOCK;
+        if left < 7 {
+            log.resize(log.len() + left, 0);
+            continue;
+        }
+        let (data, after) = rest.split_at(rest.len().min(left - 7));
+        let kind = match (is_first, after.is_empty()) {
+            (true, true) => 1,
+            (true, false) => 2,
+            (false, false) => 3,
+            (false, true) => 4,
+        };
+        log.extend([0; 4]);
+        log.extend((data.len() as u16).to_le_bytes());
+        log.push(kind);
+        log.extend(data);
+        let at = log.len() - data.len() - 7;
+        set_checksum(log, at);
+        if after.is_empty() {
+            return;
+        }
+        (rest, is_first) = (after, false);
+    }
+}
+
+/// The checksum of the chunk at `at` made right, and where the next one is.
+fn set_checksum(log: &mut [u8], at: usize) -> usize {
+    let len = usize::from(u16::from_le_bytes([log[at + 4], log[at + 5]]));
+    let end = (at + 7 + len).min(log.len());
+    let sum = crc32fast::hash(&log[at + 6..end]);
+    log[at..at + 4].copy_from_slice(&sum.to_le_bytes());
+    end
+}
+
+/// Checksums are no obstacle to a fuzzer.
+fn with_checksums(mut log: Vec<u8>) -> Vec<u8> {
+    let mut at = FILE_HEADER.len();
+    while at < log.len() {
+        let left = BLOCK - at % BLOCK;
+        at = match () {
+            () if left < 7 => at + left,
+            () if at + 7 > log.len() => log.len(),
+            () => set_checksum(&mut log, at),
+        };
+    }
+    log
+}
+
+/// Any run is verified, and repaired or refused: what repair writes is sound, and nothing of a sound
+/// run is missing in it.
+pub fn repair(data: &[u8]) {
+    use wandb_image::sink::{repair::repair, verify::verify};
+
+    let mut bytes = Bytes(data);
+    let log = match bytes.u8() {
+        0 => bytes.0.to_vec(),
+        1 => with_checksums(bytes.0.to_vec()),
+        _ => log_of_records(bytes),
+    };
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let run = dir.path().join("offline-run-20260101_000000-a");
+    let images = run.join("files/media/images");
+    std::fs::create_dir_all(&images).expect("a directory can be made");
+    std::fs::write(images.join("a.png"), "picture").expect("a file can be written");
+    std::fs::write(run.join("run-a.wandb"), &log).expect("a file can be written");
+    let report = verify(&run).expect("it can be read");
+    let Ok(repaired) = repair(&run, dir.path().join("out")) else {
+        assert!(!report.is_sound(), "a sound run is not repaired");
+        return;
+    };
+    let again = verify(&repaired.dir).expect("it can be read");
+    assert!(
+        again.is_sound(),
+        "what was repaired is not sound: {:?}",
+        again.faults
+    );
+    assert!(
+        !report.is_sound() || repaired.missing.is_empty(),
+        "{:?}",
+        repaired.missing
+    );
+    let log = logged::find_log(&repaired.dir).expect("it was written");
+    let records = LogReader::open(log).expect("it has a header");
+    assert_eq!(
+        records.filter(Result::is_ok).count() as u64,
+        repaired.records
+    );
+}
+
+/// A log of records that were chosen, and perhaps of a byte that was changed.
+fn log_of_records(mut bytes: Bytes<'_>) -> Vec<u8> {
+    use prost::Message;
+    use wandb_image::sink::records::{
+        ConfigRecord, FilesRecord, HeaderRecord, RunExitRecord, RunRecord, SummaryRecord,
+    };
+
+    let mut log = FILE_HEADER.to_vec();
+    let (change, at) = (bytes.u8(), usize::from(bytes.u16()));
+    let mut num = 0;
+    while !bytes.0.is_empty() {
+        num += i64::from(bytes.u8() % 3);
+        let record_type = match bytes.u8() % 10 {
+            0 => None,
+            1 => Some(RecordType::Header(HeaderRecord::default())),
+            2 => Some(RecordType::Run(RunRecord {
+                run_id: bytes.one_of(&["a", "a", "b", "", "../b"]).into(),
+                ..RunRecord::default()
+            })),
+            3 => Some(RecordType::Exit(RunExitRecord::default())),
+            4 => Some(RecordType::Files(FilesRecord::default())),
+            5 => Some(RecordType::Summary(SummaryRecord::default())),
+            6 => Some(RecordType::Config(ConfigRecord::default())),
+            7 => {
+                frame(&mut log, bytes.piece());
+                continue;
+            }
+            _ => Some(RecordType::History(row_of_pieces(&mut bytes))),
+        };
+        let record = Record {
+            num,
+            record_type,
+            ..Record::default()
+        };
+        frame(&mut log, &record.encode_to_vec());
+    }
+    let at = at % log.len();
+    log[at] ^= change;
+    log
+}
+
+/// A row of what rows hold, and of what they don't.
+fn row_of_pieces(bytes: &mut Bytes<'_>) -> HistoryRecord {
+    let mut row = HistoryRecord::default();
+    for _ in 0..bytes.u8() % 6 {
+        let mut item = wandb_image::sink::records::Item::default();
+        for _ in 0..1 + bytes.u8() % 3 {
+            let key = bytes.one_of(&[
+                "_step", "k", "k", "_type", "path", "sha256", "size", "masks",
+            ]);
+            item.nested_key.push(key.into());
+        }
+        item.value_json = match bytes.u8() % 12 {
+            0 => text(bytes.piece()),
+            1 => "\"image-file\"".into(),
+            2 => "\"media/images/a.png\"".into(),
+            3 => "\"../../run-a.wandb\"".into(),
+            4 => "7".into(),
+            5 => "{\"_type\":\"image-file\",\"path\":\"media/images/a.png\",\"size\":7}".into(),
+            6 => "{\"_type\":\"images/separated\",\"filenames\":[\"media/images/a.png\",\"b\"]}"
+                .into(),
+            7 => "{\"_type\":\"image-file\",\"path\":\"media/images/b.png\"}".into(),
+            8 => "[NaN,{\"_type\":\"mask\",\"path\":\"/etc/passwd\"}]".into(),
+            _ => bytes.u8().to_string(),
+        };
+        row.item.push(item);
+    }
+    row
+}
+
+// ---- picture files ----
+
+/// What a fuzzer decodes at most, so that it is quick; the limits themselves are tested.
+const MOST_PIXELS: u64 = 1 << 20;
+
+/// The same of a tensor.
+const MOST_MADE_PIXELS: u64 = 1 << 13;
+
+/// Any bytes are a picture or an error, as an image and as a mask; a picture decodes to what
+/// another reader makes of it.
+pub fn picture(data: &[u8]) {
+    let (is_fixed, file) = data.split_first().unwrap_or((&0, &[]));
+    let file = match is_fixed & 1 {
+        0 => file.to_vec(),
+        _ => with_chunk_checksums(file.to_vec()),
+    };
+    if claimed_pixels(&file).is_some_and(|pixels| pixels > MOST_PIXELS) {
+        return;
+    }
+    let image = Image::from_bytes(&file[..]);
+    if let Ok(image) = &image {
+        check_picture(image, &file);
+    }
+    if let Ok(mask) = ImageMask::from_bytes(&file) {
+        let image = image.expect("a mask is a picture");
+        assert_eq!(
+            (mask.width(), mask.height()),
+            (image.width(), image.height())
+        );
+        let ids = mask.ids().expect("a mask from a file has its ids");
+        assert_eq!(ids.mode(), Mode::L);
+        assert!(image.masks("m", mask).is_ok());
+    }
+}
+
+fn check_picture(image: &Image, file: &[u8]) {
+    let pixels = image.pixels().expect("it was decoded before");
+    assert_eq!(
+        (pixels.width(), pixels.height()),
+        (image.width(), image.height())
+    );
+    assert_eq!(pixels.mode(), image.mode());
+    let other = image::load_from_memory(file);
+    match (image.format(), other) {
+        // Both round, but not in the same way.
+        ("jpg", _) => {}
+        (_, Ok(other)) => {
+            let other = Image::from(other).pixels().expect("it has pixels");
+            assert!(other == pixels, "another reader gives other pixels");
+        }
+        (format, Err(error)) => panic!("no {format} for another reader: {error}"),
+    }
+}
+
+fn claimed_pixels(file: &[u8]) -> Option<u64> {
+    let reader = image::ImageReader::new(std::io::Cursor::new(file));
+    let (width, height) = reader.with_guessed_format().ok()?.into_dimensions().ok()?;
+    Some(u64::from(width) * u64::from(height))
+}
+
+/// The checksums of a PNG file's chunks made right.
+fn with_chunk_checksums(mut file: Vec<u8>) -> Vec<u8> {
+    let mut at = 8;
+    while let Some(&[a, b, c, d]) = file.get(at..at + 4).and_then(|len| len.first_chunk()) {
+        let len = u32::from_be_bytes([a, b, c, d]) as usize;
+        let end = at + 8 + len;
+        let Some(body) = file.get(at + 4..end) else {
+            break;
+        };
+        let sum = crc32fast::hash(body).to_be_bytes();
+        let Some(place) = file.get_mut(end..end + 4) else {
+            break;
+        };
+        place.copy_from_slice(&sum);
+        at = end + 4;
+    }
+    file
+}
+
+// ---- tensor files ----
+
+/// The elements in little-endian bytes: equal also where they are NaN.
+fn bits(tensor: &HostTensor) -> Vec<u8> {
+    macro_rules! bits {
+        ($($variant:ident),*) => {
+            match tensor.elements() {
+                Elements::Bool(values) => values.iter().map(|&value| value.into()).collect(),
+                $(Elements::$variant(values) => {
+                    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+                })*
+                _ => panic!("{}", tensor.dtype()),
+            }
+        };
+    }
+    bits!(U8, I8, U16, I16, U32, I32, U64, I64, F16, BF16, F32, F64)
+}
+
+#[cfg(feature = "cli")]
+fn check_tensor(tensor: &HostTensor) {
+    let elements: usize = tensor.shape().iter().product();
+    assert_eq!(tensor.size_bytes(), elements * tensor.dtype().size());
+    assert_eq!(bits(tensor).len(), tensor.size_bytes());
+    if let Ok(image) = tensor.to_wandb_image() {
+        image.pixels().expect("its shape was checked");
+    }
+}
+
+/// Any file, its length made right or not, is an error or tensors that fill the file: each the same
+/// by its name, and by another writer.
+#[cfg(feature = "cli")]
+pub fn safetensors(data: &[u8]) {
+    use wandb_image::decode::safetensors_from_bytes;
+
+    let mut bytes = Bytes(data);
+    let file = match bytes.u8() {
+        0 => bytes.0.to_vec(),
+        _ => {
+            let header = bytes.piece();
+            let len = (header.len() as u64).to_le_bytes();
+            [&len[..], header, bytes.0].concat()
+        }
+    };
+    let Ok(tensors) = safetensors_from_bytes(&file, &[""; 0]) else {
+        return;
+    };
+    assert!(tensors.is_sorted_by(|one, other| one.0 < other.0));
+    let read: usize = tensors.iter().map(|(_, tensor)| tensor.size_bytes()).sum();
+    assert!(read <= file.len() * 4, "more was read than there is");
+    for (name, tensor) in &tensors {
+        check_tensor(tensor);
+        let alone = safetensors_from_bytes(&file, &[name]).expect("it was read before");
+        assert_eq!(alone[0].1.shape(), tensor.shape());
+        assert!(
+            bits(&alone[0].1) == bits(tensor),
+            "{name:?} alone is another"
+        );
+    }
+    let other = safetensors::SafeTensors::deserialize(&file);
+    assert_eq!(other.expect("another reader takes it").len(), tensors.len());
+}
+
+/// Any file, its length made right or not, is an error or an array whose bytes are those that
+/// follow the header, whatever their order.
+#[cfg(feature = "cli")]
+pub fn npy(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let file = match bytes.u8() {
+        0 => bytes.0.to_vec(),
+        version @ 1..=3 => {
+            let header = bytes.piece();
+            let len = (header.len() as u32).to_le_bytes();
+            let len = if version == 1 { &len[..2] } else { &len[..] };
+            [b"\x93NUMPY", &[version, 0][..], len, header, bytes.0].concat()
+        }
+        choice => npy_file(choice, &mut bytes),
+    };
+    let Ok(array) = wandb_image::decode::npy_from_bytes(&file) else {
+        return;
+    };
+    check_tensor(&array);
+    let sorted = |mut bytes: Vec<u8>| {
+        bytes.sort_unstable();
+        bytes
+    };
+    let elements = &file[file.len() - array.size_bytes()..];
+    assert!(
+        sorted(bits(&array)) == sorted(elements.to_vec()),
+        "bytes were lost"
+    );
+}
+
+/// A file as NumPy writes it.
+#[cfg(feature = "cli")]
+fn npy_file(choice: u8, bytes: &mut Bytes<'_>) -> Vec<u8> {
+    let (order, size) = (["<", ">"][usize::from(choice & 1)], 1 << (choice >> 1 & 3));
+    let kind = bytes.one_of(&["u", "i", "f", "b"]);
+    let fortran = bytes.one_of(&["True", "False"]);
+    let dims: Vec<usize> = (0..bytes.u8() % 5)
+        .map(|_| (bytes.u8() % 6).into())
+        .collect();
+    let shape: String = dims.iter().map(|dim| format!("{dim}, ")).collect();
+    let header = format!(
+        "{{'descr': '{order}{kind}{size}', 'fortran_order': {fortran}, 'shape': ({shape}), }}\n"
+    );
+    let data = bytes.filled(dims.iter().product::<usize>() * size);
+    let len = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &len[..], header.as_bytes(), &data].concat()
+}
+
+// ---- keys ----
+
+/// The longest name of a file or folder, and the longest path that a key makes.
+const MAX_NAME: usize = 200;
+const MAX_PATH: usize = 900;
+
+/// A key is refused for a reason, or makes a path inside of the run that every system takes; two
+/// keys never have the same file unless its bytes are the same, nor one a file where the other has
+/// a folder.
+pub fn key(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (step, seed) = (bytes.u64() >> (bytes.u8() % 64), bytes.u8());
+    let extension = bytes.one_of(&["png", "jpg", "bmp"]);
+    let first = text(bytes.piece());
+    // Half of them name what the first one does, so that files and folders could meet.
+    let hash = hash(seed);
+    let made = image_path(&first, step, &hash, extension);
+    let second = match (&made, seed & 1) {
+        (Ok(path), 1) => {
+            let path = path.strip_prefix("media/images/").expect("it lies there");
+            format!("{path}{}", text(bytes.0))
+        }
+        _ => text(bytes.0),
+    };
+    let other_hash = self::hash(seed.wrapping_add(1));
+    let mut paths = Vec::new();
+    for (key, hash) in [(&first, &hash), (&second, &hash), (&second, &other_hash)] {
+        match image_path(key, step, hash, extension) {
+            Ok(path) => {
+                assert!(!makes_no_path(key), "{key:?} was taken");
+                check_path(&path);
+                assert_eq!(
+                    image_path(key, step, hash, extension).ok(),
+                    Some(path.clone())
+                );
+                paths.push((path, hash));
+            }
+            Err(error) => assert!(makes_no_path(key) || key.len() > 200, "{error}"),
+        }
+    }
+    for (one, hash) in &paths {
+        for (other, other_hash) in &paths {
+            let (one, other) = (folded(one), folded(other));
+            assert!(
+                one != other || hash == other_hash,
+                "two pictures have the file {one}"
+            );
+            assert!(
+                !other.starts_with(&format!("{one}/")),
+                "{one} is a file and a folder"
+            );
+        }
+    }
+}
+
+fn hash(seed: u8) -> String {
+    format!("{seed:02x}").repeat(32)
+}
+
+/// As a case-insensitive file system sees it, or one that is more lenient than any.
+fn folded(path: &str) -> String {
+    path.to_uppercase().to_lowercase()
+}
+
+fn makes_no_path(key: &str) -> bool {
+    key.contains('\0') || key.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
+fn check_path(path: &str) {
+    assert!(path.starts_with("media/images/"), "{path}");
+    assert!(path.len() <= MAX_PATH, "{} bytes", path.len());
+    for part in path.split('/') {
+        assert!(!matches!(part, "" | "." | ".."), "{path}");
+        assert!(part.len() <= MAX_NAME, "{part}");
+        assert!(!part.ends_with(['.', ' ']), "{part}");
+        let is_refused = |c: char| c.is_control() || r#"\:*?"<>|"#.contains(c);
+        assert!(!part.contains(is_refused), "{part:?}");
+        assert!(!is_device(part), "{part}");
+    }
+}
+
+/// Windows takes such a name for a device, whatever follows its first dot.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or_default();
+    let stem = stem.trim_end_matches(' ').to_uppercase();
+    let numbered = ["COM", "LPT"].iter().any(|device| {
+        let number = stem.strip_prefix(device).unwrap_or_default();
+        number.chars().count() == 1 && number.contains(|c: char| "0123456789¹²³".contains(c))
+    });
+    numbered || ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&&*stem)
+}
+
+// ---- tensors ----
+
+const DTYPES: [DType; 13] = [
+    DType::Bool,
+    DType::U8,
+    DType::I8,
+    DType::U16,
+    DType::I16,
+    DType::U32,
+    DType::I32,
+    DType::U64,
+    DType::I64,
+    DType::F16,
+    DType::BF16,
+    DType::F32,
+    DType::F64,
+];
+
+/// A tensor of this shape whose elements are the bytes, over and over.
+fn tensor(shape: &[usize], dtype: DType, bytes: &mut Bytes<'_>) -> HostTensor {
+    let len = shape.iter().product::<usize>();
+    let data = bytes.filled(len * dtype.size());
+    macro_rules! numbers {
+        ($t:ty) => {{
+            let (chunks, _) = data.as_chunks();
+            let values = chunks
+                .iter()
+                .map(|&chunk| <$t>::from_le_bytes(chunk))
+                .collect();
+            HostTensor::new(shape, values)
+        }};
+    }
+    let tensor = match dtype {
+        DType::Bool => HostTensor::new(shape, data.iter().map(|byte| byte & 1 == 1).collect()),
+        DType::U8 => HostTensor::new(shape, data),
+        DType::I8 => numbers!(i8),
+        DType::U16 => numbers!(u16),
+        DType::I16 => numbers!(i16),
+        DType::U32 => numbers!(u32),
+        DType::I32 => numbers!(i32),
+        DType::U64 => numbers!(u64),
+        DType::I64 => numbers!(i64),
+        DType::F16 => numbers!(f16),
+        DType::BF16 => numbers!(bf16),
+        DType::F32 => numbers!(f32),
+        DType::F64 => numbers!(f64),
+        other => panic!("{other}"),
+    };
+    tensor.expect("the elements fill the shape")
+}
+
+fn small_shape(bytes: &mut Bytes<'_>) -> Vec<usize> {
+    const MOST_ELEMENTS: usize = 1 << 14;
+    let rank = bytes.u8() % 6;
+    let dims: Vec<usize> = (0..rank)
+        .map(|_| match bytes.u8() {
+            byte @ 0..=250 => usize::from(byte % 8),
+            byte => usize::from(byte - 250) * 9,
+        })
+        .collect();
+    match dims.iter().product() {
+        ..=MOST_ELEMENTS => dims,
+        _ => dims.iter().map(|dim| dim % 8).collect(),
+    }
+}
+
+/// Any tensor under any options is an error or a picture of the size that was foretold: the same
+/// each time, through a snapshot, and by the images of a batch.
+pub fn normalize(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let dtype = bytes.one_of(&DTYPES);
+    let shape = small_shape(&mut bytes);
+    let (options, rule) = options(&mut bytes);
+    let tensor = tensor(&shape, dtype, &mut bytes);
+    if bytes.u8() == 0 {
+        claim(&shape, dtype, &options, &mut bytes);
+    }
+    let bytes_given = bits(&to_uint8(&tensor));
+    assert_eq!(bytes_given.len(), shape.iter().product::<usize>());
+    let one = tensor.to_wandb_image_with(&options);
+    if let Ok(image) = &one {
+        check_image(image);
+        check_as_it_is(image, &tensor, &rule);
+        let again = tensor
+            .to_wandb_image_with(&options)
+            .expect("it was one before");
+        assert!(
+            is_small(image) || *image == again,
+            "it isn't the same twice"
+        );
+    }
+    if let Ok(images) = tensor.to_wandb_images_with(&options) {
+        let limit = if shape.len() == 4 { shape[0] } else { 1 };
+        assert!((1..=limit).contains(&images.len()));
+        images.iter().for_each(check_image);
+    }
+}
+
+fn options(bytes: &mut Bytes<'_>) -> (ImageOptions, Option<Normalize>) {
+    let mut options = ImageOptions::new()
+        .layout(bytes.one_of(&[Layout::Chw, Layout::Hwc]))
+        .file_type(bytes.one_of(&[FileType::Png, FileType::jpg(), FileType::Bmp]));
+    let rule = match bytes.u8() % 9 {
+        0 => None,
+        1 => Some(Normalize::MinMax),
+        2 => Some(Normalize::ValueRange {
+            low: bytes.f64(),
+            high: bytes.f64(),
+        }),
+        3 => Some(Normalize::Unit),
+        4 => Some(Normalize::Signed),
+        5 => Some(Normalize::MeanStd {
+            mean: (0..bytes.u8() % 5).map(|_| bytes.f64()).collect(),
+            std: (0..bytes.u8() % 5).map(|_| bytes.f64()).collect(),
+        }),
+        6 => Some(Normalize::Guess),
+        7 => Some(Normalize::ToUint8),
+        _ => Some(Normalize::Off),
+    };
+    if let Some(rule) = &rule {
+        options = options.normalize(rule.clone());
+    }
+    let modes = [Mode::L, Mode::I16, Mode::La, Mode::Rgb, Mode::Rgba];
+    if bytes.flag() {
+        options = options.mode(bytes.one_of(&modes));
+    }
+    if bytes.flag() {
+        options = options.scale_each(bytes.flag());
+    }
+    if bytes.flag() {
+        options = options.resize(resize(bytes));
+    }
+    if bytes.flag() {
+        options = options.max_side(bytes.u8().into());
+    }
+    if bytes.flag() {
+        options = options.max_images(bytes.u8().into());
+    }
+    if bytes.flag() {
+        let grid = Grid::new()
+            .nrow(bytes.u8().into())
+            .padding(usize::from(bytes.u8() % 20));
+        options = options.grid(grid.pad_value(bytes.f64()));
+    }
+    (options, rule)
+}
+
+fn resize(bytes: &mut Bytes<'_>) -> Resize {
+    match bytes.flag() {
+        true => Resize::Enlarge(u32::from(bytes.u8() % 12)),
+        false => Resize::To {
+            width: u32::from(bytes.u8() % 100),
+            height: u32::from(bytes.u16() % 300),
+        },
+    }
+}
+
+/// Whether it is quick to make.
+fn is_small(image: &Image) -> bool {
+    u64::from(image.width()) * u64::from(image.height()) <= MOST_MADE_PIXELS
+}
+
+fn check_image(image: &Image) {
+    if !is_small(image) {
+        return;
+    }
+    let pixels = image
+        .pixels()
+        .expect("what can't be made is refused before");
+    assert_eq!(
+        (pixels.width(), pixels.height()),
+        (image.width(), image.height())
+    );
+    assert_eq!(pixels.mode(), image.mode());
+    let seen = image
+        .observed()
+        .expect("it was made before")
+        .expect("it has values");
+    assert!(
+        seen.nan + seen.infinite + seen.outside <= seen.count,
+        "{seen:?}"
+    );
+    assert!(seen.min <= seen.max, "{seen:?}");
+}
+
+/// Bytes that are pixels already are the pixels.
+fn check_as_it_is(image: &Image, tensor: &HostTensor, rule: &Option<Normalize>) {
+    let shape = tensor.shape();
+    let is_grey = shape.len() == 2 && image.mode() == Mode::L;
+    let is_sized = is_grey && (image.height(), image.width()) == (shape[0] as u32, shape[1] as u32);
+    if let (Elements::U8(values), Some(Normalize::Off), true) = (tensor.elements(), rule, is_sized)
+    {
+        assert_eq!(image.pixels().expect("it was made").as_bytes(), values);
+    }
+}
+
+/// A tensor that claims to be larger than it is fails, and takes no memory for the claim.
+fn claim(shape: &[usize], dtype: DType, options: &ImageOptions, bytes: &mut Bytes<'_>) {
+    let mut claimed = shape.to_vec();
+    if let Some(dim) = claimed.get_mut(usize::from(bytes.u8()) % shape.len().max(1)) {
+        *dim = (bytes.u64() >> (bytes.u8() % 64)) as usize;
+    }
+    let claim = Claim(claimed, dtype);
+    if let Ok(image) = claim.to_wandb_image_with(options) {
+        assert!(image.pixels().is_err());
+    }
+    if let Ok(images) = claim.to_wandb_images_with(options) {
+        assert!(images[0].pixels().is_err());
+    }
+    if let Ok(mask) = claim.to_wandb_mask() {
+        assert!(mask.ids().is_err());
+    }
+    if let Ok(masks) = claim.to_wandb_masks() {
+        assert!(masks[0].ids().is_err());
+    }
+}
+
+/// A shape with nothing behind it.
+struct Claim(Vec<usize>, DType);
+
+impl IntoWandbImage for Claim {
+    fn to_host(&self) -> wandb_image::Result<HostTensor> {
+        Err(wandb_image::Error::device("there is nothing"))
+    }
+    fn shape(&self) -> wandb_image::Result<Vec<usize>> {
+        Ok(self.0.clone())
+    }
+    fn dtype(&self) -> wandb_image::Result<DType> {
+        Ok(self.1)
+    }
+    fn select(&self, indices: &[usize]) -> wandb_image::Result<Snapshot> {
+        let mut shape = self.0.clone();
+        shape[0] = indices.len();
+        Claim(shape, self.1).snapshot()
+    }
+    fn snapshot(&self) -> wandb_image::Result<Snapshot> {
+        let read = || Err(wandb_image::Error::device("there is nothing"));
+        Ok(Snapshot::new(self.0.clone(), self.1, read))
+    }
+}
+
+// ---- masks and boxes ----
+
+/// Any tensor is an error, or a mask of the size that was foretold, whose ids are those of the
+/// tensor; and boxes that can be drawn, inside of the picture where that was asked for.
+pub fn layers(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    match bytes.flag() {
+        true => masks(bytes),
+        false => boxes(bytes),
+    }
+}
+
+fn masks(mut bytes: Bytes<'_>) {
+    let dtype = bytes.one_of(&DTYPES);
+    let shape = small_shape(&mut bytes);
+    let mut options = MaskOptions::new();
+    let mut kept = true;
+    for _ in 0..bytes.u8() % 3 {
+        kept = false;
+        options = options.remap(i64::from(bytes.u8()) - 9, bytes.u8());
+    }
+    if bytes.flag() {
+        options = options.remap_outside(bytes.u8());
+    }
+    if bytes.flag() {
+        options = options.layout(bytes.one_of(&[Layout::Chw, Layout::Hwc]));
+    }
+    if bytes.flag() {
+        kept = false;
+        options = options.resize(resize(&mut bytes));
+    }
+    let tensor = tensor(&shape, dtype, &mut bytes);
+    let made = tensor.to_wandb_mask_with(&options).into_iter();
+    for mask in made.chain(tensor.to_wandb_masks_with(&options).into_iter().flatten()) {
+        if u64::from(mask.width()) * u64::from(mask.height()) > MOST_MADE_PIXELS {
+            continue;
+        }
+        let Ok(ids) = mask.ids() else {
+            continue;
+        };
+        assert_eq!((ids.width(), ids.height()), (mask.width(), mask.height()));
+        assert!(mask.ids().is_ok_and(|again| again == ids));
+        if let (Elements::U8(values), true, 2) = (tensor.elements(), kept, shape.len()) {
+            assert_eq!(ids.as_bytes(), values);
+        }
+        let picture = Pixels::new(ids.width(), ids.height(), Mode::L, ids.as_bytes().to_vec());
+        let image = Image::from(picture.expect("it has the size of its mask"));
+        let image = image
+            .masks("m", mask.clone())
+            .expect("it has the size of its picture");
+        assert!(image.mask_layers()["m"] == mask);
+    }
+}
+
+fn boxes(mut bytes: Bytes<'_>) {
+    let dtype = bytes.one_of(&DTYPES);
+    let shape = match bytes.u8() {
+        0..=7 => small_shape(&mut bytes),
+        n => vec![usize::from(n % 8), 4],
+    };
+    let format = bytes.one_of(&[BoxFormat::Xyxy, BoxFormat::Xywh, BoxFormat::Cxcywh]);
+    let domain = bytes.one_of(&[Domain::Pixel, Domain::Fraction]);
+    let (clips, skips) = (bytes.flag(), bytes.flag());
+    let size = (u32::from(bytes.u16()).max(1), u32::from(bytes.u8()).max(1));
+    let (id_dtype, score_dtype) = (bytes.one_of(&DTYPES), bytes.one_of(&DTYPES));
+    let tensor = tensor(&shape, dtype, &mut bytes);
+    let Ok(mut boxes) = BoundingBoxes2D::from_tensor(&tensor, format, domain) else {
+        assert!(shape.len() != 2 || shape[1] != 4 || dtype == DType::Bool);
+        return;
+    };
+    bytes.u8();
+    let ids = self::tensor(&shape[..1], id_dtype, &mut bytes);
+    let scores = self::tensor(&shape[..1], score_dtype, &mut bytes);
+    boxes = boxes.clone().class_ids(&ids).unwrap_or(boxes);
+    boxes = boxes.clone().scores("s", &scores).unwrap_or(boxes);
+    let invalid = if skips { Invalid::Skip } else { Invalid::Error };
+    boxes = boxes.clip(clips).invalid(invalid);
+    let Ok(made) = boxes.boxes_in(size.0, size.1) else {
+        assert!(!skips, "what can't be drawn is skipped");
+        return;
+    };
+    assert!(made.len() <= shape[0]);
+    for one in &made {
+        let (x, y) = edges(one.position());
+        assert!(
+            [x.0, x.1, y.0, y.1].iter().all(|edge| edge.is_finite()),
+            "{one:?}"
+        );
+        assert!(x.0 <= x.1 && y.0 <= y.1, "{one:?}");
+        assert!(
+            one.scores().values().all(|score| score.is_finite()),
+            "{one:?}"
+        );
+        let limits = match domain {
+            Domain::Fraction => (1.0, 1.0),
+            Domain::Pixel => (f64::from(size.0), f64::from(size.1)),
+        };
+        let near = 1e-6 * (limits.0 + limits.1);
+        let inside = |edges: (f64, f64), limit| edges.0 >= -near && edges.1 <= limit + near;
+        assert!(
+            !clips || inside(x, limits.0) && inside(y, limits.1),
+            "{one:?} in {size:?}"
+        );
+    }
+    // A layer of the boxes that were made is taken as it is.
+    let again = BoundingBoxes2D::new(made.clone());
+    let again = again.boxes_in(size.0, size.1).expect("they can be drawn");
+    assert_eq!(again, made);
+}
+
+fn edges(position: Position) -> ((f64, f64), (f64, f64)) {
+    match position {
+        Position::Corners {
+            min_x,
+            min_y,
+            max_x,
+            max_y,
+        } => ((min_x, max_x), (min_y, max_y)),
+        Position::Middle {
+            middle: [x, y],
+            width,
+            height,
+        } => (
+            (x - width / 2.0, x + width / 2.0),
+            (y - height / 2.0, y + height / 2.0),
+        ),
+    }
+}
+
+// ---- the files that are written ----
+
+/// A sink that keeps the files of one image.
+#[derive(Clone, Default)]
+struct LastFiles(std::sync::Arc<std::sync::Mutex<Vec<MediaFile>>>);
+
+impl LastFiles {
+    fn take(&self) -> Vec<MediaFile> {
+        std::mem::take(&mut self.0.lock().expect("nothing panics with it"))
+    }
+}
+
+impl RecordSink for LastFiles {
+    fn media(&mut self, path: &str, bytes: &[u8]) -> wandb_image::Result<()> {
+        let (path, bytes) = (path.into(), bytes.into());
+        self.0
+            .lock()
+            .expect("nothing panics with it")
+            .push(MediaFile { path, bytes });
+        Ok(())
+    }
+    fn record(&mut self, _: &Record) -> wandb_image::Result<()> {
+        Ok(())
+    }
+    fn flush(&mut self) -> wandb_image::Result<()> {
+        Ok(())
+    }
+}
+
+/// The files of any picture with any mask and boxes are read back as what they were made of, and
+/// the JSON names them all.
+pub fn files(data: &[u8]) {
+    static RUN: std::sync::LazyLock<(wandb_image::Run, LastFiles)> =
+        std::sync::LazyLock::new(|| {
+            let sink = LastFiles::default();
+            let run = wandb_image::init().synchronous(true).start_on(sink.clone());
+            (run.expect("it starts"), sink)
+        });
+    let (run, sink) = &*RUN;
+    let mut bytes = Bytes(data);
+    let mode = bytes.one_of(&[Mode::L, Mode::I16, Mode::La, Mode::Rgb, Mode::Rgba]);
+    let (width, height) = (
+        1 + u32::from(bytes.u8() % 70),
+        1 + u32::from(bytes.u8() % 70),
+    );
+    let file_type = bytes.one_of(&[
+        FileType::Png,
+        FileType::Png,
+        FileType::Bmp,
+        FileType::Jpg { quality: 90 },
+    ]);
+    let effort = bytes.one_of(&[PngEffort::Auto, PngEffort::Fast, PngEffort::Balanced]);
+    let ids = bytes.flag().then(|| bytes.u8());
+    let corners = bytes.flag().then(|| [bytes.u8(), bytes.u8()]);
+    let caption = bytes.flag().then(|| text(bytes.piece()));
+    let len = width as usize * height as usize;
+    let data = bytes.filled(len * mode.bytes_per_pixel());
+    let given = Pixels::new(width, height, mode, data).expect("the bytes fill it");
+    let mut image = Image::from(given.clone())
+        .file_type(file_type)
+        .png_effort(effort);
+    if let Some(caption) = caption.clone() {
+        image = image.caption(caption);
+    }
+    let ids = ids.map(|top| {
+        let ids = bytes
+            .filled(len)
+            .iter()
+            .map(|id| id.min(&top))
+            .copied()
+            .collect();
+        ImageMask::new(width, height, ids).expect("the ids fill it")
+    });
+    if let Some(mask) = ids.clone() {
+        image = image
+            .masks("m", mask)
+            .expect("it has the size of its picture");
+    }
+    if let Some([x, y]) = corners.map(|corner| corner.map(f64::from)) {
+        let position = Position::corners(x, y, x + 1.0, y + 2.0);
+        let one = wandb_image::BoundingBox::new(Domain::Pixel, position, 3);
+        let one = one.caption(caption.clone().unwrap_or_default());
+        image = image
+            .boxes("b", BoundingBoxes2D::new([one]))
+            .expect("it can be drawn");
+    }
+    let Ok(json) = run.media_json("key", 7, image) else {
+        let is_deep = matches!(mode, Mode::I16 | Mode::La);
+        assert!(
+            is_deep && file_type != FileType::Png,
+            "{mode} as {file_type:?}"
+        );
+        return;
+    };
+    let files = sink.take();
+    let text = json.to_string();
+    let named: BTreeSet<_> = files.iter().map(|file| &file.path).collect();
+    assert!(
+        named.iter().all(|path| text.contains(&***path)),
+        "{text} lacks a file"
+    );
+    assert_eq!(json["caption"].as_str(), caption.as_deref());
+    for file in &files {
+        match &*file.path {
+            path if path.ends_with(".mask.png") => {
+                let read = ImageMask::from_bytes(&file.bytes).expect("a mask was written");
+                assert!(ids.as_ref() == Some(&read), "other ids were written");
+            }
+            path if path.ends_with(".json") => {
+                let read: serde_json::Value =
+                    serde_json::from_slice(&file.bytes).expect("JSON was written");
+                assert_eq!(read["box_data"][0]["class_id"], 3);
+            }
+            _ => check_written(&given, file_type, &file.bytes),
+        }
+    }
+}
+
+fn check_written(given: &Pixels, file_type: FileType, bytes: &[u8]) {
+    let read = Image::from_bytes(bytes).expect("a picture was written");
+    assert_eq!(
+        (read.width(), read.height()),
+        (given.width(), given.height())
+    );
+    let read = read.pixels().expect("it was decoded before");
+    match (file_type, given.mode()) {
+        (FileType::Png, _) => assert!(*read == *given, "other pixels were written"),
+        (FileType::Bmp, mode) => {
+            let mode = if mode == Mode::Rgba { mode } else { Mode::Rgb };
+            let expected = given.clone().convert(mode);
+            assert!(*read == expected, "other pixels were written");
+        }
+        _ => {}
+    }
+}

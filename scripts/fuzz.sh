@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Looks for inputs that break a promise: every target of fuzz/ under libFuzzer and
+# AddressSanitizer.
+#
+#   scripts/fuzz.sh [SECONDS [TARGET…]]     600 seconds a target by default, all targets
+#
+# Needs a nightly compiler and a C++ one (libFuzzer is built from its sources): where there is
+# none it says so and does nothing. What is found lies in fuzz/artifacts/, and new inputs, reduced
+# to those that reach more, in fuzz/corpus/, which tests/it/fuzz.rs replays on the stable compiler.
+# CARGO_TARGET_DIR is honoured. WANDB_IMAGE_SOAK_REPORT names a file that gets a line a target.
+set -euo pipefail
+
+seconds=${1:-600}
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "usage: $0 [SECONDS [TARGET…]]" >&2; exit 2; }
+shift || true
+report=${WANDB_IMAGE_SOAK_REPORT:-}
+[[ -z $report || $report == /* ]] || report=$PWD/$report
+cargo_target=${CARGO_TARGET_DIR:-../target}
+[[ -z ${CARGO_TARGET_DIR:-} || $cargo_target == /* ]] || cargo_target=$PWD/$cargo_target
+cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
+targets=("$@")
+if [[ ${#targets[@]} -eq 0 ]]; then
+    for file in fuzz_targets/*.rs; do
+        targets+=("$(basename "$file" .rs)")
+    done
+fi
+
+skip() {
+    echo "SKIPPED: fuzzing: $1"
+    exit 0
+}
+
+cargo +nightly --version >/dev/null 2>&1 || skip "no nightly compiler: rustup toolchain install nightly"
+command -v c++ >/dev/null || skip "no C++ compiler, which builds libFuzzer"
+host=$(rustc +nightly --version --verbose | awk '/^host:/ { print $2 }')
+[[ $host == *-linux-gnu || $host == *-apple-darwin ]] || skip "AddressSanitizer has no runtime for $host"
+
+# What cargo-fuzz does, but that nothing has to be installed for it.
+export CARGO_TARGET_DIR=$cargo_target/fuzz
+flags=(-Cpasses=sancov-module)
+for argument in level=4 inline-8bit-counters pc-table trace-compares; do
+    flags+=("-Cllvm-args=-sanitizer-coverage-$argument")
+done
+flags+=(-Clink-dead-code -Cllvm-args=-sanitizer-coverage-stack-depth --cfg fuzzing)
+flags+=(-Zsanitizer=address -Cdebug-assertions -Ccodegen-units=1)
+RUSTFLAGS=${flags[*]} cargo +nightly build --locked --release --target "$host" --bins
+programs=$CARGO_TARGET_DIR/$host/release
+export ASAN_OPTIONS=detect_odr_violation=0
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+
+# The coverage in the lines of the log that were written within the first $1 seconds.
+coverage_after() {
+    awk -v until="$1" '$1 <= until { for (i = 2; i < NF; i++) if ($i == "cov:") cov = $(i + 1) } END { print cov + 0 }' \
+        "$work/log"
+}
+
+# The second in which the coverage rose for the last time.
+last_rise() {
+    awk '{ for (i = 2; i < NF; i++) if ($i == "cov:" && $(i + 1) > cov) { cov = $(i + 1); at = $1 } } END { print at + 0 }' \
+        "$work/log"
+}
+
+# fuzz TARGET
+fuzz() {
+    local target=$1 program=$programs/$1 corpus=corpus/$1 crashes=0 began execs
+    local limits=(-max_len=8192 -timeout=120 -rss_limit_mb=4096)
+    mkdir -p "$corpus" "artifacts/$target" "$work/new" "$work/least"
+    began=$(date +%s)
+    "$program" "${limits[@]}" -max_total_time="$seconds" -print_final_stats=1 \
+        -artifact_prefix="artifacts/$target/" "$work/new" "$corpus" 2>&1 |
+        while IFS= read -r line; do
+            printf '%s %s\n' "$(($(date +%s) - began))" "$line"
+        done >"$work/log" || crashes=1
+    execs=$(sed -nE 's/.*number_of_executed_units: ([0-9]+).*/\1/p' "$work/log")
+    if [[ $crashes -eq 0 ]]; then
+        # The fewest inputs that reach as much.
+        "$program" "${limits[@]}" -set_cover_merge=1 -use_counters=0 "$work/least" "$corpus" "$work/new" >"$work/merge" 2>&1
+        rm -rf -- "$corpus"
+        mv "$work/least" "$corpus"
+    else
+        grep -aE 'panicked at|ERROR|SUMMARY|Test unit written' -A 2 "$work/log" | cut -d ' ' -f 2-
+        failed=1
+    fi
+    printf '%-12s %9s executions; coverage %s after half the time and %s at the end, risen last after %s s; corpus %s inputs, %s bytes; %s crashes\n' \
+        "$target" "${execs:-0}" "$(coverage_after $((seconds / 2)))" "$(coverage_after "$((seconds * 2))")" "$(last_rise)" \
+        "$(find "$corpus" -type f | wc -l)" "$(find "$corpus" -type f -exec cat {} + | wc -c)" "$crashes"
+    if [[ -n $report ]]; then
+        echo "SOAK fuzz target=$target execs=${execs:-0} cov=$(coverage_after "$((seconds * 2))") seconds=$seconds crashes=$crashes" >>"$report"
+    fi
+    rm -rf -- "${work:?}"/*
+}
+
+failed=0
+for target in "${targets[@]}"; do
+    fuzz "$target"
+done
+exit "$failed"
