@@ -344,7 +344,8 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// A run that is being written, and that another writer was to go on with.
+    /// A run that is being written, and that another writer was to go on with. A file system
+    /// without locks, as some in a network, can't tell.
     #[error(
         "the run {} is being written by another process, or by another Run of this one: wait until \
          it has ended, or end it",
@@ -355,7 +356,9 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The directory of a run was deleted while it was written, and can't be made again yet.
+    /// The directory of a run was deleted while it was written, and can't be made again yet. That
+    /// is tried again before each row; where its log can't be copied, at each flush alone, which
+    /// comes about once a second.
     #[error(
         "the run directory {} was deleted while the run was written, and can't be made again: \
          {source}; rows are refused until it can, and those before them are kept until this \
@@ -643,7 +646,10 @@ fn place_of(key: &str, index: Option<usize>) -> String {
 /// What was deleted of a run.
 fn deleted(path: &Path, log: bool) -> String {
     match log {
-        true => format!("the run directory {} was deleted", path.display()),
+        true => format!(
+            "the run directory {}, or the log in it, was deleted",
+            path.display()
+        ),
         false => format!(
             "folders of the run directory {} were deleted or moved",
             path.display()

@@ -2,7 +2,7 @@
 
 mod damaged;
 
-pub(crate) use damaged::{Edit, label_key, label_keys, without};
+pub(crate) use damaged::{Way, label_key, label_keys, without};
 
 use std::collections::BTreeMap;
 
@@ -272,28 +272,36 @@ pub(crate) struct NamedFile {
     pub(crate) format: Option<String>,
 }
 
-/// Every file that a value names: images and their overlays, lists of images, and other media.
-pub(crate) fn named_files(key: &str, value: &Value) -> Vec<NamedFile> {
-    let mut found = Vec::new();
-    collect_named(key, value, &mut found);
-    found
-}
+/// The longest key of a media file, in bytes: no longer one is written.
+const MAX_KEY: usize = 1 << 16;
 
-fn collect_named(key: &str, value: &Value, found: &mut Vec<NamedFile>) {
+/// The longest name of a file format, in bytes.
+const MAX_FORMAT: usize = 64;
+
+/// Every file that a value names: images and their overlays, lists of images, and other media.
+/// What lies under a longer key than is written is passed over.
+pub(crate) fn each_named(key: &str, value: &Value, take: &mut dyn FnMut(NamedFile)) {
+    if key.len() > MAX_KEY {
+        return;
+    }
     match value {
         Value::Object(map) => {
-            found.extend(named_by_one(key, map));
-            found.extend(named_by_list(key, map));
-            for (name, child) in map {
-                collect_named(&format!("{key}.{name}"), child, found);
+            named_by_one(key, map).into_iter().for_each(&mut *take);
+            named_by_list(key, map).for_each(&mut *take);
+            for (name, child) in map.iter().filter(|(_, child)| may_name(child)) {
+                each_named(&format!("{key}.{name}"), child, take);
             }
         }
         Value::Array(values) => {
-            let nested = values.iter().filter(|v| v.is_object() || v.is_array());
-            nested.for_each(|value| collect_named(key, value, found));
+            let nested = values.iter().filter(|value| may_name(value));
+            nested.for_each(|value| each_named(key, value, take));
         }
         _ => {}
     }
+}
+
+fn may_name(value: &Value) -> bool {
+    value.is_object() || value.is_array()
 }
 
 fn named_by_one(key: &str, map: &Map<String, Value>) -> Option<NamedFile> {
@@ -307,19 +315,17 @@ fn named_by_one(key: &str, map: &Map<String, Value>) -> Option<NamedFile> {
     })
 }
 
-fn named_by_list(key: &str, map: &Map<String, Value>) -> Vec<NamedFile> {
-    let Some(Value::Array(paths)) = map.get("filenames") else {
-        return Vec::new();
-    };
+fn named_by_list(key: &str, map: &Map<String, Value>) -> impl Iterator<Item = NamedFile> {
+    let paths = map.get("filenames").and_then(Value::as_array);
+    let paths = paths.into_iter().flatten().enumerate();
     let caption = |i: usize| Some(map.get("captions")?.get(i)?.as_str()?.into());
-    let file = |(i, path): (usize, &Value)| {
+    paths.filter_map(move |(i, path)| {
         Some(NamedFile {
             path: path.as_str()?.into(),
             caption: caption(i),
             ..described(key, map)
         })
-    };
-    paths.iter().enumerate().filter_map(file).collect()
+    })
 }
 
 fn described(key: &str, map: &Map<String, Value>) -> NamedFile {
@@ -331,7 +337,7 @@ fn described(key: &str, map: &Map<String, Value>) -> NamedFile {
         caption: None,
         width: number_of(map, "width"),
         height: number_of(map, "height"),
-        format: text_of(map, "format"),
+        format: text_of(map, "format").filter(|format| format.len() <= MAX_FORMAT),
     }
 }
 
@@ -435,6 +441,12 @@ mod tests {
         check(LayerKind::Boxes);
         assert!(class_names(&json!({"mask/class_labels": {"k": {"value": 1}, "l": 2}})).is_empty());
         assert!(class_names(&json!(null)).is_empty());
+    }
+
+    fn named_files(key: &str, value: &Value) -> Vec<NamedFile> {
+        let mut found = Vec::new();
+        each_named(key, value, &mut |file| found.push(file));
+        found
     }
 
     fn check_named(value: &Value, expected: &[(&str, &str, Option<u64>, Option<&str>)]) {

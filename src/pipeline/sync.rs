@@ -1,5 +1,5 @@
 //! What threads wait with: `std`'s locks, threads and clock, and in a test under `--cfg loom` those
-//! of a model checker, loom or (`--cfg shuttle` too) shuttle. See CONTRIBUTING.md, "Concurrency".
+//! of a model checker, loom or (with `shuttle-test`) shuttle. See CONTRIBUTING.md, "Concurrency".
 
 #[cfg(all(test, loom))]
 pub(crate) use model::*;
@@ -22,9 +22,9 @@ mod model {
     use std::io;
     use std::time::Duration;
 
-    #[cfg(not(shuttle))]
+    #[cfg(not(feature = "shuttle-test"))]
     pub(crate) use loom as checker;
-    #[cfg(shuttle)]
+    #[cfg(feature = "shuttle-test")]
     pub(crate) use shuttle as checker;
 
     pub(crate) use checker::sync::{Condvar, Mutex, MutexGuard};
@@ -59,9 +59,9 @@ mod model {
     }
 
     /// What making a picture takes, in the checker's unit.
-    #[cfg(not(shuttle))]
+    #[cfg(not(feature = "shuttle-test"))]
     pub(crate) const STACK: usize = (256 << 10) / size_of::<usize>();
-    #[cfg(shuttle)]
+    #[cfg(feature = "shuttle-test")]
     pub(crate) const STACK: usize = 256 << 10;
 
     /// A thread whose stack is large enough.

@@ -124,21 +124,12 @@ impl Writer {
         end: impl FnOnce(&mut Self, Vec<(&str, Json)>) -> Result<T>,
     ) -> (Outcome, Vec<String>, Option<T>) {
         let before = self.bytes_written;
-        if row.pictures() > 0 && self.sink.has_lost() {
-            self.last_files.clear();
-        }
         // Where the row fails, or panics, no record may have named its files.
-        let mut files = Files {
-            last: std::mem::take(&mut self.last_files),
-            ..Files::default()
-        };
-        let placed: Vec<_> = row
-            .values
-            .iter()
-            .filter_map(|(key, value)| {
-                Some((&**key, self.place(key, value, row.step, &mut files)?))
-            })
-            .collect();
+        let last = std::mem::take(&mut self.last_files);
+        let (mut placed, mut files) = self.place_all(row, last);
+        if row.pictures() > 0 && self.sink.has_lost() {
+            (placed, files) = self.place_all(row, LastFiles::new());
+        }
         let result = self
             .name_files(files.named)
             .and_then(|()| self.name_classes(&row.values))
@@ -158,6 +149,24 @@ impl Writer {
         };
         let sayings = self.notices.observe(&row.values);
         (outcome, sayings, end)
+    }
+
+    /// The JSON of the values, their files written.
+    fn place_all<'r>(
+        &mut self,
+        row: &'r PreparedRow,
+        last: LastFiles,
+    ) -> (Vec<(&'r str, Json)>, Files) {
+        let mut files = Files {
+            last,
+            ..Files::default()
+        };
+        let values = row.values.iter();
+        let placed = values.filter_map(|(key, value)| {
+            let json = self.place(key, value, row.step, &mut files)?;
+            Some((&**key, json))
+        });
+        (placed.collect(), files)
     }
 
     /// The value's JSON, its files written. None where all of them were refused.
@@ -286,10 +295,14 @@ impl Writer {
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
-        if self.summary.changed() {
-            self.write_summary()?;
-        }
-        self.flush_sink()
+        let summary = match self.summary.changed() {
+            true => self.write_summary(),
+            false => Ok(()),
+        };
+        // The rows are safe also where the summary can't be written.
+        self.flush_sink()?;
+        self.has_unflushed = summary.is_err();
+        summary
     }
 
     fn flush_sink(&mut self) -> Result<()> {

@@ -122,11 +122,16 @@ impl RunBuilder {
     /// The folder in which `wandb/offline-run-…` is made. `WANDB_DIR`, or the current directory.
     ///
     /// The run's directory is held open, and no link in it is followed. Where it is renamed while
-    /// the run is written, the run goes on in it. Where it is deleted, it is made again with every
-    /// row, from the log, which is still open; the pictures that went with it are counted, told,
-    /// and part of what [`flush`](Run::flush) and [`finish`](Run::finish) return
-    /// ([`Error::RunDirectoryLost`]). Where something else has taken its place, such as a link,
-    /// rows are refused until that is gone ([`Error::RunDirectoryGone`]).
+    /// the run is written, the run goes on in it; Windows refuses that. Where it is deleted, or
+    /// its log is, that is made again with every row, from the log, which is still open; the
+    /// pictures that went with it are counted, told, and part of what [`flush`](Run::flush) and
+    /// [`finish`](Run::finish) return ([`Error::RunDirectoryLost`]). Where something else has taken
+    /// its place, such as a link, or the disk has no room, rows are refused until that is over
+    /// ([`Error::RunDirectoryGone`]).
+    ///
+    /// Folders of pictures are made again too where they are deleted, and what was in them is
+    /// counted and told. There is one for each part of keys before the last slash, and the first
+    /// 256 are watched. A picture that is deleted alone isn't noticed.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
@@ -242,9 +247,14 @@ impl RunBuilder {
     /// # Errors
     ///
     /// [`start`](Self::start) returns [`Error::RunInUse`] while the run is being written,
-    /// [`Error::Resume`] where it can't be continued: it is damaged in the middle (see
-    /// `wandb-image repair`), another directory goes on with it already, or a setting contradicts
-    /// it; and [`Error::Io`] where there is none. Nothing is changed then.
+    /// [`Error::Resume`] where it can't be continued: it was killed before it had a log, it is
+    /// damaged in the middle (see `wandb-image repair`), another directory goes on with it
+    /// already, or a setting contradicts it; and [`Error::Io`] where there is none. No record is changed then. What fails after these
+    /// checks, as a thread that can't be started ([`Error::Thread`]) or a disk that takes no
+    /// further config, leaves every whole record, but what followed the last is cut off.
+    ///
+    /// A file system without locks, as some in a network, keeps nobody out: there, resume no run
+    /// that may still be written.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -373,12 +383,12 @@ impl RunBuilder {
         let clock = Clock::start();
         let name = sink::directory_name(&clock.stamp(), &settings.run_id);
         let wandb_dir = settings.dir.join("wandb");
-        let sink = Directory::create(&wandb_dir, &name, &settings.run_id, self.durability)?;
+        let run_id = &settings.run_id;
+        let (sink, made) = Directory::create_latest(&wandb_dir, &name, run_id, self.durability)?;
         let dir = sink.path().to_path_buf();
         let begun = self
-            .begin(mode, settings, Some(dir.clone()), clock, Box::new(sink))
-            .inspect_err(|_| sink::remove(&dir))?;
-        sink::link_latest(&dir);
+            .begin(mode, settings, Some(dir), clock, Box::new(sink))
+            .inspect_err(|_| made.take_back())?;
         Ok(started(begun, watch))
     }
 

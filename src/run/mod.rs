@@ -101,6 +101,25 @@ pub enum RunMode {
 /// ends it with exit code 255 where [`RunBuilder::finish_on_signal`] was called; its docs say
 /// what is lost otherwise, and under `panic = "abort"`.
 ///
+/// # What you can rely on
+///
+/// Each of these has its tests, which the README names.
+///
+/// - A run is never overwritten: its directory and its log are created exclusively, and the log is
+///   locked while it is written ([`Error::RunExists`], [`Error::RunInUse`]).
+/// - What was confirmed survives, as said above; a row never names a file that isn't whole.
+/// - A log that ends in the middle of a record is read up to its last whole one
+///   ([`LogReader`](crate::sink::reader::LogReader)), and a run can be continued, as said below.
+/// - Whatever is damaged is named by [`verify`](crate::sink::verify::verify), and all that is whole
+///   is saved by [`repair`](crate::sink::repair::repair).
+/// - The temporary files of a killed process are removed by the next start in the same folder, or
+///   when the run is resumed.
+/// - Training goes on through a full disk, a directory that is read-only, deleted or replaced by a
+///   link, file handles that run out and a clock that is set back. What it costs is counted and told
+///   once, memory stays bounded, and logging recovers when the cause goes away.
+/// - Memory is bounded whatever the input (see "Limits"), and no key leads out of the run.
+/// - The API key is never read.
+///
 /// # After a crash
 ///
 /// [`RunBuilder::resume`] goes on with a run that has stopped, from its directory or

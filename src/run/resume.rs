@@ -13,7 +13,7 @@ use super::{Run, RunMode, Shared, machine, start};
 use crate::error::{Error, Result, counted};
 use crate::pipeline::{Clock, Voice, Writer, whole};
 use crate::sink::records::{ConfigRecord, Item, RunRecord};
-use crate::sink::{self, Directory, Durability, OpenDirectory, Resumed, Upload};
+use crate::sink::{self, Directory, Durability, Made, OpenDirectory, Resumed, Upload};
 
 /// Goes on with the run that `given` names. Nothing is written before all is checked.
 pub(super) fn start(
@@ -27,7 +27,7 @@ pub(super) fn start(
     found.check(&builder, environment.given_run_id())?;
     let voice = Voice::new(environment.is_silent());
     let shared = match (&found.past.run, Upload::of(found.open.log())) {
-        (None, Upload::Nothing) => found.begin_at_last(builder, environment, mode),
+        (None, Upload::Nothing) => found.begin_at_last(builder, environment, mode, &voice),
         (None, _) => Err(found.refused(NOTHING.into())),
         (Some(_), Upload::Nothing) => found.append(builder, mode, voice),
         (Some(record), upload) => found.go_elsewhere(builder, mode, voice, record, upload),
@@ -50,6 +50,12 @@ struct Found {
 impl Found {
     fn open(given: &Path, durability: Durability) -> Result<Self> {
         let path = sink::run_directory(given)?;
+        if sink::is_without_log(&path)? {
+            return Err(Error::Resume {
+                path,
+                reason: NEVER_BEGAN.into(),
+            });
+        }
         let open = open(&path, durability)?;
         let past = Resumed::read(&path, open.log())?;
         let recorded = past.run.as_ref().map(|run| run.run_id.clone());
@@ -90,11 +96,13 @@ impl Found {
         mut builder: RunBuilder,
         environment: &Environment<impl Fn(&str) -> Option<OsString>>,
         mode: RunMode,
+        voice: &Voice,
     ) -> Result<Shared> {
         builder.run_id = Some(self.run_id);
         let settings = environment.settings(&builder)?;
         let sink = self.open.append_after(self.past.len)?;
         let dir = sink.path().to_path_buf();
+        voice.warn(EMPTY);
         builder.begin(mode, settings, Some(dir), Clock::start(), Box::new(sink))
     }
 
@@ -127,13 +135,13 @@ impl Found {
 
     /// A new directory of the run, beside that of before, and when it was made. Another of this
     /// second's name is waited out.
-    fn directory_beside(&self, durability: Durability) -> Result<(Clock, Directory)> {
+    fn directory_beside(&self, durability: Durability) -> Result<(Clock, Directory, Made)> {
         let wandb_dir = self.path.parent().unwrap_or(&self.path);
         let create = || {
             let clock = Clock::resumed(self.past.runtime);
             let name = sink::directory_name(&clock.stamp(), &self.run_id);
-            let sink = Directory::create(wandb_dir, &name, &self.run_id, durability)?;
-            Ok((clock, sink))
+            let created = Directory::create_latest(wandb_dir, &name, &self.run_id, durability);
+            created.map(|(sink, made)| (clock, sink, made))
         };
         match create() {
             Err(Error::RunExists { .. }) => {
@@ -158,7 +166,7 @@ impl Found {
         if let Some(there) = sink::continuation(path, run_id, past.next_step()) {
             return Err(self.refused(continued(&there)));
         }
-        let (clock, sink) = self.directory_beside(builder.durability)?;
+        let (clock, sink, made) = self.directory_beside(builder.durability)?;
         let dir = sink.path().to_path_buf();
         let ledger = ledger(&builder, clock, run_id, past);
         let record = moved(record, past, &builder, ledger.next_step());
@@ -170,7 +178,7 @@ impl Found {
             .and_then(|()| {
                 builder.begun(Begun {
                     mode,
-                    dir: Some(dir.clone()),
+                    dir: Some(dir),
                     run_id: run_id.clone(),
                     is_resumed: true,
                     voice,
@@ -180,7 +188,7 @@ impl Found {
             });
         begun
             .inspect(|shared| say_upload(&shared.voice, path, upload))
-            .inspect_err(|_| sink::remove(&dir))
+            .inspect_err(|_| made.take_back())
     }
 }
 
@@ -274,6 +282,9 @@ fn earlier_step(given: u64, next: u64) -> Option<String> {
     })
 }
 
+const NEVER_BEGAN: &str = "it has no .wandb file, as where its process was killed while it \
+                           started: it holds no row, so start a new run";
+
 const NOTHING: &str = "its log holds nothing, and was synced so: start a new run";
 
 const NO_NAME: &str = "its log has no run record, and isn't called run-….wandb either: start a \
@@ -285,6 +296,9 @@ fn continued(there: &Path) -> String {
         there.display()
     )
 }
+
+const EMPTY: &str = "the log holds no record, as where the process was killed at its start, or the \
+                     file was emptied: the run begins anew, and nothing of before is in it";
 
 fn torn(bytes: u64) -> String {
     format!(

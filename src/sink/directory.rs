@@ -3,22 +3,31 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use cap_std::fs::Dir;
 use prost::Message;
 
 use super::disk::{self, DiskFile, Folder};
-use super::files::{self, Files, enter};
+use super::files::{Files, enter};
+use super::latest::Made;
 use super::log::{LogWriter, io_error};
 use super::reader::LogReader;
 use super::records::{FilesItem, Record, RecordType};
 use super::{Durability, RecordSink, logged};
 use crate::error::{Error, Result};
 
+/// How the name of a log ends until it holds the first records.
+const PART: &str = ".part";
+
+/// How the names of such logs end.
+pub(super) const LOG_PART: &str = ".wandb.part";
+
 /// A run's own directory: `run-<id>.wandb`, `files/` and `logs/`.
 ///
-/// It is held open, so a run goes on in it also where it is renamed. Where it is deleted, it is
-/// made again: the records of its log are still there, since that is open.
+/// It is held open, so a run goes on in it also where it is renamed (which Windows refuses). Where
+/// it is deleted, it is made again: the records of its log are still there, since that is open.
 pub(crate) struct Directory<F: Folder = Dir> {
     place: Place<F>,
     files: Files<F>,
@@ -28,8 +37,13 @@ pub(crate) struct Directory<F: Folder = Dir> {
     has_named_log: bool,
     /// The names of its folders and its log outlast the power.
     has_synced_names: bool,
+    /// The log was found under its name: some file systems have another number for that.
+    was_found: bool,
     /// The log was deleted, and isn't made again yet.
     is_gone: bool,
+    /// Why its records couldn't be copied to a new log. That is tried again at the next flush,
+    /// since it takes long where the log does.
+    refusal: Option<io::Error>,
     /// What was lost since the last flush.
     loss: Option<Loss>,
     /// Files were lost since that was last asked.
@@ -62,10 +76,26 @@ impl<F> Place<F> {
         self.path.join(&self.log)
     }
 
+    /// Makes the run's directory, and returns the folder that it is in.
+    fn make(&mut self) -> Result<F>
+    where
+        F: Folder,
+    {
+        let path = &self.path;
+        let parent = (self.parent)().map_err(|source| {
+            let parent = path.parent().unwrap_or(path);
+            no_directory(parent, source)
+        })?;
+        parent
+            .create_folder(&self.name)
+            .map_err(|source| cannot_create(path, source))?;
+        Ok(parent)
+    }
+
     /// What the log is called until it holds the first records. `wandb sync` uploads nothing at
     /// all where one of the logs that it is given lacks them.
     fn unnamed_log(&self) -> String {
-        format!("{}.part", self.log)
+        format!("{}{PART}", self.log)
     }
 
     /// Gives the log its name.
@@ -87,6 +117,13 @@ impl Place<Dir> {
             parent: Box::new(move || make_folder(&parent, durability)),
         })
     }
+
+    /// Of a run that is to be made.
+    fn create(wandb_dir: &Path, name: &str, run_id: &str, durability: Durability) -> Result<Self> {
+        let log = format!("run-{run_id}.wandb");
+        Self::new(wandb_dir, name, log, durability)
+            .map_err(|source| no_directory(wandb_dir, source))
+    }
 }
 
 impl Directory {
@@ -98,31 +135,43 @@ impl Directory {
         run_id: &str,
         durability: Durability,
     ) -> Result<Self> {
-        let log = format!("run-{run_id}.wandb");
-        let place = Place::new(wandb_dir, name, log, durability)
-            .map_err(|source| no_directory(wandb_dir, source))?;
-        Self::create_in(place, durability)
+        Self::create_in(
+            Place::create(wandb_dir, name, run_id, durability)?,
+            durability,
+        )
+    }
+
+    /// The same for the run that is the latest from now on. What was made can be taken back.
+    pub(crate) fn create_latest(
+        wandb_dir: &Path,
+        name: &str,
+        run_id: &str,
+        durability: Durability,
+    ) -> Result<(Self, Made)> {
+        let mut place = Place::create(wandb_dir, name, run_id, durability)?;
+        let parent = place.make()?;
+        let made = Made::latest(&place.path);
+        match Self::fill(place, &parent, durability) {
+            Ok(directory) => Ok((directory, made)),
+            Err(error) => {
+                made.take_back();
+                Err(error)
+            }
+        }
     }
 }
 
 impl<F: Folder> Directory<F> {
     pub(super) fn create_in(mut place: Place<F>, durability: Durability) -> Result<Self> {
+        let parent = place.make()?;
         let path = place.path.clone();
-        let parent = (place.parent)().map_err(|source| {
-            let parent = path.parent().unwrap_or(&path);
-            no_directory(parent, source)
-        })?;
-        parent
-            .create_folder(&place.name)
-            .map_err(|source| cannot_create(&path, source))?;
         Self::fill(place, &parent, durability).inspect_err(|_| remove(&path))
     }
 
     fn fill(place: Place<F>, parent: &F, durability: Durability) -> Result<Self> {
-        let cannot_create = |source| io_error("create", &place.path, source);
+        let cannot_create = |source| cannot_write("create", &place.path, source);
         let run = enter(parent, &place.name, durability).map_err(cannot_create)?;
         let (files, file) = furnish(run, &place, durability).map_err(cannot_create)?;
-        lock(&file, &place.path)?;
         let log = LogWriter::begin(&place.log(), file)?;
         let mut begun = Self::new(place, files, log, durability);
         begun.has_named_log = false;
@@ -142,7 +191,9 @@ impl<F: Folder> Directory<F> {
             durability,
             has_named_log: true,
             has_synced_names: false,
+            was_found: false,
             is_gone: false,
+            refusal: None,
             loss: None,
             has_lost: false,
         }
@@ -157,16 +208,41 @@ impl<F: Folder> Directory<F> {
         &self.place.path
     }
 
-    /// Notices a directory that was deleted, and makes it again where that can be.
+    /// Notices a directory that was deleted, and makes it again where that can be; and folders of
+    /// media files that are gone.
     fn notice(&mut self) -> Result<()> {
-        if !self.is_gone && self.log.is_deleted() {
+        if !self.is_gone && !self.finds_log() && self.was_found {
             self.is_gone = true;
             self.has_lost = true;
         }
-        self.there()
+        self.there()?;
+        self.files.look();
+        self.notice_files();
+        Ok(())
     }
 
-    /// What can't be made again is tried again before each record.
+    fn notice_files(&mut self) {
+        if self.files.has_lost() {
+            self.has_lost = true;
+            self.loss = self.loss.or(Some(Loss::Files));
+        }
+    }
+
+    /// Whether the log's name leads to it. It is taken to where that can't be asked.
+    fn finds_log(&mut self) -> bool {
+        let name = match self.has_named_log {
+            true => self.place.log.clone(),
+            false => self.place.unnamed_log(),
+        };
+        let found = match self.files.run().identity_of(&name) {
+            Ok(found) => Some(found) == self.log.identity(),
+            Err(error) => return error.kind() != io::ErrorKind::NotFound,
+        };
+        self.was_found |= found;
+        found
+    }
+
+    /// What can't be made again is tried again before each record, and each picture.
     fn there(&mut self) -> Result<()> {
         if !self.is_gone {
             return Ok(());
@@ -177,22 +253,33 @@ impl<F: Folder> Directory<F> {
                 source,
             })?;
         self.is_gone = false;
+        self.has_named_log = true;
         self.has_synced_names = false;
         self.loss = Some(Loss::Log);
+        self.was_found = false;
+        self.finds_log();
         Ok(())
     }
 
     fn make_again(&mut self) -> io::Result<()> {
+        if let Some(refusal) = &self.refusal {
+            return Err(same(refusal));
+        }
         let parent = (self.place.parent)()?;
         let run = enter(&parent, &self.place.name, self.durability)?;
         let (files, file) = furnish(run, &self.place, self.durability)?;
-        file.claim()
-            .and_then(|()| self.log.move_to(file))
+        self.copy_log(file)
             .and_then(|()| self.place.name_log(files.run()))
             // Otherwise there would be one that exists the next time.
             .inspect_err(|_| drop(files.run().remove_file(&self.place.unnamed_log())))?;
         self.files = files;
         Ok(())
+    }
+
+    fn copy_log(&mut self, file: F::File) -> io::Result<()> {
+        let copied = self.log.move_to(file);
+        self.refusal = copied.as_ref().err().map(same);
+        copied
     }
 
     /// At the first flush, which comes after the first records.
@@ -251,7 +338,7 @@ impl<F: Folder> Directory<F> {
 }
 
 /// Makes what a run's directory holds: where it is made again, some of it may be there. The log is
-/// never.
+/// never; no other process can write to it.
 fn furnish<F: Folder>(
     run: F,
     place: &Place<F>,
@@ -260,29 +347,73 @@ fn furnish<F: Folder>(
     enter(&run, "logs", durability)?;
     let mut files = Files::new(run, durability);
     files.make()?;
-    let file = files.run().create_log(&place.unnamed_log())?;
+    let file = create_log(files.run(), &place.unnamed_log())?;
     Ok((files, file))
 }
 
-fn lock(file: &impl DiskFile, run: &Path) -> Result<()> {
-    file.claim().map_err(|source| cannot_open(run, source))
+/// The same error once more.
+fn same(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// Makes a log and claims it. Until it is claimed, the start of another run may take it for what a
+/// killed process left, and remove it: then it is made again.
+fn create_log<F: Folder>(run: &F, name: &str) -> io::Result<F::File> {
+    let file = run.create_log(name)?;
+    claim_new(run, name, file).inspect_err(|_| drop(run.remove_file(name)))
+}
+
+fn claim_new<F: Folder>(run: &F, name: &str, mut file: F::File) -> io::Result<F::File> {
+    for _ in 0..TRIES {
+        match file.claim() {
+            Err(error) if disk::is_in_use(&error) => thread::sleep(MOMENT),
+            Err(error) => return Err(error),
+            Ok(()) if !is_missing(run, name) => return Ok(file),
+            Ok(()) => file = run.create_log(name)?,
+        }
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// One who holds it removes it: that takes no time to speak of.
+const TRIES: usize = 100;
+const MOMENT: Duration = Duration::from_millis(5);
+
+fn is_missing(run: &impl Folder, name: &str) -> bool {
+    let found = run.identity_of(name);
+    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn cannot_open(run: &Path, source: io::Error) -> Error {
+    cannot_write("open the log of the run", run, source)
+}
+
+fn cannot_write(action: &'static str, run: &Path, source: io::Error) -> Error {
     match disk::is_in_use(&source) {
         true => Error::RunInUse { path: run.into() },
-        false => io_error("open the log of the run", run, source),
+        false => io_error(action, run, source),
     }
 }
 
 /// The folder of that path, made where it is missing.
 fn make_folder(path: &Path, durability: Durability) -> io::Result<Dir> {
-    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    let naming = naming(path);
     fs::create_dir_all(path)?;
-    for parent in missing.iter().filter_map(|path| path.parent()) {
-        durability.sync(&disk::open_folder(parent)?)?;
+    for folder in naming {
+        durability.sync(&disk::open_folder(folder)?)?;
     }
     disk::open_folder(path)
+}
+
+/// The folders whose names for what is on the way to this path may not outlast the power. The one
+/// that it lies in is among them also where the path exists: another run may have made that a
+/// moment ago.
+fn naming(path: &Path) -> Vec<&Path> {
+    let missing = path.ancestors().take_while(|path| !path.exists()).count();
+    path.ancestors().skip(1).take(missing.max(1)).collect()
 }
 
 /// A run that exists, its log open: no other process can write to it meanwhile.
@@ -325,17 +456,20 @@ impl OpenDirectory {
     /// Goes on after the last whole record, which ends at `len`, or from the very beginning where
     /// that is 0. What follows it is cut off, and the file that a killed process had begun is removed.
     pub(crate) fn append_after(self, len: u64) -> Result<Directory> {
-        let log = LogWriter::resume(&self.log, self.file, len)?;
         let mut files = Files::new(self.run, self.durability);
         files
             .make()
             .and_then(|()| files.clear())
             .map_err(|source| io_error("go on in", &self.place.path, source))?;
-        Ok(Directory::new(self.place, files, log, self.durability))
+        // What is cut off doesn't come back, so nothing that may be refused follows.
+        let log = LogWriter::resume(&self.log, self.file, len)?;
+        let mut resumed = Directory::new(self.place, files, log, self.durability);
+        resumed.finds_log();
+        Ok(resumed)
     }
 }
 
-fn name_of(path: &Path) -> Option<&str> {
+pub(super) fn name_of(path: &Path) -> Option<&str> {
     path.file_name().and_then(|name| name.to_str())
 }
 
@@ -358,54 +492,11 @@ fn no_directory(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// `latest-run`, a convenience: a failure to make it is none of the run's. What a killed process
-/// left in the run that it led to is removed.
-#[cfg(unix)]
-pub(crate) fn link_latest(run: &Path) {
-    let Some(name) = run.file_name() else {
-        return;
-    };
-    let latest = run.with_file_name("latest-run");
-    clear(&latest);
-    let temporary = run.with_file_name(".latest-run.part");
-    let _ = fs::remove_file(&temporary);
-    let made =
-        std::os::unix::fs::symlink(name, &temporary).and_then(|()| fs::rename(&temporary, &latest));
-    if made.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-}
-
-/// Links need a privilege on Windows: there is no `latest-run`.
-#[cfg(not(unix))]
-pub(crate) fn link_latest(_run: &Path) {}
-
-/// Removes the file that a killed process had begun in the run of this link, unless one writes to
-/// it: best effort.
-#[cfg(unix)]
-fn clear(latest: &Path) {
-    let Ok(name) = fs::read_link(latest) else {
-        return;
-    };
-    let run = latest.with_file_name(&name);
-    if name.file_name() == Some(name.as_os_str())
-        && !run.is_symlink()
-        && run.join("files").join(files::PART).is_file()
-        && let Ok(open) = OpenDirectory::open(&run, Durability::Process)
-        && let Ok(files) = open.run.open_folder("files")
-    {
-        let _ = Folder::remove_file(&files, files::PART);
-    }
-}
-
 impl<F: Folder> RecordSink for Directory<F> {
     fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         self.there()?;
         let written = self.files.write(path, bytes);
-        if self.files.has_lost() {
-            self.has_lost = true;
-            self.loss = self.loss.or(Some(Loss::Files));
-        }
+        self.notice_files();
         written.map_err(|source| {
             let path = self.place.path.join("files").join(path);
             io_error("write", &path, source)
@@ -418,6 +509,7 @@ impl<F: Folder> RecordSink for Directory<F> {
     }
 
     fn flush(&mut self) -> Result<()> {
+        self.refusal = None;
         self.notice()?;
         self.log.flush()?;
         let is_synced = self.durability == Durability::Fsync;
@@ -440,6 +532,7 @@ impl<F: Folder> RecordSink for Directory<F> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::files;
     use super::*;
 
     #[test]
@@ -526,6 +619,35 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_that_wandb_lies_in_is_always_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path().join("project");
+        let wandb = project.join("wandb");
+        assert_eq!(naming(&wandb), [&project, dir.path()]);
+        fs::create_dir_all(&wandb).unwrap();
+        assert_eq!(naming(&wandb), [&project]);
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_gone_on_with_keeps_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run =
+            Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process).unwrap();
+        run.record(&Record::default()).unwrap();
+        run.flush().unwrap();
+        let path = run.path().to_path_buf();
+        drop(run);
+        let log = path.join("run-a.wandb");
+        let before = fs::read(&log).unwrap();
+        fs::remove_dir(path.join("files")).unwrap();
+        fs::write(path.join("files"), "a file").unwrap();
+        let open = OpenDirectory::open(&path, Durability::Process).unwrap();
+        let error = open.append_after(7).err().unwrap();
+        assert!(error.to_string().contains("go on in"), "{error}");
+        assert_eq!(fs::read(&log).unwrap(), before);
+    }
+
+    #[test]
     fn a_log_has_its_name_when_it_holds_the_first_records() {
         for durability in [Durability::Process, Durability::Fsync] {
             let dir = tempfile::tempdir().unwrap();
@@ -539,20 +661,6 @@ mod tests {
             assert_eq!(LogReader::open(&log).unwrap().count(), 2);
             let names = fs::read_dir(run.path()).unwrap();
             assert_eq!(names.count(), 3, "the log, files/ and logs/");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_latest_run_is_linked() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["offline-run-1-a", "offline-run-2-b"] {
-            let run = Directory::create(dir.path(), name, "a", Durability::Process).unwrap();
-            link_latest(run.path());
-            assert_eq!(
-                fs::read_link(dir.path().join("latest-run")).unwrap(),
-                Path::new(name)
-            );
         }
     }
 }

@@ -64,8 +64,7 @@ pub(crate) trait DiskFile: Read + Write + Seek + Send {
     /// Keeps other writers out as long as this is open: `WouldBlock` where there is one.
     fn claim(&self) -> io::Result<()>;
 
-    /// Whether no name leads here any more.
-    fn is_deleted(&self) -> io::Result<bool>;
+    fn identity(&self) -> io::Result<Identity>;
 }
 
 impl Folder for Dir {
@@ -133,8 +132,8 @@ impl DiskFile for File {
         lock(self)
     }
 
-    fn is_deleted(&self) -> io::Result<bool> {
-        Metadata::from_file(self).map(|metadata| metadata.nlink() == 0)
+    fn identity(&self) -> io::Result<Identity> {
+        Metadata::from_file(self).map(|metadata| identity(&metadata))
     }
 }
 
@@ -186,6 +185,13 @@ fn lock(file: &File) -> io::Result<()> {
         Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
         Err(std::fs::TryLockError::Error(_)) | Ok(()) => Ok(()),
     }
+}
+
+/// As [`lock`], but an error also where the file system has no locks: nothing shows then that no
+/// other process writes to it.
+#[cfg(unix)]
+pub(super) fn claim_strictly(log: &File) -> io::Result<()> {
+    log.try_lock().map_err(io::Error::from)
 }
 
 /// The way in which it was opened keeps others out; a lock would keep readers out too.

@@ -5,12 +5,14 @@ use std::fmt;
 use serde::Serialize;
 
 /// What is wrong with a run, or worth a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FaultKind {
     /// The directory has no `.wandb` file.
     NoLog,
+    /// There is no log but one that never got its own name.
+    BegunLog,
     /// The directory has more than one `.wandb` file.
     SeveralLogs,
     /// The log has no record.
@@ -25,6 +27,9 @@ pub enum FaultKind {
     NotProtobuf,
     /// A record has no type.
     NoType,
+    /// A record would take too much memory, or a key in it is too long: see
+    /// [`LogReader`](super::reader::LogReader), under "Limits".
+    TooLarge,
     /// A record of a type that wandb 0.31.0 doesn't know. A note.
     UnknownType,
     /// There is no run record.
@@ -47,6 +52,8 @@ pub enum FaultKind {
     InvalidJson,
     /// A media file is not there, or can't be read.
     MissingFile,
+    /// A media file that the summary alone names is not there. A note.
+    SummaryFile,
     /// A media file is longer or shorter than its row says.
     WrongSize,
     /// A media file holds other bytes than its row says.
@@ -80,6 +87,7 @@ impl FaultKind {
             self,
             Self::UnknownType
                 | Self::NoExit
+                | Self::SummaryFile
                 | Self::ListedMissing
                 | Self::NoClassLabels
                 | Self::TemporaryFile
@@ -119,6 +127,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Whether W&B gets all of the run nevertheless.
     pub is_note: bool,
+    /// How many it stands for: 1, but for the last of a kind that is found over 1,000 times.
+    pub count: u64,
     /// Where it is.
     #[serde(flatten)]
     pub place: Place,
@@ -131,10 +141,46 @@ impl Fault {
         Self {
             kind,
             is_note: kind.is_note(),
-            place,
+            count: 1,
+            place: place.cut(),
             message: message.into(),
         }
     }
+}
+
+/// How many things of a kind are told; the others are counted.
+pub(super) const MAX_TOLD: usize = 1000;
+
+/// The longest key and path of a place, in bytes.
+const MAX_NAME: usize = 1024;
+
+impl Fault {
+    /// What stands for those of a kind that aren't told.
+    pub(super) fn more(kind: FaultKind, count: u64) -> Self {
+        let message = format!("and {count} more of this kind, which are not told each");
+        let more = Self::new(kind, Place::default(), message);
+        Self { count, ..more }
+    }
+}
+
+impl Place {
+    /// The same with names that can be shown, and kept.
+    pub(super) fn cut(self) -> Self {
+        Self {
+            key: self.key.map(cut),
+            path: self.path.map(cut),
+            ..self
+        }
+    }
+}
+
+/// The beginning of a name that is too long.
+pub(super) fn cut(name: String) -> String {
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    let whole = (0..=MAX_NAME).rev().find(|&at| name.is_char_boundary(at));
+    format!("{}…", &name[..whole.unwrap_or_default()])
 }
 
 impl fmt::Display for Place {

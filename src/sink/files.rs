@@ -1,5 +1,6 @@
 //! The media files of a run, in its `files/`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::Durability;
@@ -15,6 +16,10 @@ pub(super) const PART: &str = ".media.part";
 /// Folders that are kept open.
 const MAX_OPEN: usize = 8;
 
+/// Folders whose loss is noticed: the first that were written to. There is one for each part of
+/// the keys before the last slash, and each is looked up for each row with pictures.
+const MAX_KNOWN: usize = 256;
+
 /// Writes below the `files/` of a run, in folders that it makes where they are missing.
 pub(super) struct Files<F> {
     run: F,
@@ -23,6 +28,8 @@ pub(super) struct Files<F> {
     root: Option<F>,
     /// The folders that were written to last, the latest at the end.
     open: Vec<OpenFolder<F>>,
+    /// The folders that were written to, by their path from the run's folder.
+    known: BTreeMap<String, Identity>,
     has_lost: bool,
 }
 
@@ -41,6 +48,7 @@ impl<F: Folder> Files<F> {
             durability,
             root: None,
             open: Vec::new(),
+            known: BTreeMap::new(),
             has_lost: false,
         }
     }
@@ -62,6 +70,17 @@ impl<F: Folder> Files<F> {
         match self.root.as_ref().map(|root| root.remove_file(PART)) {
             Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Looks for folders that were written to and aren't in their place any more.
+    pub(super) fn look(&mut self) {
+        let run = &self.run;
+        let before = self.known.len();
+        self.known.retain(|path, known| leads_to(run, path, *known));
+        if self.known.len() < before {
+            self.has_lost = true;
+            self.open.clear();
         }
     }
 
@@ -105,8 +124,7 @@ impl<F: Folder> Files<F> {
     fn take(&mut self, folder: &str) -> Option<OpenFolder<F>> {
         let path = path_of(folder);
         let index = self.open.iter().position(|open| open.path == path)?;
-        let found = self.run.identity_of(&path);
-        if found.is_ok_and(|found| found == self.open[index].identity) {
+        if leads_to(&self.run, &path, self.open[index].identity) {
             return Some(self.open.remove(index));
         }
         self.has_lost = true;
@@ -116,6 +134,10 @@ impl<F: Folder> Files<F> {
 
     /// Opens a folder from the run's own on, part by part, so that no link is followed.
     fn open(&mut self, folder: &str) -> io::Result<OpenFolder<F>> {
+        let path = path_of(folder);
+        // Asked before it is made again, since that may have the number of the one before.
+        let known = self.known.get(&path).copied();
+        self.has_lost |= known.is_some_and(|known| !leads_to(&self.run, &path, known));
         self.root = Some(enter(&self.run, FILES, self.durability)?);
         // The folder itself, by another handle.
         let mut here = self.run.open_folder(FILES)?;
@@ -123,18 +145,25 @@ impl<F: Folder> Files<F> {
             here = enter(&here, part, self.durability)?;
         }
         Ok(OpenFolder {
-            path: path_of(folder),
+            path,
             identity: here.identity()?,
             folder: here,
         })
     }
 
     fn keep(&mut self, open: OpenFolder<F>) {
+        if self.known.len() < MAX_KNOWN || self.known.contains_key(&open.path) {
+            self.known.insert(open.path.clone(), open.identity);
+        }
         if self.open.len() == MAX_OPEN {
             self.open.remove(0);
         }
         self.open.push(open);
     }
+}
+
+fn leads_to<F: Folder>(run: &F, path: &str, identity: Identity) -> bool {
+    run.identity_of(path).is_ok_and(|found| found == identity)
 }
 
 fn path_of(folder: &str) -> String {

@@ -44,6 +44,23 @@ pub(super) fn checksum(kind: u8, data: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// Whether these bytes of one block, from the beginning of a chunk on, are whole chunks.
+pub(super) fn are_whole(mut bytes: &[u8]) -> bool {
+    while let Some((header, rest)) = bytes.split_first_chunk::<{ CHUNK_HEADER as usize }>() {
+        let [a, b, c, d, low, high, kind] = *header;
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        let Some((data, after)) = rest.split_at_checked(length) else {
+            return false;
+        };
+        let sum = u32::from_le_bytes([a, b, c, d]);
+        if Chunk::from_byte(kind).is_none() || checksum(kind, data) != sum {
+            return false;
+        }
+        bytes = after;
+    }
+    bytes.iter().all(|&byte| byte == 0)
+}
+
 /// The bytes left in the block that `offset` lies in.
 pub(super) fn left_in_block(offset: u64) -> u64 {
     BLOCK - offset % BLOCK
@@ -110,6 +127,21 @@ mod tests {
         check(5, 32768 - 3, &[(1, 5)]);
         check(5, 32768 - 7, &[(2, 0), (4, 5)]);
         check(5, 32768 * 3 - 12, &[(1, 5)]);
+    }
+
+    #[test]
+    fn chunks_are_whole_or_not() {
+        let whole = [frame(b"first", 7), frame(b"second", 19)].concat();
+        assert!(are_whole(&whole));
+        assert!(are_whole(&[]));
+        assert!(are_whole(&[&whole[..], &[0; 6]].concat()));
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            assert!(!are_whole(&damaged), "{at}");
+        }
+        assert!(!are_whole(&[0; 7]));
+        assert!(!are_whole(&whole[..whole.len() - 1]));
     }
 
     #[test]

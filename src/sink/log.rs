@@ -3,8 +3,9 @@
 use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::disk::DiskFile;
-use super::framing::{FILE_HEADER, frame};
+use super::disk::{DiskFile, Identity};
+use super::framing::{FILE_HEADER, are_whole, frame, left_in_block};
+use super::scan::MAX_RECORD;
 use crate::error::{Error, Result};
 
 /// Writes each record with one call, so that nothing waits in this process.
@@ -19,10 +20,11 @@ pub(super) struct LogWriter<F> {
     torn: bool,
     /// What outlasts the power.
     synced: u64,
-    /// The file system tells when the file is deleted; some say so from the beginning.
-    tells_deletion: bool,
+    identity: Option<Identity>,
     /// What follows `synced` may be forgotten though a later sync succeeds, since one failed.
     is_doubtful: bool,
+    /// Where the file holds something else than was written.
+    ruined_at: Option<u64>,
 }
 
 impl<F: DiskFile> LogWriter<F> {
@@ -47,16 +49,21 @@ impl<F: DiskFile> LogWriter<F> {
     fn at(path: &Path, file: F, len: u64) -> Self {
         Self {
             path: path.into(),
-            tells_deletion: file.is_deleted().is_ok_and(|is_deleted| !is_deleted),
+            identity: file.identity().ok(),
             file,
             len,
             torn: false,
             synced: 0,
             is_doubtful: false,
+            ruined_at: None,
         }
     }
 
+    /// Refuses a record that no reader would take; nothing of it is written.
     pub(super) fn append(&mut self, record: &[u8]) -> Result<()> {
+        if record.len() > MAX_RECORD {
+            return Err(self.error("write to", too_long(record.len())));
+        }
         self.write(&frame(record, self.len))
     }
 
@@ -108,30 +115,41 @@ impl<F: DiskFile> LogWriter<F> {
         Ok(())
     }
 
-    /// After a failed sync, the system takes what it couldn't write for written.
+    /// After a failed sync, the system takes what it couldn't write for written, and may forget it:
+    /// what stood there before is read then.
     fn write_again(&mut self) -> Result<()> {
-        self.torn = true;
-        let written = self.write_again_from(self.synced);
-        written.map_err(|source| self.error("write again to", source))?;
-        self.mend()
+        if self.ruined_at.is_none() {
+            self.torn = true;
+            let written = self.write_again_from(self.synced);
+            written.map_err(|source| self.error("write again to", source))?;
+        }
+        self.mend()?;
+        match self.ruined_at {
+            None => Ok(()),
+            Some(at) => Err(self.error("sync", ruined(at))),
+        }
     }
 
+    /// Block by block, from the beginning of a record on, and as far as the log is what it was.
     fn write_again_from(&mut self, mut at: u64) -> io::Result<()> {
-        let mut buffer = vec![0; 64 * 1024];
         while at < self.len {
-            let part = (self.len - at).min(buffer.len() as u64);
-            let part = &mut buffer[..part as usize];
+            let mut part = vec![0; (self.len - at).min(left_in_block(at)) as usize];
             self.file.seek(SeekFrom::Start(at))?;
-            self.file.read_exact(part)?;
+            self.file.read_exact(&mut part)?;
+            if !is_log(&part, at) {
+                self.ruined_at = Some(at);
+                return Ok(());
+            }
             self.file.seek(SeekFrom::Start(at))?;
-            self.file.write_all(part)?;
+            self.file.write_all(&part)?;
             at += part.len() as u64;
         }
         Ok(())
     }
 
-    pub(super) fn is_deleted(&self) -> bool {
-        self.tells_deletion && self.file.is_deleted().unwrap_or(false)
+    /// That of its file, where the file system tells it.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// Goes on in another file, which gets all records first.
@@ -149,6 +167,31 @@ impl<F: DiskFile> LogWriter<F> {
     fn error(&self, action: &'static str, source: io::Error) -> Error {
         io_error(action, &self.path, source)
     }
+}
+
+/// Whether these bytes of a block are what a log has at `at`.
+fn is_log(bytes: &[u8], at: u64) -> bool {
+    match at {
+        0 => bytes.strip_prefix(&FILE_HEADER).is_some_and(are_whole),
+        _ => are_whole(bytes),
+    }
+}
+
+fn ruined(at: u64) -> io::Error {
+    let text = format!(
+        "a sync before failed, and from byte {at} on the disk has not kept what was written: rows \
+         since the last flush that succeeded may be lost; end the run, and see what \
+         `wandb-image verify` finds"
+    );
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+fn too_long(len: usize) -> io::Error {
+    let text = format!(
+        "a record of {len} bytes is over the {MAX_RECORD} that a log's readers take: log fewer or \
+         smaller values in one row"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
@@ -213,8 +256,8 @@ mod tests {
         fn claim(&self) -> io::Result<()> {
             Ok(())
         }
-        fn is_deleted(&self) -> io::Result<bool> {
-            Ok(false)
+        fn identity(&self) -> io::Result<Identity> {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 
@@ -263,6 +306,25 @@ mod tests {
         log.file.rewinds = true;
         log.append(b"fourth").unwrap();
         assert_eq!(payloads(&log), [&b"first"[..], b"fourth"]);
+    }
+
+    #[test]
+    fn a_record_that_no_reader_takes_is_refused_and_later_ones_follow() {
+        let mut log = full(usize::MAX, true);
+        log.append(b"first").unwrap();
+        let len = log.file.bytes.len();
+        let error = log
+            .append(&vec![0; MAX_RECORD + 1])
+            .unwrap_err()
+            .to_string();
+        let expected = "a record of 67108865 bytes is over the 67108864 ";
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains("log fewer or smaller values"), "{error}");
+        assert_eq!(log.file.bytes.len(), len);
+        log.append(&vec![0; MAX_RECORD]).unwrap();
+        log.append(b"last").unwrap();
+        let lengths: Vec<_> = payloads(&log).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [5, MAX_RECORD, 4]);
     }
 
     #[test]

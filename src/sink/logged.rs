@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::reader::LogReader;
 use super::records::{HistoryRecord, Item, RecordType};
+use super::stored;
 use crate::error::{Error, Result};
-use crate::image::json::{self, named_files};
+use crate::image::json::{self, NamedFile, each_named};
 
 /// How deep a value may be nested; deeper ones hold no media that W&B shows.
 pub(super) const MAX_NESTING: usize = 64;
@@ -120,18 +121,43 @@ pub fn find_log(run: impl AsRef<Path>) -> Result<PathBuf> {
 /// The `.wandb` files of a run's directory by name, or the path itself where it is a file.
 pub(super) fn logs_of(run: &Path) -> Result<Vec<PathBuf>> {
     let failed = |source| cannot_find(run, source);
-    if !fs::metadata(run).map_err(failed)?.is_dir() {
-        return Ok(vec![run.into()]);
-    }
-    let mut logs = Vec::new();
-    for entry in fs::read_dir(run).map_err(failed)? {
+    let mut logs = match fs::metadata(run).map_err(failed)?.is_dir() {
+        true => named_as(run, "wandb")?,
+        false => vec![run.into()],
+    };
+    logs.sort();
+    logs.iter().try_for_each(|log| check_file(log))?;
+    Ok(logs)
+}
+
+/// What a directory holds with that extension.
+pub(super) fn named_as(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let failed = |source| cannot_find(dir, source);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|ext| ext == "wandb") {
-            logs.push(path);
+        if path.extension().is_some_and(|ext| ext == extension) {
+            found.push(path);
         }
     }
-    logs.sort();
-    Ok(logs)
+    Ok(found)
+}
+
+/// Refuses what would lead elsewhere, or wait for ever, instead of being read.
+fn check_file(log: &Path) -> Result<()> {
+    let kind = fs::symlink_metadata(log);
+    let kind = kind.map_err(|source| cannot_find(log, source))?.file_type();
+    let what = match (kind.is_file(), kind.is_symlink(), kind.is_dir()) {
+        (true, ..) => return Ok(()),
+        (_, true, _) => "a link, which isn't followed: give what it leads to",
+        (.., true) => "a directory",
+        _ => "a pipe or a device",
+    };
+    let message = format!("a log is a file, but this is {what}");
+    Err(cannot_find(
+        log,
+        io::Error::new(io::ErrorKind::InvalidInput, message),
+    ))
 }
 
 fn cannot_find(run: &Path, source: io::Error) -> Error {
@@ -162,43 +188,83 @@ pub fn of_row(row: &HistoryRecord, files_dir: impl AsRef<Path>) -> Vec<LoggedFil
     files_of(row, files_dir.as_ref())
 }
 
+/// The most bytes that the keys of one row's files take in all: those of 100,000 files, each as
+/// long as a path can be. Files beyond them are passed over.
+const MAX_KEYS: usize = 128 << 20;
+
 fn files_of(row: &HistoryRecord, files_dir: &Path) -> Vec<LoggedFile> {
-    let values = values_of(&row.item);
-    let recorded = row.step.map(|step| step.num);
-    let step = values.get(json::STEP).and_then(Value::as_i64);
-    let step = step.or(recorded).unwrap_or_default();
-    let named = values
-        .iter()
-        .flat_map(|(key, value)| named_files(key, value));
-    let logged = named.map(|file| {
-        let found = length(files_dir, &file.path);
-        LoggedFile {
-            key: file.key,
-            step,
-            size: file.size.or(found),
-            path: file.path,
-            caption: file.caption,
-            width: file.width,
-            height: file.height,
-            format: file.format,
-            present: found.is_some(),
-        }
-    });
-    logged.collect()
+    let step = step_of(&row.item).or(row.step.map(|step| step.num));
+    let step = step.unwrap_or_default();
+    let (mut files, mut keys) = (Vec::new(), 0);
+    for (key, value) in values_of(&row.item) {
+        each_named(&key, &value, &mut |file| {
+            keys += file.key.len();
+            files.extend((keys <= MAX_KEYS).then(|| logged(file, step, files_dir)));
+        });
+    }
+    files
 }
 
-/// The bytes of a file below `dir`, where it is there.
-fn length(dir: &Path, path: &str) -> Option<u64> {
-    let path = Path::new(path);
-    let below = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    let found = fs::metadata(dir.join(path)).ok()?;
-    (below && found.is_file()).then_some(found.len())
+fn logged(file: NamedFile, step: i64, files_dir: &Path) -> LoggedFile {
+    let found = stored::length(files_dir, &file.path);
+    LoggedFile {
+        key: file.key,
+        step,
+        size: file.size.or(found),
+        path: file.path,
+        caption: file.caption,
+        width: file.width,
+        height: file.height,
+        format: file.format,
+        present: found.is_some(),
+    }
+}
+
+/// The step that a row's items say, as `wandb sync` reads it.
+pub(super) fn step_of(items: &[Item]) -> Option<i64> {
+    let mut steps = items.iter().filter(|item| item.path() == [json::STEP]);
+    steps.next_back()?.value_json.trim().parse().ok()
+}
+
+/// The steps that `wandb sync` gives to rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Steps {
+    last: Option<i64>,
+}
+
+impl Steps {
+    pub(super) fn from(starting_step: i64) -> Self {
+        let last = (starting_step > 0).then(|| starting_step - 1);
+        Self { last }
+    }
+
+    /// The last row's, or what comes before the first.
+    pub(super) fn last(self) -> Option<i64> {
+        self.last
+    }
+
+    /// The step of the next row: its own, if that rises.
+    pub(super) fn next(&mut self, given: Option<i64>) -> i64 {
+        let least = self.last.map_or(0, |last| last.saturating_add(1));
+        let step = given.map_or(least, |given| match self.last {
+            None => given,
+            Some(_) => given.max(least),
+        });
+        self.last = Some(step);
+        step
+    }
 }
 
 /// Values by their top-level keys, nested ones put together from their leaves.
 pub(super) fn values_of(items: &[Item]) -> BTreeMap<String, Value> {
+    values_with(items, parse)
+}
+
+/// The same where `parse` gives the value of a leaf.
+pub(super) fn values_with(
+    items: &[Item],
+    parse: fn(&Item) -> Option<Value>,
+) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
     for item in items {
         if let (Some(value), [key, rest @ ..]) = (parse(item), &item.path()[..]) {
@@ -218,11 +284,39 @@ pub(super) fn parse(item: &Item) -> Option<Value> {
 
 /// The value that the text of a record gives.
 pub(super) fn parse_text(json: &str) -> Option<Value> {
+    parse_with(json, &NULLS)
+}
+
+/// The same with strings in the place of the tokens that serde_json refuses, which
+/// [`text_of_marked`] turns back.
+pub(super) fn parse_marked(item: &Item) -> Option<Value> {
+    let is_sane = item.nested_key.len() <= MAX_NESTING;
+    is_sane.then(|| parse_with(&item.value_json, &MARKS))?
+}
+
+/// The text of a value whose tokens were marked.
+pub(super) fn text_of_marked(value: &Value) -> String {
+    let text = value.to_string();
+    let tokens = TOKENS.iter().zip(&MARKS);
+    tokens.fold(text, |text, (token, mark)| text.replace(mark, token))
+}
+
+fn parse_with(json: &str, replaced: &[&str; 3]) -> Option<Value> {
     let strict = serde_json::from_str(json);
     strict
-        .or_else(|_| serde_json::from_str(&without_specials(json)))
+        .or_else(|_| serde_json::from_str(&without_specials(json, replaced)))
         .ok()
 }
+
+/// W&B's tokens that are no JSON. The first holds the second.
+const TOKENS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+const NULLS: [&str; 3] = ["null"; 3];
+/// Strings that nobody logs.
+const MARKS: [&str; 3] = [
+    r#""\u0000wandb-image -inf""#,
+    r#""\u0000wandb-image inf""#,
+    r#""\u0000wandb-image nan""#,
+];
 
 fn leaf<'a>(mut at: &'a mut Value, path: &[&str]) -> &'a mut Value {
     for key in path {
@@ -234,24 +328,23 @@ fn leaf<'a>(mut at: &'a mut Value, path: &[&str]) -> &'a mut Value {
     at
 }
 
-/// JSON with `null` for W&B's tokens `NaN`, `Infinity` and `-Infinity`, which serde_json refuses.
-fn without_specials(json: &str) -> String {
+/// JSON with something else for each of W&B's tokens, which serde_json refuses.
+fn without_specials(json: &str, replaced: &[&str; 3]) -> String {
     let mut strict = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(quote) = rest.find('"') {
         let (code, quoted) = rest.split_at(quote);
-        strict += &code_without_specials(code);
+        strict += &code_without_specials(code, replaced);
         let end = string_end(quoted);
         strict += &quoted[..end];
         rest = &quoted[end..];
     }
-    strict + &code_without_specials(rest)
+    strict + &code_without_specials(rest, replaced)
 }
 
-fn code_without_specials(code: &str) -> String {
-    code.replace("-Infinity", "null")
-        .replace("Infinity", "null")
-        .replace("NaN", "null")
+fn code_without_specials(code: &str, replaced: &[&str; 3]) -> String {
+    let tokens = TOKENS.iter().zip(replaced);
+    tokens.fold(code.into(), |code, (token, new)| code.replace(token, new))
 }
 
 /// The bytes of the JSON string at the beginning of `text`, its quotes included.
@@ -324,9 +417,16 @@ mod tests {
 
     #[test]
     fn strings_keep_what_looks_like_a_token() {
-        let strict = without_specials(r#"{"NaN":NaN,"s":"\\\"Infinity","i":-Infinity}"#);
+        let strict = without_specials(r#"{"NaN":NaN,"s":"\\\"Infinity","i":-Infinity}"#, &NULLS);
         assert_eq!(strict, r#"{"NaN":null,"s":"\\\"Infinity","i":null}"#);
-        assert_eq!(without_specials(r#""open NaN"#), r#""open NaN"#);
+        assert_eq!(without_specials(r#""open NaN"#, &NULLS), r#""open NaN"#);
+    }
+
+    #[test]
+    fn tokens_come_back_where_they_stood() {
+        let text = r#"{"a":[NaN,-Infinity,"NaN",Infinity],"b":"-Infinity"}"#;
+        let value = parse_marked(&item(&["k"], text)).unwrap();
+        assert_eq!(text_of_marked(&value), text);
     }
 
     #[test]
@@ -336,8 +436,8 @@ mod tests {
         fs::write(dir.path().join("secret"), "x").unwrap();
         fs::write(dir.path().join("files/own"), "xy").unwrap();
         let files = dir.path().join("files");
-        assert_eq!(length(&files, "own"), Some(2));
-        assert_eq!(length(&files, "../secret"), None);
-        assert_eq!(length(&files, "/etc/hostname"), None);
+        assert_eq!(stored::length(&files, "own"), Some(2));
+        assert_eq!(stored::length(&files, "../secret"), None);
+        assert_eq!(stored::length(&files, "/etc/hostname"), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::image::{LayerKind, MEDIA_SUBDIR};
 const MAX_NAME: usize = 200;
 
 /// The digits of the content's hash in a file's name.
-const HASH_DIGITS: usize = 20;
+pub(super) const HASH_DIGITS: usize = 20;
 
 /// The longest path that a key's folders make, in bytes: macOS takes 1,024 for a whole path, that of
 /// the run's directory included.

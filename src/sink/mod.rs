@@ -5,6 +5,7 @@ mod disk;
 mod fault;
 mod files;
 mod framing;
+mod latest;
 mod log;
 pub mod logged;
 mod media;
@@ -18,14 +19,17 @@ mod stored;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+mod weight;
 mod wire;
 
-pub(crate) use directory::{Directory, OpenDirectory, link_latest, remove};
+pub(crate) use directory::{Directory, OpenDirectory};
+pub(crate) use latest::{Made, link_latest};
 pub use media::image_path;
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
 pub(crate) use resumed::{
-    PRODUCER, Resumed, Upload, continuation, directory_name, run_directory, run_id_of,
+    PRODUCER, Resumed, Upload, continuation, directory_name, is_without_log, run_directory,
+    run_id_of,
 };
 
 use std::io;
@@ -45,7 +49,8 @@ use records::Record;
 /// # The order of `fsync`
 ///
 /// 1. When a run starts: each folder in which one was made on the way to `wandb/`, once that is
-///    there; `wandb/` for the run's directory, and that for its `files/`. The log is created
+///    there; `wandb/` for the run's directory and for the link `latest-run`, which leads to it as
+///    soon as it is made; the directory for its `files/`. The log is created
 ///    under a temporary name and its first records are written; it follows, and gets its own name;
 ///    `files/`, the run's directory and `wandb/` follow before
 ///    [`start`](crate::RunBuilder::start) returns.
@@ -125,7 +130,9 @@ pub trait RecordSink: Send {
     fn flush(&mut self) -> Result<()>;
 
     /// Whether files that were taken before are gone since this was last asked, so that a row may
-    /// not name them again; asked before each row with pictures. Never, by default.
+    /// not name them; asked for each row with pictures, when all of its files were handed over and
+    /// no record names them yet. Where so, all of them are handed over once more. Never, by
+    /// default.
     fn has_lost(&mut self) -> bool {
         false
     }

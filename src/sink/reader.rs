@@ -11,6 +11,7 @@ use super::log::io_error;
 use super::records::Record;
 pub use super::scan::{Damage, MAX_RECORD};
 use super::scan::{Found, NO_HEADER, Payload, Scanner};
+use super::{weight, wire};
 use crate::error::{Error, Result};
 
 /// Reads the records of a `.wandb` file one by one, in order.
@@ -19,6 +20,13 @@ use crate::error::{Error, Result};
 /// and the byte at which the damage begins. Every whole record before it has been returned by
 /// then, also where the log is torn because its writer was killed. A record may be
 /// [`MAX_RECORD`] bytes long.
+///
+/// # Limits
+///
+/// A record isn't read, which is [`Error::Log`] too, where a key in it, or a way of nested keys,
+/// is over 65,536 bytes long, or where over 512 MiB of memory would be made of it, as it is judged
+/// beforehand: of over a million leaves, 700,000 objects, or a list of 8,000,000 numbers.
+/// [`payloads`](LogReader::payloads) gives such ones as well.
 ///
 /// What lies behind damage is read by `repair`.
 pub struct LogReader<R = File> {
@@ -135,8 +143,7 @@ impl<R: Read> LogReader<R> {
     }
 
     /// A record that is whole, but no record of W&B. Whether others follow isn't known.
-    fn undecodable(&mut self, record: &Payload, error: &prost::DecodeError) -> Error {
-        let reason = format!("no record of W&B: {error}");
+    fn undecodable(&mut self, record: &Payload, reason: String) -> Error {
         self.ended = true;
         self.damage = Some(Damage {
             from: record.start,
@@ -148,20 +155,37 @@ impl<R: Read> LogReader<R> {
     }
 }
 
+/// A record, and the number of the field that says its type; none where it has none.
+type Typed = (Record, Option<u32>);
+
+fn decoded(record: &[u8]) -> std::result::Result<Typed, String> {
+    if let Some(reason) = weight::excess(record) {
+        return Err(format!("a record isn't read: {reason}"));
+    }
+    let number = wire::record_type(record).ok().flatten();
+    let decoded = Record::decode(record).map(|record| (record, number));
+    decoded.map_err(|error| format!("no record of W&B: {error}"))
+}
+
+impl<R: Read> LogReader<R> {
+    pub(super) fn next_typed(&mut self) -> Option<Result<Typed>> {
+        let found = self.next_payload()?;
+        Some(found.and_then(|found| match decoded(&found.bytes) {
+            Ok(record) => {
+                self.end = found.end;
+                Ok(record)
+            }
+            Err(reason) => Err(self.undecodable(&found, reason)),
+        }))
+    }
+}
+
 impl<R: Read> Iterator for LogReader<R> {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let found = self.next_payload()?;
-        Some(
-            found.and_then(|found| match Record::decode(&found.bytes[..]) {
-                Ok(record) => {
-                    self.end = found.end;
-                    Ok(record)
-                }
-                Err(error) => Err(self.undecodable(&found, &error)),
-            }),
-        )
+        let next = self.next_typed()?;
+        Some(next.map(|(record, _)| record))
     }
 }
 

@@ -1,34 +1,38 @@
 //! Writes a clean run from everything in a damaged one that is whole.
 
-use std::collections::BTreeSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use prost::Message;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::directory::{Directory, remove};
+use super::fault::{MAX_TOLD, cut};
 use super::log::io_error;
-use super::logged::{parse, values_of};
+use super::logged::{
+    MAX_NESTING, Steps, parse_marked, parse_text, step_of, text_of_marked, values_of, values_with,
+};
 use super::records::{
     FILE_TYPE_MEDIA, FilesItem, FilesRecord, Item, Record, RecordType, RunRecord,
 };
+use super::resumed::{OFFLINE, Upload};
 use super::scan::{Found, Payload, Scanner};
-use super::stored::{self, Files, Stored};
+use super::stored::{self, Files, Stored, parent_of};
 use super::verify::{
-    Class, Place, Report, Steps, Survey, classify, directory_name, is_json, is_reference,
-    parent_of, step_of, steps_of, survey,
+    BEGUN, Class, Fault, FaultKind, Place, Report, Survey, classify, directory_name, is_json,
+    is_reference, steps_of, survey,
 };
 use super::wire::{self, fields};
-use super::{Durability, RecordSink, verify};
+use super::{Durability, RecordSink};
 use crate::error::{Error, Result};
-use crate::image::json::{self, Edit, NamedFile, named_files, without};
-
-/// What the directories of offline runs are named.
-const OFFLINE: &str = "offline-run-";
+use crate::image::json::{self, NamedFile, Way, each_named, without};
 
 // The fields of `Record`, and of a row or a summary: its items.
 const HISTORY: u32 = 2;
@@ -49,10 +53,17 @@ pub struct Repaired {
     pub records: u64,
     /// Files in it, each compared with the hash that its row says.
     pub files: u64,
-    /// What the damaged run names or held, and the clean one doesn't.
+    /// What the damaged run names or held, and the clean one doesn't: the first 1,000 things.
     pub missing: Vec<Change>,
-    /// What is otherwise than in the damaged run.
+    /// How many there are of those in all.
+    pub missing_in_all: u64,
+    /// What is otherwise than in the damaged run: the first 1,000 things.
     pub changed: Vec<Change>,
+    /// How many there are of those in all.
+    pub changed_in_all: u64,
+    /// What W&B may have of the run already, and what to do before the clean one is synced; none
+    /// where no sync began.
+    pub uploaded: Option<String>,
     /// What was wrong with the damaged run.
     pub source: Report,
 }
@@ -96,6 +107,14 @@ impl fmt::Display for Change {
 ///   comes last. Where there is none, none is made: nobody knows how the run ended, W&B takes it
 ///   for failed, and it can be resumed.
 /// - Links aren't followed out of the run.
+/// - Where an image is taken out of a value, `NaN` and the infinities beside it stay.
+/// - A file that only the summary names, and that isn't there, stays in the summary: a run that was
+///   resumed after a sync has it in its earlier directory.
+/// - A record that [`LogReader`](super::reader::LogReader) doesn't read, since it would take too
+///   much memory, is left out.
+///
+/// Where a sync of the damaged run began, W&B has rows of it already, and appends those of the
+/// clean one: [`Repaired::uploaded`] says so, and what to do.
 ///
 /// ```
 /// use wandb_image::sink::{logged::find_log, repair::repair, verify::verify};
@@ -132,7 +151,9 @@ pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> 
     let (run, out) = (run.as_ref(), out.as_ref());
     let survey = survey(run)?;
     let Some(log) = survey.report.log.clone() else {
-        return Err(unrepairable(run, NO_LOG));
+        let is_begun = |fault: &Fault| fault.kind == FaultKind::BegunLog;
+        let begun = survey.report.faults.iter().any(is_begun);
+        return Err(unrepairable(run, if begun { BEGUN_LOG } else { NO_LOG }));
     };
     let target = Target::new(&survey, &log, out);
     target.refuse_inside(run, &survey)?;
@@ -148,7 +169,21 @@ pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> 
     repaired.inspect_err(|_| remove(&path))
 }
 
+/// What is to be said where a sync of the damaged run began.
+fn uploaded(log: &Path) -> Option<String> {
+    let begun = match Upload::of(log) {
+        Upload::Nothing => return None,
+        Upload::Part => "a sync of the damaged run began, and has uploaded rows of it",
+        Upload::All { .. } => "the damaged run was synced, up to its damage at least",
+    };
+    Some(format!(
+        "{begun}: delete the run on the server before the clean one is synced, since W&B appends \
+         rows to those it has, and they would be there twice"
+    ))
+}
+
 const NO_LOG: &str = "it has no .wandb file";
+const BEGUN_LOG: &str = "its log has its temporary name still: give that file, run-….wandb.part";
 const NOTHING: &str = "its log holds nothing that is whole, but for its header";
 
 fn unrepairable(run: &Path, reason: &'static str) -> Error {
@@ -169,8 +204,7 @@ struct Target {
 
 impl Target {
     fn new(survey: &Survey, log: &Path, out: &Path) -> Self {
-        let stem = log.file_stem().unwrap_or_default().to_string_lossy();
-        let named = stem.strip_prefix("run-").map(String::from);
+        let named = id_in_name(log);
         let recorded = survey.report.run_id.clone();
         let is_name = |id: &String| {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -214,6 +248,14 @@ impl Target {
             false => Ok(()),
         }
     }
+}
+
+/// The id that the name of a log says, also of one that never got its own name.
+fn id_in_name(log: &Path) -> Option<String> {
+    let name = log.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(BEGUN).or(name.strip_suffix(".wandb"));
+    let id = stem.unwrap_or(&name).strip_prefix("run-")?;
+    Some(id.into())
 }
 
 fn parent_or_dot(path: &Path) -> &Path {
@@ -271,6 +313,7 @@ impl Repair {
         let repaired = Repaired {
             dir: directory.path().into(),
             source: survey.report.clone(),
+            uploaded: survey.report.log.as_deref().and_then(uploaded),
             ..Repaired::default()
         };
         Self {
@@ -299,13 +342,13 @@ impl Repair {
     }
 
     fn missing(&mut self, place: Place, message: impl Into<String>) {
-        let message = message.into();
-        self.repaired.missing.push(Change { place, message });
+        self.repaired.missing_in_all += 1;
+        tell(&mut self.repaired.missing, place, message);
     }
 
     fn changed(&mut self, place: Place, message: impl Into<String>) {
-        let message = message.into();
-        self.repaired.changed.push(Change { place, message });
+        self.repaired.changed_in_all += 1;
+        tell(&mut self.repaired.changed, place, message);
     }
 
     fn write(&mut self, record: &[u8]) -> Result<()> {
@@ -455,6 +498,10 @@ impl Repair {
                 self.missing(place, "a record without a type");
                 Ok(())
             }
+            Class::TooLarge(reason) => {
+                self.missing(place, format!("a record that isn't read, since {reason}"));
+                Ok(())
+            }
             Class::Other(_) => self.kept(&payload.bytes),
             Class::Known(record) => self.known(*record, &payload.bytes, place),
         }
@@ -477,8 +524,8 @@ impl Repair {
             RecordType::History(row) => self.row(&row.item, bytes, place),
             RecordType::Summary(summary) => {
                 self.list(&summary.update)?;
-                let edits = self.edits(&summary.update, None);
-                let edited = self.edited(bytes, SUMMARY, &edits, None, None);
+                let mut edits = self.edits(&summary.update, None);
+                let edited = self.edited(bytes, SUMMARY, &mut edits, None, None);
                 self.kept(&edited)
             }
             RecordType::Files(_) => self.files_record(bytes),
@@ -494,7 +541,7 @@ impl Repair {
         }
         match &self.repaired.source.run_id {
             Some(id) if *id != run.run_id => {
-                let message = format!("a run record of another run, {:?}", run.run_id);
+                let message = format!("a run record of another run, {:?}", cut(run.run_id.clone()));
                 self.missing(place, message);
                 Ok(())
             }
@@ -513,8 +560,9 @@ impl Repair {
             self.changed(place.clone(), message);
         }
         self.list(items)?;
-        let edits = self.edits(items, Some(&place));
-        let edited = self.edited(bytes, HISTORY, &edits, new_step, Some(&place));
+        let mut edits = self.edits(items, Some(&place));
+        let step = new_step.or_else(|| take_step(&mut edits).then_some(step));
+        let edited = self.edited(bytes, HISTORY, &mut edits, step, Some(&place));
         self.kept(&edited)
     }
 
@@ -523,8 +571,10 @@ impl Repair {
         let listed = &self.survey.listed;
         let mut paths = BTreeSet::new();
         for (key, value) in values_of(items) {
-            let named = named_files(&key, &value).into_iter().map(|file| file.path);
-            paths.extend(named.filter(|path| self.copied.contains(path) && !listed.contains(path)));
+            each_named(&key, &value, &mut |NamedFile { path, .. }| {
+                let is_wanted = self.copied.contains(&path) && !listed.contains(&path);
+                paths.extend(is_wanted.then_some(path));
+            });
         }
         let new: Vec<_> = paths.difference(&self.listed).cloned().collect();
         if new.is_empty() {
@@ -542,24 +592,59 @@ impl Repair {
     }
 
     /// What takes the files that weren't copied out of the items.
-    fn edits(&mut self, items: &[Item], place: Option<&Place>) -> Vec<Edit> {
-        let mut edits = Vec::new();
-        let mut gone = Vec::new();
-        for (key, value) in values_of(items) {
-            edits.extend(without(&key, &value, &|file| self.is_gone(file)));
-            let named = named_files(&key, &value).into_iter();
-            gone.extend(named.filter(|file| self.is_gone(file)));
-        }
-        for file in gone {
+    fn edits(&mut self, items: &[Item], place: Option<&Place>) -> Edits {
+        let mut edits = Edits::new();
+        let mixed = LazyCell::new(|| mixed_keys(items));
+        for (key, value) in values_with(items, parse_marked) {
+            let of_key = without(&key, &value, &|file| self.is_gone(file));
+            let of_key = of_key.into_iter().map(|edit| (edit.path, edit.value));
+            let of_key: Vec<_> = of_key.collect();
+            match !of_key.is_empty() && mixed.contains(&*key) {
+                true => self.whole(&key, value.clone(), of_key, &mut edits, place),
+                false => edits.extend(of_key.into_iter().map(replacement)),
+            }
             if let Some(place) = place {
-                self.gone(file, place);
+                each_named(&key, &value, &mut |file| {
+                    if self.is_gone(&file) {
+                        self.gone(file, place);
+                    }
+                });
             }
         }
         edits
     }
 
+    /// What is left of a key whose items overwrite one another, in one item: else one that was
+    /// overwritten would come back, with the files it names.
+    fn whole(
+        &mut self,
+        key: &str,
+        mut value: Value,
+        of_key: Vec<(Way, Option<Value>)>,
+        edits: &mut Edits,
+        place: Option<&Place>,
+    ) {
+        let mut left = true;
+        for (path, new) in of_key {
+            match (&path[1..], new) {
+                ([], Some(new)) => value = new,
+                ([], None) => left = false,
+                (rest, new) => apply(&mut value, rest, new.as_ref()),
+            }
+        }
+        if left && parse_text(&text_of_marked(&value)).is_none() {
+            left = false;
+            let place = Place {
+                key: Some(key.into()),
+                ..place.cloned().unwrap_or_default()
+            };
+            self.missing(place, "a value that is nested too deep");
+        }
+        edits.extend([replacement((vec![key.into()], left.then_some(value)))]);
+    }
+
     fn is_gone(&self, file: &NamedFile) -> bool {
-        if is_reference(&file.path) {
+        if is_reference(&file.path) || self.survey.of_summary.contains(&file.path) {
             return false;
         }
         match self.survey.files.known(&file.path) {
@@ -592,12 +677,11 @@ impl Repair {
         &mut self,
         record: &[u8],
         number: u32,
-        edits: &[Edit],
+        edits: &mut Edits,
         step: Option<i64>,
         place: Option<&Place>,
     ) -> Vec<u8> {
         let message = content(record, number);
-        let mut emitted = vec![false; edits.len()];
         let mut edited = Vec::new();
         for field in fields(&message).flatten() {
             let item = field.content.filter(|_| field.number == ITEMS);
@@ -605,11 +689,11 @@ impl Repair {
                 None => edited.extend(field.raw),
                 Some(item) if step.is_some() && item.path() == [json::STEP] => {}
                 Some(item) if !is_json(&item) => self.no_json(&item, place),
-                Some(item) => put_item(&mut edited, &item, field.raw, edits, &mut emitted),
+                Some(item) => put_item(&mut edited, &item, field.raw, edits),
             }
         }
         if let Some(step) = step {
-            put_value(&mut edited, vec![json::STEP.into()], step.to_string());
+            put_value(&mut edited, &[json::STEP.into()], step.to_string());
         }
         replaced(record, number, &edited)
     }
@@ -652,20 +736,25 @@ impl Repair {
         }
         for fault in &self.repaired.source.faults {
             let message = match fault.kind {
-                verify::FaultKind::BeforeRun => "the run record was put first",
-                verify::FaultKind::AfterExit => "the exit record was put last",
+                FaultKind::BeforeRun => "the run record was put first",
+                FaultKind::AfterExit => "the exit record was put last",
                 _ => continue,
             };
             let place = fault.place.clone();
-            self.repaired.changed.push(Change {
-                place,
-                message: message.into(),
-            });
+            self.repaired.changed_in_all += 1;
+            tell(&mut self.repaired.changed, place, message);
         }
         if let Some(exit) = self.survey.exit.take() {
             self.write(&exit)?;
         }
         self.directory.flush()
+    }
+}
+
+fn tell(told: &mut Vec<Change>, place: Place, message: impl Into<String>) {
+    if told.len() < MAX_TOLD {
+        let (place, message) = (place.cut(), message.into());
+        told.push(Change { place, message });
     }
 }
 
@@ -705,38 +794,86 @@ fn replaced(record: &[u8], number: u32, content: &[u8]) -> Vec<u8> {
     new
 }
 
-/// Puts what is left of an item: itself as it stands, where no edit concerns it.
-fn put_item(to: &mut Vec<u8>, item: &Item, raw: &[u8], edits: &[Edit], emitted: &mut [bool]) {
-    let way = item.path();
-    for (edit, emitted) in edits.iter().zip(emitted) {
-        if starts_with(&way, &edit.path) {
-            if let Some(value) = edit.value.as_ref().filter(|_| !*emitted) {
-                put_value(to, edit.path.clone(), value.to_string());
-            }
-            *emitted = true;
-            return;
-        }
+/// The changes of a record's values, by the ways to them; none lies in another.
+type Edits = BTreeMap<Way, Replaced>;
+
+/// What stands in the place of a value; it is put where the first of its leaves was.
+struct Replaced {
+    value: Option<Value>,
+    is_put: bool,
+}
+
+impl Replaced {
+    fn new(value: Option<Value>) -> Self {
+        let is_put = false;
+        Self { value, is_put }
     }
-    let is_inside = |edit: &&Edit| edit.path.len() > way.len() && starts_with(&edit.path, &way);
-    let inside: Vec<_> = edits.iter().filter(is_inside).collect();
-    match parse(item).filter(|_| !inside.is_empty()) {
+}
+
+fn replacement((path, value): (Way, Option<Value>)) -> (Way, Replaced) {
+    (path, Replaced::new(value))
+}
+
+/// The keys with items whose ways lie in one another's, such that a later one overwrites.
+fn mixed_keys(items: &[Item]) -> BTreeSet<&str> {
+    let is_read = |item: &&Item| item.nested_key.len() <= MAX_NESTING;
+    let mut ways: Vec<_> = items.iter().filter(is_read).map(Item::path).collect();
+    ways.sort_unstable();
+    // What a way begins is sorted right behind it.
+    let pairs = ways.windows(2).filter(|pair| pair[1].starts_with(&pair[0]));
+    pairs.map(|pair| pair[0][0]).collect()
+}
+
+/// Takes out all that stands at the step but the step itself, where an edit concerns it.
+fn take_step(edits: &mut Edits) -> bool {
+    let before = edits.len();
+    edits.retain(|way, _| &*way[0] != json::STEP);
+    let is_edited = edits.len() < before;
+    if is_edited {
+        edits.extend([replacement((vec![json::STEP.into()], None))]);
+    }
+    is_edited
+}
+
+/// Puts what is left of an item: itself as it stands, where no edit concerns it.
+fn put_item(to: &mut Vec<u8>, item: &Item, raw: &[u8], edits: &mut Edits) {
+    if edits.is_empty() || item.nested_key.len() > MAX_NESTING {
+        return to.extend(raw);
+    }
+    let way: Way = item.path().into_iter().map(Into::into).collect();
+    let above = (1..=way.len()).find(|&length| edits.contains_key(&way[..length]));
+    if let Some(above) = above {
+        return put_replaced(to, &way[..above], edits);
+    }
+    let from = (Bound::Excluded(&way[..]), Bound::Unbounded);
+    let below = edits.range::<[Arc<str>], _>(from);
+    let mut below = below
+        .take_while(|(path, _)| path.starts_with(&way))
+        .peekable();
+    match below.peek().and_then(|_| parse_marked(item)) {
         None => to.extend(raw),
         Some(mut value) => {
-            for edit in inside {
-                apply(&mut value, &edit.path[way.len()..], edit.value.as_ref());
+            for (path, edit) in below {
+                apply(&mut value, &path[way.len()..], edit.value.as_ref());
             }
-            let way = way.iter().map(ToString::to_string).collect();
-            put_value(to, way, value.to_string());
+            put_value(to, &way, text_of_marked(&value));
         }
     }
 }
 
-fn starts_with<A: AsRef<str>, B: AsRef<str>>(way: &[A], beginning: &[B]) -> bool {
-    let pairs = way.iter().zip(beginning);
-    way.len() >= beginning.len() && pairs.into_iter().all(|(a, b)| a.as_ref() == b.as_ref())
+fn put_replaced(to: &mut Vec<u8>, path: &[Arc<str>], edits: &mut Edits) {
+    let Some(edit) = edits.get_mut(path) else {
+        return;
+    };
+    if !std::mem::replace(&mut edit.is_put, true)
+        && let Some(value) = &edit.value
+    {
+        put_value(to, path, text_of_marked(value));
+    }
 }
 
-fn put_value(to: &mut Vec<u8>, nested_key: Vec<String>, value_json: String) {
+fn put_value(to: &mut Vec<u8>, way: &[Arc<str>], value_json: String) {
+    let nested_key = way.iter().map(ToString::to_string).collect();
     let item = Item {
         nested_key,
         value_json,
@@ -745,7 +882,7 @@ fn put_value(to: &mut Vec<u8>, nested_key: Vec<String>, value_json: String) {
     wire::put(to, ITEMS, &item.encode_to_vec());
 }
 
-fn apply(value: &mut Value, way: &[String], new: Option<&Value>) {
+fn apply(value: &mut Value, way: &[Arc<str>], new: Option<&Value>) {
     let Value::Object(map) = value else {
         return;
     };
@@ -753,7 +890,7 @@ fn apply(value: &mut Value, way: &[String], new: Option<&Value>) {
         [] => {}
         [last] => set(map, last, new),
         [first, rest @ ..] => {
-            if let Some(child) = map.get_mut(first) {
+            if let Some(child) = map.get_mut(&**first) {
                 apply(child, rest, new);
             }
         }

@@ -2,24 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::framing::FILE_HEADER;
+use super::directory::LOG_PART;
+use super::fault::cut;
+use super::framing::{BLOCK, FILE_HEADER};
 use super::log::io_error;
-use super::logged::{MAX_NESTING, parse_text, values_of};
+use super::logged::{MAX_NESTING, Steps, logs_of, parse_text, step_of, values_of};
 use super::reader::LogReader;
 use super::records::{HistoryRecord, Item, Record, RecordType, RunRecord, SummaryRecord};
+use super::scan::ends_torn;
+use super::verify::is_locked;
 use crate::error::{Error, Result};
 use crate::image::LayerKind;
 use crate::image::classes::Classes;
 use crate::image::json;
 
 /// How the directories begin that `wandb sync` takes for those of offline runs.
-const OFFLINE: &str = "offline-run-";
+pub(super) const OFFLINE: &str = "offline-run-";
 
 /// What the log of a run says, as far as going on needs it.
 #[derive(Debug, Default)]
@@ -46,6 +50,10 @@ pub(crate) struct Resumed {
     pub(crate) len: u64,
     /// How many bytes at the end make no whole record.
     pub(crate) torn_bytes: u64,
+    /// The steps as they were counted so far.
+    steps: Steps,
+    /// Where the first record stands that the run record should come before.
+    before_run: Option<u64>,
     /// Whether this crate wrote it: in the Python SDK's logs a row's summary comes before it, and
     /// needn't be its last values.
     is_own: bool,
@@ -62,6 +70,7 @@ impl Resumed {
             path: run.into(),
             reason,
         };
+        let mendable = |reason: String| refused(format!("{reason}: {}", repair(run, log)));
         if is_begun(log)? {
             return Ok(Self::default());
         }
@@ -72,26 +81,35 @@ impl Resumed {
             ..Self::default()
         };
         let (mut exit, mut failure) = (None, None);
-        while let Some(next) = reader.next() {
-            match next {
-                Ok(record) => past
-                    .take(record, reader.end(), &mut exit)
-                    .map_err(|RowsAfter(exit)| refused(after_exit(run, exit)))?,
-                Err(error) => failure = Some(error),
+        loop {
+            let from = reader.end();
+            match reader.next_typed() {
+                None => break,
+                Some(Ok((_, None))) => return Err(mendable(no_type(from))),
+                Some(Ok((record, _))) => past
+                    .take(record, from, reader.end(), &mut exit)
+                    .map_err(&mendable)?,
+                Some(Err(error)) => failure = Some(error),
             }
         }
         match (failure, reader.damage()) {
             (None, _) => {}
-            (Some(_), Some(damage)) if damage.at_end => {
+            (Some(error), Some(damage)) if damage.at_end => {
+                if !is_torn(log, damage.from)? {
+                    return Err(mendable(altered(&error)));
+                }
                 past.torn_bytes = damage.to - damage.from;
             }
-            (Some(error), Some(_)) => return Err(refused(damaged(run, &error))),
+            (Some(error), Some(_)) => return Err(mendable(damaged(&error))),
             (Some(error), None) => return Err(error),
         }
         match &past.run {
             Some(run) if run.run_id.is_empty() => Err(refused(NO_ID.into())),
-            None if past.len > begin => Err(refused(format!("{NO_RUN}: {}", repair(run)))),
-            _ => Ok(past),
+            None if past.len > begin => Err(mendable(NO_RUN.into())),
+            _ => match past.before_run {
+                Some(from) if past.run.is_some() => Err(mendable(before_run(from))),
+                _ => Ok(past),
+            },
         }
     }
 
@@ -107,19 +125,23 @@ impl Resumed {
         own.as_ref().map(json::class_names).unwrap_or_default()
     }
 
-    /// Takes a record that ends there into account. `exit` is where the record of a run's end
-    /// begins.
+    /// Takes a record that stands there into account, or says why the log can't go on. `exit` is
+    /// where the record of a run's end begins.
     fn take(
         &mut self,
         record: Record,
+        from: u64,
         end: u64,
         exit: &mut Option<u64>,
-    ) -> std::result::Result<(), RowsAfter> {
+    ) -> std::result::Result<(), String> {
         if let Some(exit) = exit {
             return match record.record_type {
-                Some(RecordType::History(_)) => Err(RowsAfter(*exit)),
+                Some(RecordType::History(_)) => Err(after_exit(*exit)),
                 _ => Ok(()),
             };
+        }
+        if self.run.is_none() && !may_come_first(record.record_type.as_ref()) {
+            self.before_run.get_or_insert(from);
         }
         match record.record_type {
             Some(RecordType::Exit(end)) => {
@@ -132,7 +154,7 @@ impl Resumed {
                 self.is_own = producer.is_some_and(|name| name.starts_with(PRODUCER));
                 return Ok(());
             }
-            Some(RecordType::Run(run)) => self.take_run(run),
+            Some(RecordType::Run(run)) => self.take_run(run, from)?,
             Some(RecordType::Config(config)) => self.config.apply(&config.update, &config.remove),
             Some(RecordType::Summary(summary)) => self.take_summary(&summary),
             Some(RecordType::History(row)) => self.take_row(row),
@@ -144,14 +166,20 @@ impl Resumed {
         Ok(())
     }
 
-    fn take_run(&mut self, run: RunRecord) {
+    fn take_run(&mut self, run: RunRecord, from: u64) -> std::result::Result<(), String> {
+        match &self.run {
+            None => {
+                self.starting_step = u64::try_from(run.starting_step).unwrap_or_default();
+                self.steps = Steps::from(run.starting_step);
+            }
+            Some(first) if first.run_id != run.run_id => return Err(other_run(first, &run, from)),
+            Some(_) => {}
+        }
         if let Some(config) = &run.config {
             self.config.apply(&config.update, &config.remove);
         }
-        if self.run.is_none() {
-            self.starting_step = u64::try_from(run.starting_step).unwrap_or_default();
-        }
         self.run = Some(run);
+        Ok(())
     }
 
     fn take_summary(&mut self, summary: &SummaryRecord) {
@@ -161,12 +189,12 @@ impl Resumed {
 
     fn take_row(&mut self, row: HistoryRecord) {
         let number = |key: &str| {
-            let item = row.item.iter().find(|item| item.path() == [key]);
+            let item = row.item.iter().rfind(|item| item.path() == [key]);
             item.map(|item| item.value_json.trim())
         };
-        let step = number(json::STEP).and_then(|text| text.parse().ok());
+        let step = self.steps.next(step_of(&row.item));
         let runtime = number(json::RUNTIME).and_then(|text| text.parse().ok());
-        self.last_step = Some(self.next_step().max(step.unwrap_or(0)));
+        self.last_step = Some(u64::try_from(step).unwrap_or_default());
         self.runtime = self.runtime.max(runtime.unwrap_or(0.0));
         if self.is_own {
             self.summarise(row);
@@ -204,29 +232,73 @@ const NO_ID: &str = "its run record names no run id, and `wandb sync` takes no s
 
 const NO_RUN: &str = "its log has no run record, and `wandb sync` takes no such run";
 
-/// Where the record of a run's end begins that rows follow.
-struct RowsAfter(u64);
+/// Whether a record may stand before the run record.
+pub(super) fn may_come_first(record: Option<&RecordType>) -> bool {
+    use RecordType::{Environment, Header, Run};
+    matches!(record, Some(Header(_) | Run(_) | Environment(_)))
+}
 
-fn after_exit(run: &Path, exit: u64) -> String {
+fn is_torn(log: &Path, from: u64) -> Result<bool> {
+    let into_block = from % BLOCK;
+    let torn = fs::File::open(log).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from - into_block))?;
+        ends_torn(file, into_block as usize)
+    });
+    torn.map_err(|source| io_error("read", log, source))
+}
+
+// Why a log can't go on.
+
+fn after_exit(exit: u64) -> String {
     format!(
         "rows follow the record of its end, at byte {exit} of its log, and `wandb sync` would never \
-         reach them: {}",
-        repair(run)
+         reach them"
     )
 }
 
-fn damaged(run: &Path, error: &Error) -> String {
+fn other_run(first: &RunRecord, other: &RunRecord, from: u64) -> String {
     format!(
-        "{error}, and more follows, which `wandb sync` would never reach: {}",
-        repair(run)
+        "a second run record, at byte {from} of its log, names the run {:?}, but the log is of {:?}",
+        cut(other.run_id.clone()),
+        cut(first.run_id.clone())
     )
 }
 
-fn repair(run: &Path) -> String {
+fn no_type(from: u64) -> String {
+    format!(
+        "a record without a type stands at byte {from} of its log, at which `wandb sync` panics"
+    )
+}
+
+fn before_run(from: u64) -> String {
+    format!(
+        "something stands before its run record, at byte {from} of its log, and `wandb sync` drops \
+         it"
+    )
+}
+
+fn damaged(error: &Error) -> String {
+    format!("{error}, and more follows, which `wandb sync` would never reach")
+}
+
+fn altered(error: &Error) -> String {
+    format!(
+        "{error}, and that isn't how a kill or a power cut ends a log, so that rows may be lost"
+    )
+}
+
+fn repair(run: &Path, log: &Path) -> String {
     let run = run.display();
+    let twice = match Upload::of(log) {
+        Upload::Nothing => "",
+        _ => {
+            "; a sync of this one began, so delete the run on the server before that one is \
+             synced, else its rows will be there twice"
+        }
+    };
     format!(
         "`wandb-image repair {run} --out DIR` writes a run of all that is whole, which can be \
-         continued"
+         continued{twice}"
     )
 }
 
@@ -377,6 +449,19 @@ pub(crate) fn run_directory(given: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Whether nothing of the run was written: it has no log, and none is being begun.
+pub(crate) fn is_without_log(run: &Path) -> Result<bool> {
+    let entries = fs::read_dir(run).map_err(|source| io_error("look into", run, source))?;
+    let is_begun = |entry: fs::DirEntry| {
+        let is_log = entry.file_name().to_string_lossy().ends_with(LOG_PART);
+        is_log && is_locked(&entry.path())
+    };
+    if entries.filter_map(io::Result::ok).any(is_begun) {
+        return Err(Error::RunInUse { path: run.into() });
+    }
+    logs_of(run).map(|logs| logs.is_empty())
+}
+
 const NO_DIRECTORY: &str = "it is neither a directory nor a .wandb file: give the run's directory \
                             offline-run-…, wandb/latest-run, or the run's .wandb file";
 
@@ -463,6 +548,7 @@ mod tests {
     fn check_step(steps: &[Option<&str>], expected: u64) {
         let mut past = Resumed {
             starting_step: 3,
+            steps: Steps::from(3),
             ..Resumed::default()
         };
         for step in steps {

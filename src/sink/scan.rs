@@ -10,6 +10,9 @@ pub const MAX_RECORD: usize = 64 << 20;
 
 const HEADER: usize = CHUNK_HEADER as usize;
 
+/// How many bytes of a block are checked in search of a chunk: each about a hundred times.
+const MAX_SEARCHED: usize = 4 << 20;
+
 /// A stretch of a log that holds no whole record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -243,17 +246,28 @@ impl<R: Read> Scanner<R> {
         }
     }
 
-    /// The next place in the block where a chunk is whole, or the block's end.
+    /// The next place in the block where a chunk is whole, or the block's end: also where too much
+    /// looks like a chunk to try it all.
     fn search(&self, from: usize) -> usize {
-        let kind = |at: usize| {
-            self.block
-                .get(at + HEADER - 1)
-                .copied()
-                .and_then(Chunk::from_byte)
-        };
-        let is_chunk = |&at: &usize| kind(at).is_some() && chunk_at(&self.block, at).is_ok();
-        let found = (from..self.block.len()).find(is_chunk);
-        found.unwrap_or(self.block.len())
+        let end = self.block.len();
+        let mut tried = 0;
+        for at in from..end {
+            let kind = self.block.get(at + HEADER - 1).copied();
+            if kind.and_then(Chunk::from_byte).is_none() {
+                continue;
+            }
+            if chunk_at(&self.block, at).is_ok() {
+                return at;
+            }
+            let length = claimed_length(&self.block[at..]);
+            if at + HEADER + length <= end {
+                tried += length;
+            }
+            if tried > MAX_SEARCHED {
+                break;
+            }
+        }
+        end
     }
 
     fn read_block(&mut self) -> io::Result<()> {
@@ -282,6 +296,73 @@ impl Open {
             at_end,
         }
     }
+}
+
+/// Whether a log ends there as a kill or a loss of power leaves it: with the beginning of one
+/// record, or zeros, or with both. `input` begins with a block, and `at` is where in
+/// it the last whole record ends.
+pub(super) fn ends_torn(mut input: impl Read, mut at: usize) -> io::Result<bool> {
+    let (mut block, mut length, mut is_begun) = (Vec::new(), 0, false);
+    loop {
+        block.clear();
+        input.by_ref().take(BLOCK).read_to_end(&mut block)?;
+        let is_full = block.len() as u64 == BLOCK;
+        while at < block.len() && BLOCK as usize - at >= HEADER {
+            match chunk_at(&block, at) {
+                Ok((kind, data)) if goes_on(kind, is_begun) && length + data <= MAX_RECORD => {
+                    (length, is_begun) = (length + data, true);
+                    at += HEADER + data;
+                }
+                Ok(_) => return Ok(false),
+                Err(_) if !is_full && is_cut(&block[at..], is_begun) => return Ok(true),
+                Err(_) => return ends_in_zeros(&block[at..], input),
+            }
+        }
+        if !is_full {
+            return Ok(true);
+        }
+        at = 0;
+    }
+}
+
+/// Whether a chunk is a part of one record that has no end.
+fn goes_on(kind: Chunk, is_begun: bool) -> bool {
+    match kind {
+        Chunk::First => !is_begun,
+        Chunk::Middle => is_begun,
+        Chunk::Full | Chunk::Last => false,
+    }
+}
+
+/// Whether what is left of a log is the beginning of a chunk, of a record that has begun or not.
+fn is_cut(rest: &[u8], is_begun: bool) -> bool {
+    let Some(kind) = rest.get(HEADER - 1) else {
+        return true;
+    };
+    let fits = match Chunk::from_byte(*kind) {
+        Some(Chunk::Full | Chunk::First) => !is_begun,
+        Some(Chunk::Middle | Chunk::Last) => is_begun,
+        None => false,
+    };
+    fits && rest.len() < HEADER + claimed_length(rest)
+}
+
+/// Whether what is left of a log is a chunk whose end is zeros, as all that follows is.
+fn ends_in_zeros(rest: &[u8], mut input: impl Read) -> io::Result<bool> {
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
+    let whole = HEADER + claimed_length(rest);
+    let end = match rest.len() < whole {
+        true => HEADER,
+        false => whole,
+    };
+    let mut block = rest[end - 1..].to_vec();
+    while is_zero(&block) {
+        block.clear();
+        if input.by_ref().take(BLOCK).read_to_end(&mut block)? == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What is wrong with a file that is no log.
@@ -364,6 +445,23 @@ mod tests {
 
     fn check(bytes: &[u8], expected: &[&str]) {
         assert_eq!(scan(bytes), expected);
+    }
+
+    /// A block in which everything looks like a chunk is given up, and the next is read.
+    #[test]
+    fn a_search_has_an_end() {
+        let mut bytes = FILE_HEADER.to_vec();
+        bytes.extend([0x40, 1].repeat(16 << 10));
+        bytes.truncate(BLOCK as usize - 100);
+        let whole = frame(&record(2, 10), bytes.len() as u64);
+        bytes.extend(whole);
+        bytes.resize(BLOCK as usize, 0);
+        let after = frame(&record(3, 20), BLOCK);
+        bytes.extend(&after);
+        let found = scan(&bytes);
+        let last = format!("{BLOCK}..{}", bytes.len());
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[1], last);
     }
 
     #[test]

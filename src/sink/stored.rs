@@ -7,12 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::media::hex;
-use super::verify::parent_of;
+use super::media::{HASH_DIGITS, hex};
 use crate::image::json::NamedFile;
 
-/// The digits of a hash that a file's name ends with.
-const HASH_DIGITS: usize = 20;
+/// The longest path that is looked for, in bytes; Linux takes no longer one.
+const MAX_PATH: usize = 4096;
 
 /// What stands under a path of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +76,9 @@ pub(super) fn unsafe_path(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("is empty");
     }
+    if path.len() > MAX_PATH {
+        return Some("is over 4,096 bytes long");
+    }
     if has(|part| matches!(part, Component::RootDir | Component::Prefix(_))) {
         return Some("is absolute");
     }
@@ -84,6 +86,20 @@ pub(super) fn unsafe_path(path: &str) -> Option<&'static str> {
         return Some("holds `..`");
     }
     path.contains('\0').then_some("holds NUL")
+}
+
+/// The folder that a path is in.
+pub(super) fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The bytes of a file that is there, in `dir` itself.
+pub(super) fn length(dir: &Path, path: &str) -> Option<u64> {
+    let place = place(dir, path).ok()?;
+    Some(fs::metadata(place).ok()?.len())
 }
 
 /// Where the file is, no link leading out of `dir`.
@@ -97,7 +113,7 @@ fn place(dir: &Path, path: &str) -> Result<PathBuf, Stored> {
         return Err(Stored::Link);
     }
     let place = match dir.join(path).canonicalize() {
-        Err(error) if is_link_on_the_way(dir, path) && error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_link_on_the_way(dir, path) => {
             return Err(Stored::Link);
         }
         other => other.map_err(not_there)?,
@@ -183,10 +199,12 @@ fn hash_in_name(path: &str) -> Option<String> {
     is_hash.then(|| hash.into())
 }
 
-/// Every file below `files/`, relative to it with slashes; links aren't followed.
+/// Every file below `files/`, relative to it with slashes. Links aren't followed: not one in the
+/// place of `files/` itself either.
 pub(super) fn all_below(files: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    let mut folders = vec![files.to_path_buf()];
+    let root = files.to_path_buf();
+    let mut folders = Vec::from_iter((!files.is_symlink()).then_some(root));
     while let Some(folder) = folders.pop() {
         // What can't be listed holds nothing that could be named.
         let entries = fs::read_dir(&folder).into_iter().flatten().flatten();

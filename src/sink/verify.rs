@@ -1,7 +1,7 @@
 //! Looks a run on disk through, and names what is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,16 @@ use prost::Message;
 use serde::Serialize;
 
 pub use super::fault::{Fault, FaultKind, Place};
+use super::fault::{MAX_TOLD, cut};
 use super::log::io_error;
-use super::logged::{logs_of, parse, values_of};
+use super::logged::{Steps, logs_of, named_as, parse, step_of, values_of};
 use super::records::{FilesRecord, HistoryRecord, Item, Record, RecordType, RunRecord};
+use super::resumed::{OFFLINE, Upload, may_come_first};
 use super::scan::{Damage, Found, NO_HEADER, Payload, Scanner};
-use super::stored::{self, Files, Mismatch, Stored};
-use super::wire;
+use super::stored::{self, Files, Mismatch, Stored, parent_of};
+use super::{weight, wire};
 use crate::error::Result;
-use crate::image::json::{self, NamedFile, label_key, label_keys, named_files};
+use crate::image::json::{NamedFile, each_named, label_key, label_keys};
 
 /// The types of records that wandb 0.31.0 knows, by the numbers of their fields.
 const KNOWN: [u32; 22] = [
@@ -57,6 +59,10 @@ impl Report {
 ///
 /// Whoever wrote the run: this crate or the Python SDK. Reads all of its log and of its media
 /// files, one block at a time.
+///
+/// Of each kind of fault the first 1,000 are told, and the others counted
+/// ([`Fault::count`]). A record over the limits of [`LogReader`](super::reader::LogReader) is a
+/// fault, and isn't looked into.
 ///
 /// ```
 /// use wandb_image::sink::verify::{FaultKind, verify};
@@ -107,7 +113,11 @@ pub(super) struct Survey {
     pub(super) whole: BTreeSet<String>,
     /// The paths of which a row says what isn't so.
     pub(super) broken: BTreeSet<String>,
+    /// The paths that summaries alone name, and that are not there.
+    pub(super) of_summary: BTreeSet<String>,
     steps: Steps,
+    /// How many of each kind were found.
+    counts: BTreeMap<FaultKind, u64>,
     unlisted: Vec<(Place, String)>,
     /// The files that summaries name, which as a rule repeat what a row says.
     summarised: BTreeMap<String, (Place, NamedFile)>,
@@ -125,16 +135,12 @@ struct Stray {
     rows: u64,
 }
 
-/// The steps that `wandb sync` gives to rows.
-#[derive(Default)]
-pub(super) struct Steps {
-    last: Option<i64>,
-}
-
 /// What a whole record is.
 pub(super) enum Class {
     NotProtobuf(String),
     NoType,
+    /// Why it isn't read.
+    TooLarge(&'static str),
     /// A type that isn't looked into here.
     Other(u32),
     Known(Box<RecordType>),
@@ -145,13 +151,17 @@ pub(super) fn survey(run: &Path) -> Result<Survey> {
     let log = own_log(run, &logs);
     let folder = log.map_or_else(|| run.into(), parent_of);
     let mut survey = Survey::new(run, &folder);
-    survey.log_files(&logs, log);
+    match begun_log(run, log)? {
+        Some(begun) => survey.begun_log(&begun),
+        None => survey.log_files(&logs, log),
+    }
     if let Some(log) = log {
         survey.report.log = Some(log.into());
         survey.directory(&folder, log);
         survey.read(log)?;
         survey.end();
     }
+    survey.count_the_others();
     Ok(survey)
 }
 
@@ -167,13 +177,18 @@ fn own_log<'a>(run: &Path, logs: &'a [PathBuf]) -> Option<&'a Path> {
     own.map(PathBuf::as_path)
 }
 
-/// The folder that a path is in.
-pub(super) fn parent_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
-        _ => PathBuf::from("."),
+/// The log that never got its own name, where there is no other.
+fn begun_log(run: &Path, log: Option<&Path>) -> Result<Option<PathBuf>> {
+    if log.is_some() {
+        return Ok(None);
     }
+    let mut begun = named_as(run, "part")?;
+    begun.retain(|path| directory_name(path).ends_with(BEGUN));
+    Ok(begun.pop())
 }
+
+/// What the name of a log ends with until its first records are written.
+pub(super) const BEGUN: &str = ".wandb.part";
 
 /// The name of the directory itself, where the path is a link to it.
 pub(super) fn directory_name(path: &Path) -> String {
@@ -197,7 +212,9 @@ impl Survey {
             listed: BTreeSet::new(),
             whole: BTreeSet::new(),
             broken: BTreeSet::new(),
+            of_summary: BTreeSet::new(),
             steps: Steps::default(),
+            counts: BTreeMap::new(),
             unlisted: Vec::new(),
             summarised: BTreeMap::new(),
             labels: BTreeSet::new(),
@@ -208,7 +225,19 @@ impl Survey {
     }
 
     fn fault(&mut self, kind: FaultKind, place: Place, message: impl Into<String>) {
-        self.report.faults.push(Fault::new(kind, place, message));
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        if *count <= MAX_TOLD as u64 {
+            self.report.faults.push(Fault::new(kind, place, message));
+        }
+    }
+
+    /// Counts those that were too many to be told.
+    fn count_the_others(&mut self) {
+        let told = MAX_TOLD as u64;
+        let many = self.counts.iter().filter(|(_, count)| **count > told);
+        let more = many.map(|(kind, count)| Fault::more(*kind, count - told));
+        self.report.faults.extend(more);
     }
 
     // ---- the directory ----
@@ -232,16 +261,31 @@ impl Survey {
         }
     }
 
+    /// A log that never got its own name.
+    fn begun_log(&mut self, part: &Path) {
+        let message = format!(
+            "the log has its temporary name still: the run was killed while it started, and holds \
+             no rows; or its directory was deleted while it was written, and then it may hold all \
+             of them: give {} itself to see",
+            directory_name(part)
+        );
+        let place = Place {
+            path: Some(directory_name(part)),
+            ..Place::default()
+        };
+        self.fault(FaultKind::BegunLog, place, message);
+    }
+
     fn directory(&mut self, folder: &Path, log: &Path) {
         let name = directory_name(folder);
-        if !name.starts_with("offline-run-") {
+        if !name.starts_with(OFFLINE) {
             let message = format!(
                 "the directory is named {name:?}, and `wandb sync` passes over what isn't named \
                  offline-run-…: rename it, or give `wandb sync` the .wandb file"
             );
             self.fault(FaultKind::NotOffline, Place::default(), message);
         }
-        if is_synced(log) {
+        if matches!(Upload::of(log), Upload::All { .. }) {
             let message = "the run was synced before, so `wandb sync` passes over it; with \
                            --include-synced its rows would be appended again";
             self.fault(FaultKind::Synced, Place::default(), message);
@@ -368,6 +412,11 @@ impl Survey {
                                nothing: repair leaves it out";
                 self.fault(FaultKind::NoType, place, message);
             }
+            Class::TooLarge(reason) => {
+                let message =
+                    format!("the record isn't read, since {reason}: repair leaves it out");
+                self.fault(FaultKind::TooLarge, place, message);
+            }
             Class::Other(number) => self.other(number, &place),
             Class::Known(record) => self.known(*record, place, payload.bytes),
         }
@@ -396,11 +445,7 @@ impl Survey {
 
     fn known(&mut self, record: RecordType, place: Place, bytes: Vec<u8>) {
         let is_row = matches!(record, RecordType::History(_));
-        let may_come_first = matches!(
-            record,
-            RecordType::Header(_) | RecordType::Run(_) | RecordType::Environment(_)
-        );
-        if !may_come_first || self.exit.is_some() {
+        if !may_come_first(Some(&record)) || self.exit.is_some() {
             self.order(&place, is_row);
         }
         match record {
@@ -423,9 +468,10 @@ impl Survey {
         match known {
             Some(id) if id != run.run_id => {
                 let message = format!(
-                    "a second run record names the run {:?}, but the log is of {id:?}: repair \
+                    "a second run record names the run {:?}, but the log is of {:?}: repair \
                      leaves it out",
-                    run.run_id
+                    cut(run.run_id.clone()),
+                    cut(id)
                 );
                 self.fault(FaultKind::OtherRun, place, message);
             }
@@ -459,7 +505,7 @@ impl Survey {
     fn row(&mut self, row: &HistoryRecord, mut place: Place) {
         self.report.rows += 1;
         let given = step_of(&row.item);
-        let last = self.steps.last;
+        let last = self.steps.last();
         let step = self.steps.next(given);
         place.step = given.or(Some(step));
         match (given, last) {
@@ -487,25 +533,32 @@ impl Survey {
             self.fault(FaultKind::InvalidJson, place, message);
         }
         for (key, value) in values_of(items) {
-            for file in named_files(&key, &value) {
-                self.labels_of(&key, &file, place);
-                match place.step {
-                    Some(_) => self.media(file, place),
-                    None => {
-                        let named = self.summarised.entry(file.path.clone());
-                        named.or_insert_with(|| (place.clone(), file));
-                    }
-                }
+            each_named(&key, &value, &mut |file| self.named(&key, file, place));
+        }
+    }
+
+    fn named(&mut self, key: &str, file: NamedFile, place: &Place) {
+        self.labels_of(key, &file, place);
+        match place.step {
+            Some(_) => self.media(file, place),
+            None => {
+                let named = self.summarised.entry(file.path.clone());
+                named.or_insert_with(|| (place.clone(), file));
             }
         }
     }
 
+    /// Layers beyond so many without names aren't looked into.
     fn labels_of(&mut self, key: &str, file: &NamedFile, place: &Place) {
-        if let Some(labels) = label_key(key, file) {
-            self.unlabeled.entry(labels).or_insert_with(|| Place {
-                key: Some(file.key.clone()),
-                step: place.step,
-                ..Place::default()
+        let labels = label_key(key, file).filter(|labels| !self.labels.contains(labels));
+        if let Some(labels) = labels.filter(|_| self.unlabeled.len() < MAX_TOLD) {
+            self.unlabeled.entry(labels).or_insert_with(|| {
+                let place = Place {
+                    key: Some(file.key.clone()),
+                    step: place.step,
+                    ..Place::default()
+                };
+                place.cut()
             });
         }
     }
@@ -525,11 +578,19 @@ impl Survey {
                 self.broken.insert(file.path);
                 self.fault(kind, place, message);
             }
-            None => {
-                if self.whole.insert(file.path.clone()) {
-                    self.unlisted.push((place, file.path));
-                }
-            }
+            None => self.whole_file(file.path, place),
+        }
+    }
+
+    fn whole_file(&mut self, path: String, place: Place) {
+        if self.whole.insert(path.clone()) && !self.listed.contains(&path) {
+            let is_told = self.unlisted.len() < MAX_TOLD;
+            let place = if is_told {
+                place.cut()
+            } else {
+                Place::default()
+            };
+            self.unlisted.push((place, path));
         }
     }
 
@@ -582,8 +643,13 @@ impl Survey {
 
     fn files_at_end(&mut self) {
         for (place, file) in std::mem::take(&mut self.summarised).into_values() {
-            if !self.broken.contains(&file.path) {
-                self.media(file, &place);
+            match self.files.look(&file.path) {
+                Stored::Missing if is_reference(&file.path) => {}
+                Stored::Missing if !self.broken.contains(&file.path) => {
+                    self.of_summary_alone(file, place);
+                }
+                _ if !self.broken.contains(&file.path) => self.media(file, &place),
+                _ => {}
             }
         }
         for (place, path) in std::mem::take(&mut self.unlisted) {
@@ -596,6 +662,19 @@ impl Survey {
         for path in self.listed.clone() {
             self.listed_file(path);
         }
+    }
+
+    fn of_summary_alone(&mut self, file: NamedFile, place: Place) {
+        let place = Place {
+            key: Some(file.key),
+            path: Some(file.path.clone()),
+            ..place
+        };
+        let message = "the summary names the file, but it is not there, and no row of this log \
+                       names it: a run that was resumed after a sync has it in its earlier \
+                       directory, or it is lost; repair keeps the value";
+        self.of_summary.insert(file.path);
+        self.fault(FaultKind::SummaryFile, place, message);
     }
 
     fn listed_file(&mut self, path: String) {
@@ -636,24 +715,6 @@ impl Stray {
     }
 }
 
-impl Steps {
-    fn from(starting_step: i64) -> Self {
-        let last = (starting_step > 0).then(|| starting_step - 1);
-        Self { last }
-    }
-
-    /// The step of the next row: its own, if that rises.
-    pub(super) fn next(&mut self, given: Option<i64>) -> i64 {
-        let least = self.last.map_or(0, |last| last.saturating_add(1));
-        let step = given.map_or(least, |given| match self.last {
-            None => given,
-            Some(_) => given.max(least),
-        });
-        self.last = Some(step);
-        step
-    }
-}
-
 pub(super) fn steps_of(run: Option<&[u8]>) -> Steps {
     match run.map(classify) {
         Some(Class::Known(record)) => match *record {
@@ -670,6 +731,9 @@ pub(super) fn classify(payload: &[u8]) -> Class {
         Ok(None) => return Class::NoType,
         Ok(Some(number)) => number,
     };
+    if let Some(reason) = weight::excess(payload) {
+        return Class::TooLarge(reason);
+    }
     match Record::decode(payload) {
         Err(error) => Class::NotProtobuf(error.to_string()),
         Ok(record) => match record.record_type {
@@ -677,12 +741,6 @@ pub(super) fn classify(payload: &[u8]) -> Class {
             None => Class::Other(number),
         },
     }
-}
-
-/// The step that a row's items say.
-pub(super) fn step_of(items: &[Item]) -> Option<i64> {
-    let mut steps = items.iter().filter(|item| item.path() == [json::STEP]);
-    steps.next_back()?.value_json.trim().parse().ok()
 }
 
 pub(super) fn is_json(item: &Item) -> bool {
@@ -750,14 +808,8 @@ fn at(byte: u64) -> Place {
     }
 }
 
-fn is_synced(log: &Path) -> bool {
-    let mut mark = log.as_os_str().to_os_string();
-    mark.push(".synced");
-    fs::symlink_metadata(mark).is_ok()
-}
-
 /// Whether another process holds the log, as one that writes it does.
-fn is_locked(log: &Path) -> bool {
+pub(super) fn is_locked(log: &Path) -> bool {
     let Ok(file) = File::open(log) else {
         return false;
     };

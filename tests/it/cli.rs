@@ -858,7 +858,7 @@ fn repair_writes_a_clean_run_and_says_what_is_missing() {
     let name = Path::new(&run).file_name().unwrap();
     assert_eq!(
         ran.stdout,
-        format!("{}\n", Path::new("clean").join(name).display())
+        format!("{}\n", desk.path("clean").join(name).display())
     );
     let lines: Vec<_> = ran.stderr.lines().collect();
     assert!(
@@ -875,6 +875,18 @@ fn repair_writes_a_clean_run_and_says_what_is_missing() {
     assert_eq!(desk.run(&["verify", ran.stdout.trim_end()]).code, Some(0));
     let clean = desk.list(&desk.path(ran.stdout.trim_end()));
     assert_eq!(keys(&clean), ["cat"]);
+
+    assert_eq!(lines.len(), 2, "{}", ran.stderr);
+
+    let mut mark = wandb_image::sink::logged::find_log(Path::new(&run))
+        .unwrap()
+        .into_os_string();
+    mark.push(".syncstate");
+    fs::write(mark, "").unwrap();
+    let ran = desk.run(&["repair", &run, "-o", "clean after a sync"]);
+    let expected = "\nwarning: a sync of the damaged run began, and has uploaded rows of it: \
+                    delete the run on the server before the clean one is synced";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
 
     let again = desk.run(&["repair", &run, "-o", "clean"]);
     assert_eq!((again.code, &*again.stdout), (Some(1), ""));
@@ -908,6 +920,26 @@ fn a_run_can_be_verified_from_within() {
         "{}",
         ran.stderr
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn repair_of_a_run_that_is_being_written_says_so() {
+    let desk = Desk::new();
+    let run = wandb_image::init().dir(desk.path("")).start().unwrap();
+    run.log([("loss", 0.5)]).unwrap();
+    run.flush(std::time::Duration::from_secs(60)).unwrap();
+    let dir = run.dir().unwrap().display().to_string();
+    let warnings = |out: &str| {
+        let ran = desk.run(&["repair", &dir, "-o", out]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stderr
+            .matches("warning: the run is being written")
+            .count()
+    };
+    assert_eq!(warnings("live"), 1);
+    run.finish().unwrap();
+    assert_eq!(warnings("ended"), 0);
 }
 
 #[test]

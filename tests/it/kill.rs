@@ -21,7 +21,7 @@ use wandb_image::sink::MemorySink;
 use wandb_image::sink::logged::find_log;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::RecordType;
-use wandb_image::{Error, init};
+use wandb_image::{Error, RunMode, init};
 
 use crate::client::{Client, Received, hashes};
 use crate::rows;
@@ -70,6 +70,8 @@ fn spawn(root: &Path, run_id: &str, task: &Task) -> Child {
 enum Moment {
     /// So long after it began to start its run.
     Start(Duration),
+    /// As soon as this number of flushes has returned: it kills itself.
+    AtFlush(u64),
     /// So long after this number of flushes.
     Flush(u64, Duration),
     /// So long after it began to finish its run.
@@ -85,6 +87,7 @@ impl Moment {
             0 | 1 => Moment::Start(micros(3_000, random)),
             2 => Moment::End(micros(20_000, random)),
             3 => Moment::Any(micros(600_000, random)),
+            4 | 5 => Moment::AtFlush(random.u64(1..9)),
             _ => Moment::Flush(random.u64(1..9), micros(40_000, random)),
         }
     }
@@ -95,6 +98,10 @@ impl Moment {
             flushes: match self {
                 Moment::End(_) => random.u64(1..6),
                 _ => 100_000,
+            },
+            killed_at: match self {
+                Moment::AtFlush(flush) => Some(flush),
+                _ => None,
             },
             is_synchronous: random.u8(..5) == 0,
             pause_us: random.u64(..2_000),
@@ -398,7 +405,7 @@ fn check_confirmed(killed: &Killed, found: [u64; 4], summary: &Json, config: &Js
 fn check_received(received: &Received, disk: &OnDisk, expected: &mut Expected, killed: &Killed) {
     let rows = received_rows(received);
     let found = check_rows(&rows, expected);
-    assert!(timeless(&rows) == timeless(&disk.rows), "the rows differ");
+    assert!(rows == disk.rows, "the rows differ");
     assert_eq!(received.media(), disk.files);
     let summary = plain(json_or_none(received, "summary.json"));
     let mut in_log = disk.summary();
@@ -411,15 +418,6 @@ fn check_received(received: &Received, disk: &OnDisk, expected: &mut Expected, k
     check_confirmed(killed, found, &summary, &config);
     let exit_code = received.json("exit.json")["exitcode"].as_i64();
     assert_eq!(exit_code, Some(disk.exit_code().unwrap_or(1).into()));
-}
-
-/// Rows without their times, of which a number's last digit may change on the way.
-fn timeless(rows: &[Json]) -> Vec<Json> {
-    let mut rows = rows.to_vec();
-    for row in &mut rows {
-        forget(row, &["_timestamp", "_runtime"]);
-    }
-    rows
 }
 
 fn forget(row: &mut Json, keys: &[&str]) {
@@ -477,6 +475,28 @@ fn the_run(root: &Path, run_id: &str) -> Option<PathBuf> {
     })
 }
 
+/// The run that is started after all kills.
+const LAST: &str = "last";
+
+fn run_to_the_end(root: &Path) {
+    let run = init().mode(RunMode::Offline).dir(root).run_id(LAST).start();
+    run.unwrap().finish().unwrap();
+}
+
+/// The files and links below a folder that were to get another name.
+fn temporary_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(temporary_files(&entry.path()));
+        } else if entry.file_name().to_string_lossy().ends_with(".part") {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
 /// The kills' folder, which stays where a check fails.
 fn folder() -> tempfile::TempDir {
     tempfile::Builder::new()
@@ -492,11 +512,15 @@ fn what_was_confirmed_survives_a_kill_and_is_uploaded() {
     let mut random = Rng::with_seed(seed);
     let root = folder();
     println!("seed {seed}, in {}", root.path().display());
-    let killed: Vec<Killed> = (0..kills as usize)
-        .map(|index| kill_one(root.path(), index, &mut random))
-        .collect();
-
     let (mut expected, mut total) = (Expected::default(), Total::default());
+    let mut killed = Vec::new();
+    for index in 0..kills as usize {
+        killed.push(kill_one(root.path(), index, &mut random));
+        total.temporary_files += temporary_files(root.path()).len() as u64;
+    }
+    run_to_the_end(root.path());
+    assert_eq!(temporary_files(root.path()), Vec::<PathBuf>::new());
+
     let mut begun = BTreeMap::new();
     for run in &killed {
         println!("{}: {:?}, {:?}", run.run_id, run.moment, run.confirmed);
@@ -528,6 +552,7 @@ fn what_was_confirmed_survives_a_kill_and_is_uploaded() {
                 total.received += 1;
             }
         }
+        assert!(received.remove(LAST).is_some());
         assert_eq!(received.keys().collect::<Vec<_>>(), Vec::<&String>::new());
     }
     total.report(kills, seed);
@@ -538,6 +563,8 @@ fn what_was_confirmed_survives_a_kill_and_is_uploaded() {
 struct Total {
     before_begin: u64,
     torn: u64,
+    /// After each kill, the next start having removed those of before.
+    temporary_files: u64,
     rows_confirmed: u64,
     rows_found: u64,
     files: u64,
@@ -557,6 +584,7 @@ impl Total {
             ("kills", kills),
             ("killed_before_the_run_began", self.before_begin),
             ("logs_torn_by_it", self.torn),
+            ("temporary_files_left_by_it", self.temporary_files),
             ("rows_confirmed", self.rows_confirmed),
             ("rows_found", self.rows_found),
             ("files_checked", self.files),

@@ -1,7 +1,7 @@
 //! Lists of images, and the JSON of pictures that go into no row.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -63,19 +63,23 @@ fn failing(level: u8) -> Image {
     Sly(level, read).to_wandb_image().unwrap()
 }
 
-/// Pictures that are made when the sender is gone.
-fn slow() -> (Sender<()>, impl Fn() -> Image) {
+/// Pictures that are made when the sender is gone. The receiver hears of each that a worker takes
+/// in hand.
+fn slow() -> (Sender<()>, Receiver<()>, impl Fn() -> Image) {
     let (sender, receiver) = channel();
+    let (begin, begun) = channel();
     let receiver = Arc::new(Mutex::new(receiver));
     let picture = move || {
-        let receiver = Arc::clone(&receiver);
+        let (receiver, begin) = (Arc::clone(&receiver), begin.clone());
         let read = move || {
+            // Few listen.
+            let _ = begin.send(());
             let _: Result<(), _> = receiver.lock().unwrap().recv();
             Ok(())
         };
         Sly(1, read).to_wandb_image().unwrap()
     };
-    (sender, picture)
+    (sender, begun, picture)
 }
 
 /// The warnings and errors of runs that start meanwhile.
@@ -190,7 +194,7 @@ fn a_batch_that_is_split_is_held_once() {
 fn a_batch_that_is_logged_over_many_rows_is_held_once() {
     let builder = init().overflow(Overflow::Wait(Duration::ZERO)).workers(1);
     let (run, sink) = start(builder);
-    let (go, slow) = slow();
+    let (go, _, slow) = slow();
     run.log([("slow", slow())]).unwrap();
     let before = run.stats().queued_bytes;
     let pictures = HostTensor::new([16, 1, 4, 4], vec![7_u8; 256]).unwrap();
@@ -348,7 +352,7 @@ fn a_list_is_dropped_whole() {
         .queue_bytes(300)
         .overflow(Overflow::Wait(Duration::ZERO));
     let (run, sink) = start(builder.workers(1));
-    let (go, slow) = slow();
+    let (go, _, slow) = slow();
     run.log_at(0, Row::new().with("a", slow())).unwrap();
     run.log_at(0, list(109).with("loss", 1)).unwrap();
     drop(go);
@@ -363,7 +367,7 @@ fn check_no_room(row: Row, expected: &[&str], counted: [u64; 4]) {
         .queue_bytes(1000)
         .overflow(Overflow::Wait(Duration::ZERO));
     let (run, sink) = start(builder.workers(1));
-    let (go, slow) = slow();
+    let (go, _, slow) = slow();
     run.log_at(0, [("a", slow())]).unwrap();
     run.log_at(1, list(109)).unwrap();
     run.log_at(1, row.with("k", of_size(50, 50))).unwrap();
@@ -604,8 +608,9 @@ fn the_step_of_media_json_is_free() {
 fn media_json_comes_in_order_with_the_rows_and_waits_for_no_open_one() {
     let (run, sink) = start(init());
     run.log([("k", image(1))]).unwrap();
-    let (open, slow) = slow();
+    let (open, begun, slow) = slow();
     run.log_at(5, [("slow", slow())]).unwrap();
+    begun.recv_timeout(LONG).unwrap();
     // The second worker makes it: the first one waits in the picture of the open row.
     run.media_json("k", 5, image(2)).unwrap();
     assert_eq!((sink.rows().len(), sink.files().len()), (1, 2));
@@ -747,8 +752,9 @@ fn media_json_that_finds_no_room_says_so() {
         .queue_bytes(200)
         .overflow(Overflow::Wait(Duration::ZERO));
     let (run, sink) = start(builder.workers(1));
-    let (open, slow) = slow();
+    let (open, begun, slow) = slow();
     run.log([("slow", slow())]).unwrap();
+    begun.recv_timeout(LONG).unwrap();
     let error = run.media_json("k", 3, images(0..50)).unwrap_err();
     assert!(
         matches!(&error, Error::Dropped { key, step: 3 } if key == "k"),
@@ -766,8 +772,9 @@ fn media_json_that_finds_no_room_says_so() {
 fn media_json_that_is_dropped_while_it_waits_says_so() {
     let builder = init().queue_bytes(400).overflow(Overflow::DropOldest);
     let (run, _) = start(builder.workers(1));
-    let (open, slow) = slow();
+    let (open, begun, slow) = slow();
     run.log([("slow", slow())]).unwrap();
+    begun.recv_timeout(LONG).unwrap();
     run.log([("slow", slow())]).unwrap();
     thread::scope(|scope| {
         let asked = scope.spawn(|| run.media_json("k", 3, images(0..2)));
@@ -789,8 +796,9 @@ fn media_json_that_is_dropped_while_it_waits_says_so() {
 fn a_list_of_media_json_is_dropped_whole() {
     let builder = init().queue_bytes(580).overflow(Overflow::DropOldest);
     let (run, sink) = start(builder.workers(1));
-    let (open, slow) = slow();
+    let (open, begun, slow) = slow();
     run.log([("slow", slow())]).unwrap();
+    begun.recv_timeout(LONG).unwrap();
     thread::scope(|scope| {
         let list = vec![slow(), of_size(4, 4), of_size(4, 4)];
         let asked = scope.spawn(|| run.media_json("c", 3, list));

@@ -5,8 +5,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use prost::Message;
 use serde_json::{Value as Json, json};
 use wandb_image::sink::MemorySink;
 use wandb_image::sink::logged::find_log;
@@ -15,12 +16,14 @@ use wandb_image::sink::records::{
     HeaderRecord, Item, Record, RecordType, RunExitRecord, RunRecord, VersionInfo,
 };
 use wandb_image::sink::repair::repair;
+use wandb_image::sink::verify::{FaultKind, verify};
 use wandb_image::{
     Classes, Error, Image, ImageMask, Mode, Pixels, Row, Run, RunBuilder, RunMode, init,
 };
 
 use crate::client::{Backend, Client, Received, hashes, parse, sha256};
 use crate::framed::{self, Framed};
+use crate::soak;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -286,14 +289,6 @@ fn rounds() -> u64 {
     rounds.map_or(3, |rounds| rounds.parse().unwrap())
 }
 
-/// Something between 0 and `n`, and not the same each time.
-fn random(n: u64) -> u64 {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    u64::from(now.subsec_nanos()) / 1_000 % n
-}
-
 #[test]
 fn a_run_that_is_killed_again_and_again_arrives_whole() {
     let Some(client) = Client::find() else { return };
@@ -303,10 +298,14 @@ fn a_run_that_is_killed_again_and_again_arrives_whole() {
         .map(|round| (round, "x".repeat(round)))
         .take(250)
         .collect();
+    let seed = soak::seed();
+    eprintln!("seed {seed}, which WANDB_IMAGE_SEED takes");
+    let mut random = fastrand::Rng::with_seed(seed);
     for round in 1..=rounds() {
         let class = &class_names[&(1 + (round as usize - 1) % class_names.len())];
-        let little = Duration::from_micros(random(20_000));
-        let (killed, confirmed) = killed(class, dir.path(), run.as_deref(), 1 + random(3), little);
+        let little = Duration::from_micros(random.u64(..20_000));
+        let (killed, confirmed) =
+            killed(class, dir.path(), run.as_deref(), random.u64(1..=3), little);
         assert!(
             confirmed > rows,
             "{confirmed} rows in round {round} after {rows}"
@@ -466,6 +465,127 @@ fn a_torn_run_whose_sync_gave_up_arrives_once() {
     );
 }
 
+/// The picture in the summary that goes on with it is in the first directory.
+#[test]
+fn a_run_that_goes_on_beside_itself_is_sound_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = three_rows(dir.path());
+    let log = find_log(&first).unwrap();
+    fs::write(log.with_extension("wandb.synced"), "").unwrap();
+    let run = resumed(&first).start().unwrap();
+    run.log([("n", 3)]).unwrap();
+    run.finish().unwrap();
+    let second = run.dir().unwrap();
+    let report = verify(second).unwrap();
+    assert!(report.is_sound(), "{:#?}", report.faults);
+    let notes = report
+        .faults
+        .iter()
+        .filter(|fault| fault.kind == FaultKind::SummaryFile);
+    assert_eq!(notes.count(), 2, "{:#?}", report.faults);
+    let repaired = repair(second, dir.path().join("repaired")).unwrap();
+    assert_eq!((repaired.missing.len(), repaired.changed.len()), (0, 0));
+    assert_eq!(records(&repaired.dir), records(second));
+}
+
+/// What sync has uploaded of a damaged run is there twice when the repaired one is synced too, as
+/// repair says.
+#[test]
+fn a_repaired_run_whose_rows_were_uploaded_says_so() {
+    let Some(client) = Client::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = three_rows(dir.path());
+    let clean = repair(&path, dir.path().join("clean")).unwrap();
+    assert_eq!(clean.uploaded, None);
+    let log = find_log(&path).unwrap();
+    let mut bytes = fs::read(&log).unwrap();
+    let rows = kinds(&path).iter().rposition(|kind| *kind == "history");
+    bytes[ends(&log)[rows.unwrap()] as usize + 9] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    let backend = Backend::start(&client);
+    sync(&client, &path, &backend);
+
+    let repaired = repair(&path, dir.path().join("repaired")).unwrap();
+    let said = repaired.uploaded.unwrap();
+    assert!(
+        said.contains("delete the run on the server before"),
+        "{said}"
+    );
+    check_refused(
+        resumed(&path),
+        "a sync of this one began, so delete the run on the server before",
+    );
+    sync(&client, &repaired.dir, &backend);
+    let arrived = backend.received().rows();
+    let steps: Vec<_> = arrived
+        .iter()
+        .map(|row| row["n"].as_u64().unwrap())
+        .collect();
+    assert_eq!(steps, [0, 1, 0, 1], "the rows of before are there twice");
+}
+
+/// A log that sync wouldn't take is left as it is.
+#[test]
+fn a_log_that_sync_can_not_take_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("offline-run-1-a");
+    fs::create_dir(&path).unwrap();
+    let check = |payloads: &[Vec<u8>], expected: &str| {
+        let mut log = Framed::new();
+        payloads.iter().for_each(|payload| log.push(payload));
+        fs::write(path.join("run-a.wandb"), &log.bytes).unwrap();
+        check_refused(resumed(&path), expected);
+        check_refused(resumed(&path), "wandb-image repair");
+        assert_eq!(fs::read(path.join("run-a.wandb")).unwrap(), log.bytes);
+        assert!(!verify(&path).unwrap().is_sound());
+    };
+    let run = |id| framed::run(id).encode_to_vec();
+    let row = || framed::row(0, vec![]).encode_to_vec();
+    check(
+        &[run("a"), vec![8, 5]],
+        "a record without a type stands at byte ",
+    );
+    check(
+        &[row(), run("a")],
+        "something stands before its run record, at byte 7 ",
+    );
+    check(
+        &[run("a"), run("b")],
+        r#"names the run "b", but the log is of "a""#,
+    );
+    // Records of types that are known to sync, and of the same run.
+    let mut log = Framed::new();
+    let telemetry = vec![8, 5, 0x5A, 2, 0x0A, 0];
+    [run("a"), run("a"), telemetry, row()]
+        .iter()
+        .for_each(|payload| log.push(payload));
+    fs::write(path.join("run-a.wandb"), &log.bytes).unwrap();
+    assert_eq!(resumed(&path).start().unwrap().step(), 1);
+}
+
+/// Only what a torn record can be is cut off.
+#[test]
+fn an_end_that_is_altered_is_refused_and_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = three_rows(dir.path());
+    let log = find_log(&path).unwrap();
+    let bytes = fs::read(&log).unwrap();
+    let ends = ends(&log);
+    let check = |bytes: &[u8]| {
+        fs::write(&log, bytes).unwrap();
+        check_refused(resumed(&path), "isn't how a kill or a power cut ends a log");
+        assert!(fs::read(&log).unwrap() == bytes, "the log was touched");
+    };
+    let mut flipped = bytes.clone();
+    flipped[ends[ends.len() - 2] as usize + 9] ^= 1;
+    check(&flipped);
+    check(&[&bytes[..], &[7; 100]].concat());
+    check(&[&bytes[..], &[7; 100_000]].concat());
+    let mut long = Framed::of(&[framed::run("run1")]);
+    long.push(&framed::row(0, vec![framed::item(&["k"], &"1".repeat(65 << 20))]).encode_to_vec());
+    check(&long.bytes);
+}
+
 #[test]
 fn a_run_of_the_python_sdk_goes_on() {
     let Some(client) = Client::find() else { return };
@@ -622,6 +742,11 @@ fn a_run_that_goes_on_says_where_and_what_is_missing() {
             "warning: the log ended with 9 bytes of no whole record",
             " at step 3\n",
         ],
+    );
+    let emptied = |log: &Path| fs::write(log, "").unwrap();
+    check(
+        &emptied,
+        &["warning: the log holds no record", "the run begins anew"],
     );
     check(
         &|log| beside(log, ".synced"),
@@ -928,6 +1053,27 @@ fn a_run_that_is_being_written_is_refused() {
 }
 
 #[test]
+fn a_run_that_was_killed_as_it_began_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wandb/offline-run-1-run1");
+    let check = || {
+        let expected = "killed while it started: it holds no row, so start a new run";
+        check_refused(resumed(&path), expected);
+    };
+    fs::create_dir_all(path.join("files")).unwrap();
+    check();
+    let part = path.join("run-run1.wandb.part");
+    let file = fs::File::create(&part).unwrap();
+    check();
+    if cfg!(unix) {
+        file.lock().unwrap();
+        let error = resumed(&path).start().unwrap_err();
+        assert!(matches!(error, Error::RunInUse { .. }), "{error}");
+    }
+    assert!(part.exists());
+}
+
+#[test]
 fn damage_in_the_middle_is_refused_and_left() {
     let dir = tempfile::tempdir().unwrap();
     let path = three_rows(dir.path());
@@ -1037,7 +1183,7 @@ fn a_place_that_holds_no_run_is_refused() {
         folder("run-1-a", &["run-a.wandb"]),
         "isn't called offline-run-…",
     );
-    check(folder("offline-run-1-a", &[]), "holds 0 .wandb files");
+    check(folder("offline-run-1-a", &[]), "it has no .wandb file");
     check(
         folder("offline-run-2-a", &["a.wandb", "b.wandb"]),
         "holds 2 .wandb files",

@@ -780,7 +780,12 @@ fn a_run_that_is_written_is_told() {
         "the run is being written",
     );
     drop(writer);
-    assert!(desk.verify().faults.is_empty());
+    // A child that another test forks holds it for a moment longer.
+    let is_free = || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        desk.verify().faults.is_empty()
+    };
+    assert!((0..100).any(|_| is_free()));
 }
 
 #[test]
@@ -1101,4 +1106,231 @@ fn the_sdks_killed_run_is_named_plainly() {
         FaultKind::EmptyLog,
         "as the Python SDK's is, which keeps rows in memory",
     );
+}
+
+/// Nothing outside of the run is listed, neither where a link stands for `files/`, nor below it.
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_folder_leads_nowhere() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir(outside.path().join("media")).unwrap();
+    fs::write(outside.path().join("movie.part"), "of another").unwrap();
+    fs::write(outside.path().join("media/of_another.png"), "x").unwrap();
+    let desk = || {
+        let mut desk = Desk::new();
+        desk.records[3] = row(0, vec![]);
+        desk.records.remove(2);
+        desk.write();
+        fs::remove_dir_all(desk.run().join("files")).unwrap();
+        desk
+    };
+    let link = |desk: &Desk, at: &str| {
+        std::os::unix::fs::symlink(outside.path(), desk.run().join(at)).unwrap();
+        let faults = desk.verify().faults;
+        assert!(faults.is_empty(), "{faults:#?}");
+        assert_eq!(desk.repair().files, 0);
+    };
+    link(&desk(), "files");
+    let below = desk();
+    fs::create_dir(below.run().join("files")).unwrap();
+    link(&below, "files/media");
+}
+
+/// `ls` says what `verify` says of a file that a link leads to.
+#[cfg(unix)]
+#[test]
+fn a_file_behind_a_link_out_of_the_run_is_not_present() {
+    let desk = at_path("media/out/secret.png");
+    let secret = desk.dir.path().join("secret");
+    fs::create_dir(&secret).unwrap();
+    fs::write(secret.join("secret.png"), PICTURE).unwrap();
+    desk.write();
+    let present = || wandb_image::sink::logged::media(desk.run()).unwrap().files[0].present;
+    fs::remove_dir_all(desk.run().join("files/media")).unwrap();
+    fs::create_dir_all(desk.run().join("files/media/out")).unwrap();
+    fs::write(desk.run().join("files/media/out/secret.png"), PICTURE).unwrap();
+    assert!(present());
+    fs::remove_dir_all(desk.run().join("files/media/out")).unwrap();
+    std::os::unix::fs::symlink(&secret, desk.run().join("files/media/out")).unwrap();
+    assert!(!present());
+}
+
+/// The tokens that are no JSON stay where an image is taken out from between them.
+#[test]
+fn numbers_that_are_none_stay_beside_an_image_that_is_taken_out() {
+    let image = r#"{"_type":"image-file","path":"gone"}"#;
+    let all = format!(r#"{{"a":NaN,"deep":{{"b":-Infinity,"image":{image}}},"c":"NaN"}}"#);
+    let list = format!("[Infinity,{image},NaN]");
+    let row = |all: &str, list: &str| row(2, vec![item(&["all"], all), item(&["list"], list)]);
+    let desk = Desk::new().with(5, row(&all, &list));
+    desk.write();
+    let left = r#"{"a":NaN,"c":"NaN","deep":{"b":-Infinity}}"#;
+    assert_eq!(records(&desk.repair())[5], row(left, "[Infinity,NaN]"));
+}
+
+/// A value that a later item of its row overwrites is not brought back by what is taken out of
+/// that one; the step stays in any case.
+#[test]
+fn what_was_overwritten_does_not_come_back() {
+    let check = |items: &[(&[&str], &str)], kept: &[(&[&str], &str)]| {
+        let row = |items: &[(&[&str], &str)]| {
+            let items = items.iter().map(|(path, json)| item(path, json));
+            row(2, items.collect())
+        };
+        let desk = Desk::new().with(5, row(items));
+        desk.write();
+        assert!(!desk.verify().is_sound(), "{items:?}");
+        assert_eq!(records(&desk.repair())[5], row(kept), "{items:?}");
+    };
+    let gone = r#"{"_type":"image-file","path":"gone"}"#;
+    let secret = r#"[NaN,{"_type":"mask","path":"/etc/passwd"}]"#;
+    let layered = format!(r#"{{"a":{secret},"b":Infinity}}"#);
+    let k: &[&str] = &["k"];
+    check(&[(k, secret), (&["k", "masks"], gone)], &[(k, "{}")]);
+    check(
+        &[(&["k", "a"], gone), (k, &layered), (&["k", "a", "c"], gone)],
+        &[(k, r#"{"a":{},"b":Infinity}"#)],
+    );
+    check(
+        &[
+            (&["k", "a"], gone),
+            (k, "1"),
+            (&["k", "b"], "NaN"),
+            (&["k", "a"], gone),
+        ],
+        &[(k, r#"{"b":NaN}"#)],
+    );
+    check(&[(k, secret), (k, gone), (&["l"], "1")], &[(&["l"], "1")]);
+    let list = json!({"filenames": [PATH, "gone"], "x": 1}).to_string();
+    check(
+        &[(k, &list), (&["k", "l"], &list), (&["k", "m"], secret)],
+        &[(
+            k,
+            &json!({"filenames": [PATH], "l": {"filenames": [PATH], "x": 1}, "m": [0], "x": 1})
+                .to_string()
+                .replace("[0]", "[NaN]"),
+        )],
+    );
+    let partly = json!({"filenames": [PATH, 7, "gone"], "count": 3});
+    check(
+        &[(k, &partly.to_string())],
+        &[(k, &json!({"filenames": [PATH, 7], "count": 2}).to_string())],
+    );
+}
+
+#[test]
+fn a_step_stays_where_an_image_at_its_key_is_taken_out() {
+    let item = vec![
+        item(&["_step"], "2"),
+        item(&["_step", "path"], r#""gone""#),
+        item(&["_step", "_type"], r#""image-file""#),
+    ];
+    let both = record(RecordType::History(HistoryRecord { item, step: None }));
+    let desk = Desk::new().with(5, both);
+    desk.write();
+    assert!(!desk.verify().is_sound());
+    assert_eq!(records(&desk.repair())[5], row(2, vec![]));
+}
+
+/// Steps are counted once, and as `wandb sync` counts.
+#[test]
+fn two_steps_in_a_row_are_read_as_wandb_sync_reads_them() {
+    let Some(client) = Client::find() else { return };
+    let both = |first: &str, last: &str| {
+        let item = vec![
+            item(&["_step"], first),
+            item(&["a"], "1"),
+            item(&["_step"], last),
+        ];
+        record(RecordType::History(HistoryRecord { item, step: None }))
+    };
+    let mut desk = Desk::new();
+    desk.records[3] = both("5", "9");
+    desk.records[4] = both("20", "12");
+    desk.write();
+    let arrived = client.sync(&desk.run());
+    println!("{:?}", arrived.rows());
+    assert_eq!(steps(&arrived.rows()), [9, 12]);
+    let resumed = wandb_image::init()
+        .mode(RunMode::Offline)
+        .resume(desk.run());
+    let run = resumed.start().unwrap();
+    assert_eq!(run.step(), 13);
+    run.finish().unwrap();
+    let faults = desk.verify().faults;
+    assert!(
+        !faults
+            .iter()
+            .any(|fault| fault.kind == FaultKind::StepNotRising)
+    );
+}
+
+/// What stands in the place of a log and isn't one is named, by whatever reads it.
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_link_in_the_place_of_a_log_is_refused() {
+    let check = |make: fn(&Path), expected: &str| {
+        let desk = Desk::new();
+        desk.write();
+        let log = desk.log();
+        fs::rename(&log, desk.dir.path().join("elsewhere")).unwrap();
+        make(&log);
+        let itself = (!log.is_dir()).then(|| log.clone());
+        for given in itself.into_iter().chain([desk.run()]) {
+            let refused = [
+                verify(&given).err(),
+                repair(&given, desk.dir.path().join("out")).err(),
+                wandb_image::sink::logged::media(&given).err(),
+            ];
+            for error in refused {
+                let error = error.unwrap().to_string();
+                assert!(error.contains(expected), "{error}");
+            }
+        }
+        let resumed = wandb_image::init()
+            .mode(RunMode::Offline)
+            .resume(desk.run());
+        let error = resumed.start().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let fifo = |log: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(log).status();
+        assert!(made.unwrap().success());
+    };
+    check(fifo, "a log is a file, but this is a pipe or a device");
+    let link = |log: &Path| std::os::unix::fs::symlink("../elsewhere", log).unwrap();
+    check(
+        link,
+        "a log is a file, but this is a link, which isn't followed",
+    );
+    check(
+        |log| fs::create_dir(log).unwrap(),
+        "a log is a file, but this is a directory",
+    );
+}
+
+/// A log that never got its own name is named, and read where it is given itself.
+#[test]
+fn a_log_with_its_temporary_name_is_named_and_read() {
+    let desk = Desk::new();
+    desk.write();
+    let begun = desk.log().with_extension("wandb.part");
+    fs::rename(desk.log(), &begun).unwrap();
+    let expected = "run-r1.wandb.part: the log has its temporary name still";
+    check(&desk.verify(), FaultKind::BegunLog, expected);
+    let error = repair(desk.run(), desk.dir.path().join("none")).unwrap_err();
+    assert!(error.to_string().contains("give that file"), "{error}");
+    let report = verify(&begun).unwrap();
+    assert!(report.faults.is_empty(), "{:#?}", report.faults);
+    assert_eq!(report.rows, 2);
+    assert_eq!(
+        wandb_image::sink::logged::media(&begun)
+            .unwrap()
+            .files
+            .len(),
+        1
+    );
+    let repaired = repair(&begun, desk.dir.path().join("repaired")).unwrap();
+    assert!(repaired.dir.join("run-r1.wandb").is_file());
+    assert_eq!(records(&repaired), desk.records);
 }

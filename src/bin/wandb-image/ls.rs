@@ -17,7 +17,10 @@ pub(crate) fn run(args: &LsArgs) -> Result<()> {
     };
     print(&text)?;
     if let Some(damage) = media.damage {
-        return Err(Failure::about("the list ends early", damage));
+        return Err(Failure::about(
+            "the list ends early (`wandb-image repair` reads on)",
+            damage,
+        ));
     }
     if media.files.is_empty() {
         // A closed stderr is no reason to fail.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use wandb_image::sink::repair::{self, Change, Repaired};
+use wandb_image::sink::verify::FaultKind;
 
 use crate::args::RepairArgs;
 use crate::failure::Result;
@@ -32,10 +33,41 @@ fn told(repaired: &Repaired) -> String {
         counted(repaired.files, "file"),
     ];
     let [rows, records, files] = kept;
-    let all = match repaired.missing.len() {
+    let all = match repaired.missing_in_all {
         0 => "nothing is missing\n".into(),
-        n => format!("{} missing\n", counted(n as u64, "thing")),
+        n => format!("{} missing\n", counted(n, "thing")),
     };
-    let lines: String = changed.chain(missing).collect();
-    format!("{lines}kept: {rows}, {records}, {files}; {all}")
+    let lines: String = changed
+        .chain(more(
+            "changed",
+            repaired.changed.len(),
+            repaired.changed_in_all,
+        ))
+        .chain(missing)
+        .chain(more(
+            "missing",
+            repaired.missing.len(),
+            repaired.missing_in_all,
+        ))
+        .collect();
+    let warnings = repaired.uploaded.iter().map(String::as_str);
+    let warnings = warnings.chain(is_being_written(repaired).then_some(UNFINISHED));
+    let warnings: String = warnings.map(|text| format!("warning: {text}\n")).collect();
+    format!("{lines}kept: {rows}, {records}, {files}; {all}{warnings}")
+}
+
+const UNFINISHED: &str = "the run is being written: what comes later is not in the repaired one, and \
+                          both have the same run id, so sync one of them alone";
+
+fn is_being_written(repaired: &Repaired) -> bool {
+    let faults = &repaired.source.faults;
+    faults
+        .iter()
+        .any(|fault| fault.kind == FaultKind::BeingWritten)
+}
+
+/// How many things there are beyond those that are told.
+fn more(kind: &str, told: usize, all: u64) -> Option<String> {
+    let more = all.saturating_sub(told as u64);
+    (more > 0).then(|| format!("{kind}: and {more} more\n"))
 }

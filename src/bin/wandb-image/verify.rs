@@ -59,10 +59,11 @@ fn lines(report: &Report) -> String {
 }
 
 fn heading(report: &Report) -> String {
-    let faults = report.faults.iter().filter(|fault| !fault.is_note).count();
+    let faults = report.faults.iter().filter(|fault| !fault.is_note);
+    let faults: u64 = faults.map(|fault| fault.count).sum();
     let verdict = match faults {
         0 => "sound".into(),
-        faults => counted(faults as u64, "fault"),
+        faults => counted(faults, "fault"),
     };
     let rows = counted(report.rows, "row");
     let files = counted(report.media_files, "media file");

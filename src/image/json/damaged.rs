@@ -1,6 +1,8 @@
 //! What is needed to check and to mend a run: the class labels that layers need, and values
 //! without the files that are gone.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::{NamedFile, WANDB, full_key, named_by_list, named_by_one};
@@ -34,10 +36,13 @@ pub(crate) fn label_keys(config: &Value) -> Vec<[String; 2]> {
     LABELS.iter().flat_map(of_kind).collect()
 }
 
+/// The keys from the top down to a value. Values beside each other share them.
+pub(crate) type Way = Vec<Arc<str>>;
+
 /// A change of a value: at the end of this way stands another value, or nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Edit {
-    pub(crate) path: Vec<String>,
+    pub(crate) path: Way,
     pub(crate) value: Option<Value>,
 }
 
@@ -49,11 +54,11 @@ type IsGone<'a> = &'a dyn Fn(&NamedFile) -> bool;
 /// Of a list of images those that are there stay, each with its caption, masks and boxes.
 pub(crate) fn without(key: &str, value: &Value, is_gone: IsGone) -> Vec<Edit> {
     let mut edits = Vec::new();
-    collect(&mut vec![key.to_string()], value, is_gone, &mut edits);
+    collect(&mut vec![key.into()], value, is_gone, &mut edits);
     edits
 }
 
-fn collect(path: &mut Vec<String>, value: &Value, is_gone: IsGone, edits: &mut Vec<Edit>) {
+fn collect(path: &mut Way, value: &Value, is_gone: IsGone, edits: &mut Vec<Edit>) {
     let mut edit = |value| {
         let path = path.clone();
         edits.push(Edit { path, value });
@@ -66,7 +71,7 @@ fn collect(path: &mut Vec<String>, value: &Value, is_gone: IsGone, edits: &mut V
         },
         Value::Object(map) => {
             for (name, child) in map {
-                path.push(name.clone());
+                path.push(name.as_str().into());
                 collect(path, child, is_gone, edits);
                 path.pop();
             }
@@ -81,7 +86,7 @@ fn collect(path: &mut Vec<String>, value: &Value, is_gone: IsGone, edits: &mut V
 }
 
 fn changed(
-    path: &[String],
+    path: &[Arc<str>],
     old: &Map<String, Value>,
     new: &Map<String, Value>,
     edits: &mut Vec<Edit>,
@@ -89,7 +94,7 @@ fn changed(
     for (name, value) in old {
         let kept = new.get(name);
         if kept != Some(value) {
-            let path = [path, std::slice::from_ref(name)].concat();
+            let path = [path, &[name.as_str().into()]].concat();
             let value = kept.cloned();
             edits.push(Edit { path, value });
         }
@@ -106,24 +111,26 @@ fn is_list(map: &Map<String, Value>) -> bool {
 
 /// The list with the images that are there; none where there is none.
 fn list_without(map: &Map<String, Value>, is_gone: IsGone) -> Option<Map<String, Value>> {
-    let stays: Vec<bool> = named_by_list("", map)
-        .iter()
-        .map(|file| !is_gone(file))
-        .collect();
+    let mut named = named_by_list("", map);
+    let mut stays = |path: &Value| !path.is_string() || named.next().is_none_or(|f| !is_gone(&f));
+    let paths = map.get("filenames").and_then(Value::as_array);
+    let stays: Vec<bool> = paths.into_iter().flatten().map(&mut stays).collect();
     if !stays.contains(&true) && !stays.is_empty() {
         return None;
     }
-    let mut list = map.clone();
-    for value in list.values_mut() {
-        if let Value::Array(values) = value {
-            let is_whole = values.len() == stays.len();
+    let of_list = |value: &Value| match value {
+        Value::Array(values) if values.len() == stays.len() => {
             let kept = values.iter().zip(&stays).filter(|(_, stays)| **stays);
             let kept = kept.map(|(value, _)| pruned(value, is_gone).unwrap_or(Value::Null));
-            if is_whole {
-                *values = kept.collect();
-            }
+            Some(Value::Array(kept.collect()))
         }
-    }
+        other => pruned(other, is_gone),
+    };
+    let kept = map.iter().filter_map(|(name, value)| {
+        let value = of_list(value)?;
+        Some((name.clone(), value))
+    });
+    let mut list: Map<_, _> = kept.collect();
     let count = stays.iter().filter(|stays| **stays).count();
     if let Some(old) = list.get_mut("count").filter(|_| count < stays.len()) {
         *old = count.into();
@@ -164,7 +171,7 @@ mod tests {
             .iter()
             .map(|edit| {
                 (
-                    edit.path.iter().map(String::as_str).collect(),
+                    edit.path.iter().map(|part| &**part).collect(),
                     edit.value.clone(),
                 )
             })
@@ -220,8 +227,9 @@ mod tests {
             let value = way
                 .rsplit('.')
                 .fold(value, |value, key| json!({key: value}));
-            let files = super::super::named_files("a.b", &value);
-            label_key("a.b", &files[0])
+            let mut label = None;
+            super::super::each_named("a.b", &value, &mut |file| label = label_key("a.b", &file));
+            label
         };
         let mask = ["mask/class_labels", "a.b_wandb_delimeter_m"].map(String::from);
         assert_eq!(found("masks.m"), Some(mask.clone()));

@@ -2,11 +2,12 @@
 //! callers, a worker, the spare worker and the writer, all of them the real ones. Only the sink
 //! and the clock are stand-ins.
 //!
-//! loom goes through the orders one after the other: all with at most `LOOM_MAX_PREEMPTIONS` (1 by
-//! default) threads that are interrupted where they needn't wait, up to `LOOM_MAX_DURATION` seconds
-//! or `LOOM_MAX_PERMUTATIONS` orders a program (3,000 where neither is set). shuttle draws `SHUTTLE_ORDERS` (2,000 by default) of them,
-//! without a bound. A wait with a limit has none here, so a wake-up that is missing is a deadlock,
-//! which fails; so does a thread that never ends.
+//! loom goes through the orders one after the other: those with one thread that is interrupted where
+//! it needn't wait, and again with two (or with `LOOM_MAX_PREEMPTIONS`), up to `LOOM_MAX_DURATION`
+//! seconds or `LOOM_MAX_PERMUTATIONS` orders a program and number (3,000 where neither is set).
+//! shuttle draws `SHUTTLE_ORDERS` (2,000 by default) of them, without a bound. A wait with a limit
+//! has none here, so a wake-up that is missing is a deadlock, which fails; so does a thread that
+//! never ends.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -75,20 +76,26 @@ fn explore(program: fn(&Disk), after: fn(&Disk)) {
     println!("{} orders", orders.load(Ordering::SeqCst));
 }
 
-#[cfg(not(shuttle))]
+/// One interruption by itself first: the orders with two may be too many to come to all of those.
+#[cfg(not(feature = "shuttle-test"))]
 fn in_every_order(program: impl Fn() + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = model.preemption_bound.or(Some(1));
-    if model.max_duration.is_none() && model.max_permutations.is_none() {
-        model.max_permutations = Some(3_000);
+    let program = Arc::new(program);
+    let given = loom::model::Builder::new().preemption_bound;
+    for bound in given.map_or(vec![1, 2], |bound| vec![bound]) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(bound);
+        if model.max_duration.is_none() && model.max_permutations.is_none() {
+            model.max_permutations = Some(3_000);
+        }
+        model.max_branches = 100_000;
+        model.checkpoint_interval = 1_000;
+        let program = Arc::clone(&program);
+        model.check(move || program());
     }
-    model.max_branches = 100_000;
-    model.checkpoint_interval = 1_000;
-    model.check(program);
 }
 
 /// Half of them with a thread drawn at each step, half with few changes at drawn moments.
-#[cfg(shuttle)]
+#[cfg(feature = "shuttle-test")]
 fn in_every_order(program: impl Fn() + Send + Sync + 'static) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
     let orders = std::env::var("SHUTTLE_ORDERS").map_or(2_000, |orders| orders.parse().unwrap());
@@ -572,7 +579,7 @@ fn a_synchronous_run_confirms_each_row_to_each_caller() {
 }
 
 /// More threads than loom takes.
-#[cfg(shuttle)]
+#[cfg(feature = "shuttle-test")]
 #[test]
 fn three_callers_log_flush_and_ask_for_json_with_two_workers() {
     let program = |disk: &Disk| {

@@ -38,8 +38,10 @@ pub(super) struct State {
     fault: Option<Fault>,
     /// Rows that `flush` has confirmed.
     pub(super) confirmed: u64,
-    /// Every file is said to be deleted, as some file systems do it.
-    pub(super) counts_no_names: bool,
+    /// An open file has another number than its name, as on some file systems.
+    pub(super) numbers_differ: bool,
+    /// All folders have the same number, as one has that of another that was deleted.
+    pub(super) numbers_repeat: bool,
     /// The state after each call, where a test keeps them.
     pub(super) past: Option<Vec<State>>,
 }
@@ -70,7 +72,8 @@ impl Disk {
             calls: Vec::new(),
             fault: None,
             confirmed: 0,
-            counts_no_names: false,
+            numbers_differ: false,
+            numbers_repeat: false,
             past: None,
         })))
     }
@@ -214,6 +217,38 @@ impl State {
                         .filter(|&at| at < bytes.len())
                         .for_each(|at| durable[at] = bytes[at]);
                 }
+            }
+        }
+    }
+
+    /// Takes a folder away, from `wandb` on.
+    pub(super) fn delete(&mut self, path: &str) {
+        let node = self.find(0, path).unwrap();
+        let (parent, name) = match path.rsplit_once('/') {
+            Some((parent, name)) => (self.find(0, parent).unwrap(), name),
+            None => (0, path),
+        };
+        self.names_mut(parent).remove(name);
+        // What is deleted has no names in it.
+        let mut below = vec![node];
+        while let Some(node) = below.pop() {
+            if let Node::Folder { names, .. } = &mut self.nodes[node] {
+                below.extend(std::mem::take(names).into_values());
+            }
+        }
+    }
+
+    /// Forgets what no sync is to write: it is read from the disk after that.
+    pub(super) fn evict(&mut self) {
+        for node in &mut self.nodes {
+            if let Node::File {
+                bytes,
+                dirty,
+                durable,
+            } = node
+            {
+                let clean = (0..bytes.len()).filter(|at| !dirty.contains(at));
+                clean.for_each(|at| bytes[at] = durable.get(at).copied().unwrap_or(0));
             }
         }
     }
@@ -391,11 +426,17 @@ impl Folder for FakeFolder {
     }
 
     fn identity(&self) -> io::Result<Identity> {
-        Ok(identity(self.node))
+        let repeat = self.disk.state().numbers_repeat;
+        Ok(identity(if repeat { 0 } else { self.node }))
     }
 
     fn identity_of(&self, path: &str) -> io::Result<Identity> {
-        let find = |state: &mut State| state.find(self.node, path).map(identity);
+        let find = |state: &mut State| {
+            let node = state.find(self.node, path)?;
+            let is_folder = matches!(state.nodes[node], Node::Folder { .. });
+            let repeat = state.numbers_repeat && is_folder;
+            Ok(identity(if repeat { 0 } else { node }))
+        };
         self.disk.call(&format!("look_up {path}"), find, nothing)
     }
 
@@ -446,13 +487,12 @@ impl DiskFile for FakeFile {
         Ok(())
     }
 
-    fn is_deleted(&self) -> io::Result<bool> {
-        let state = self.disk.state();
-        let leads_here = |node: &Node| match node {
-            Node::Folder { names, .. } => names.values().any(|&node| node == self.node),
-            Node::File { .. } => false,
-        };
-        Ok(state.counts_no_names || !state.nodes.iter().any(leads_here))
+    fn identity(&self) -> io::Result<Identity> {
+        let other = u64::from(self.disk.state().numbers_differ);
+        Ok(Identity {
+            device: other,
+            ..identity(self.node)
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use super::framing::FILE_HEADER;
 use super::reader::LogReader;
 use super::records::{HistoryRecord, Record, RecordType};
 use super::{Durability, RecordSink, sha256};
+use crate::error::Error;
 use crate::image::Image;
 use crate::pixels::{Mode, Pixels};
 use crate::run::Run;
@@ -253,13 +254,38 @@ fn what_a_failed_sync_forgot_is_written_again() {
     assert!(losses(&after).is_empty());
 }
 
+#[test]
+fn what_a_failed_sync_lost_is_never_confirmed() {
+    let disk = Disk::new();
+    let run = started(disk.directory(Durability::Fsync).unwrap());
+    run.log(scalar(0)).unwrap();
+    flush(&run, &disk);
+    run.log(scalar(1)).unwrap();
+    disk.fail(Arc::new(|_, call| {
+        (call == "sync").then_some(io::ErrorKind::Other)
+    }));
+    run.flush(SOON).unwrap_err();
+    disk.state().evict();
+    disk.heal();
+    run.log(scalar(2)).unwrap();
+    for _ in 0..3 {
+        let error = run.flush(SOON).unwrap_err().to_string();
+        assert!(error.contains("not kept what was written"), "{error}");
+    }
+    let error = run.finish().unwrap_err().to_string();
+    assert!(error.contains("not kept what was written"), "{error}");
+    assert_eq!(rows(&disk.state()).len(), 1);
+}
+
 // ---- faults ----
 
 /// Three calls fail from the n-th on, whichever they are. The loop goes on, nothing half is left,
 /// and rows after it are whole.
 fn check_fault(at: usize, kind: io::ErrorKind) -> bool {
-    let disk = Disk::failing(Arc::new(move |n, _| {
-        (at..at + 3).contains(&n).then_some(kind)
+    // A name that isn't found is gone: no fault.
+    let is_fault = move |call: &str| (kind, call) != (io::ErrorKind::NotFound, "look_up");
+    let disk = Disk::failing(Arc::new(move |n, call| {
+        ((at..at + 3).contains(&n) && is_fault(call)).then_some(kind)
     }));
     let Ok(directory) = disk.directory(Durability::Fsync) else {
         return true;
@@ -312,10 +338,82 @@ fn a_fault_at_any_call_costs_what_it_hit_alone() {
     }
 }
 
+/// A log that can't be copied is copied once, and then once for each flush.
 #[test]
-fn a_file_system_that_counts_no_names_is_taken_for_none_that_lost_the_run() {
+fn a_copy_that_fails_is_not_tried_for_each_row() {
     let disk = Disk::new();
-    disk.state().counts_no_names = true;
+    let mut sink = disk.directory(Durability::Process).unwrap();
+    sink.record(&Record::default()).unwrap();
+    sink.flush().unwrap();
+    disk.state().delete("offline-run-1-a");
+    disk.fail(Arc::new(|_, call| {
+        (call == "write").then_some(io::ErrorKind::StorageFull)
+    }));
+    let copies = |disk: &Disk| {
+        let calls = std::mem::take(&mut disk.state().calls);
+        let copies = calls.iter().filter(|call| call.starts_with("create_log"));
+        copies.count()
+    };
+    copies(&disk);
+    assert!(sink.has_lost());
+    for _ in 0..5 {
+        let refused = [
+            sink.record(&Record::default()).unwrap_err(),
+            sink.media("media/images/a.png", b"a").unwrap_err(),
+        ];
+        for error in refused {
+            assert!(matches!(&error, Error::RunDirectoryGone { .. }), "{error}");
+        }
+        sink.has_lost();
+    }
+    assert_eq!(copies(&disk), 1);
+    sink.flush().unwrap_err();
+    assert_eq!(copies(&disk), 1);
+    disk.heal();
+    sink.flush().unwrap_err();
+    assert_eq!(copies(&disk), 1);
+    sink.record(&Record::default()).unwrap();
+    let log = disk.state().read("offline-run-1-a/run-a.wandb").unwrap();
+    let records = LogReader::from_reader("run-a.wandb", &log[..]).unwrap();
+    assert_eq!(records.map(crate::Result::unwrap).count(), 2);
+}
+
+/// What is deleted leaves its number to what is made after it.
+#[test]
+fn a_folder_that_is_made_again_under_its_number_was_lost() {
+    let disk = Disk::new();
+    disk.state().numbers_repeat = true;
+    let mut sink = disk.directory(Durability::Process).unwrap();
+    let mut write = |folder: u8| sink.media(&format!("media/{folder}/a.png"), b"a").unwrap();
+    (0..12).for_each(&mut write);
+    disk.state().delete("offline-run-1-a/files/media/3");
+    write(3);
+    assert!(sink.has_lost());
+    assert!(!sink.has_lost());
+}
+
+/// A look-up of the log's name costs no more than that: rows without pictures do none.
+#[test]
+fn a_row_of_scalars_looks_nothing_up() {
+    let disk = Disk::new();
+    let mut sink = disk.directory(Durability::Process).unwrap();
+    sink.flush().unwrap();
+    disk.state().calls.clear();
+    sink.record(&Record::default()).unwrap();
+    assert!(!disk.state().calls.is_empty());
+    assert!(
+        !disk
+            .state()
+            .calls
+            .iter()
+            .any(|call| call.starts_with("look_up"))
+    );
+}
+
+#[test]
+fn a_file_system_whose_numbers_differ_is_taken_for_none_that_lost_the_run() {
+    let disk = Disk::new();
+    disk.state().numbers_differ = true;
     let run = started(disk.directory(Durability::Process).unwrap());
     log_all(&run, &disk);
     assert_eq!(rows(&disk.state()).len(), 7);

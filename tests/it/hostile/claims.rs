@@ -11,7 +11,16 @@ use wandb_image::{
     Resize, Result, Row, Snapshot, Value,
 };
 
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use wandb_image::RunMode;
+use wandb_image::sink::logged::media;
+use wandb_image::sink::repair::repair;
+use wandb_image::sink::verify::{Fault, verify};
+
 use super::png::{self, Header};
+use crate::framed::{self, Framed};
 
 /// The memory that the child may have, in KiB: less than any claim.
 #[cfg(target_os = "linux")]
@@ -81,6 +90,16 @@ fn all() {
     png_files();
     other_picture_files();
     tensor_files();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_takes_no_more_memory_than_is_said() {
+    let output = with_little_memory("hostile::claims::logs");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
 }
 
 /// One entrance: it refuses with these words.
@@ -590,4 +609,114 @@ fn a_tensor_that_is_too_large_is_named() {
          fewer of its images (ImageOptions::max_images takes the first), or select or resize them \
          first"
     );
+}
+
+/// A log with one record between those of a run.
+fn log_of(dir: &Path, payload: &[u8]) -> PathBuf {
+    let run = dir.join("offline-run-20250101_000000-r1");
+    std::fs::create_dir_all(run.join("files")).unwrap();
+    let mut log = Framed::of(&[framed::run("r1")]);
+    log.push(payload);
+    log.push(&framed::exit().encode_to_vec());
+    std::fs::write(run.join("run-r1.wandb"), &log.bytes).unwrap();
+    run
+}
+
+/// A record of the type 2, a row, that holds nothing but its items.
+fn row_of(items: &[u8]) -> Vec<u8> {
+    let mut record = vec![0x12];
+    let mut length = items.len();
+    while length >= 0x80 {
+        record.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    record.push(length as u8);
+    record.extend(items);
+    record
+}
+
+/// Every reader leaves the record out, and says so.
+fn check_log(what: &str, record: &[u8], expected: &str) {
+    println!("a log with {what}");
+    let dir = tempfile::tempdir().unwrap();
+    let run = log_of(dir.path(), record);
+    let report = verify(&run).unwrap();
+    let faults: Vec<_> = report.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains(expected), "{faults:?}");
+    let repaired = repair(&run, dir.path().join("out")).unwrap();
+    assert_eq!((repaired.missing_in_all, repaired.records), (1, 2));
+    let media = media(&run).unwrap();
+    let damage = media.damage.unwrap().to_string();
+    assert!(
+        damage.contains(expected) && media.files.is_empty(),
+        "{damage}"
+    );
+    let resumed = wandb_image::init().mode(RunMode::Offline).resume(&run);
+    refused("a run that goes on", resumed.start(), expected);
+}
+
+#[test]
+#[cfg_attr(
+    target_os = "linux",
+    ignore = "run by a_log_takes_no_more_memory_than_is_said"
+)]
+fn logs() {
+    // 64 MiB in all: 32 of a key, and values that each name a file under it.
+    let key = "k".repeat(32 << 20);
+    let one = r#"{"_type":"a","path":"b"},"#;
+    let mut values = String::from("[");
+    values.extend(std::iter::repeat_n(one, (31 << 20) / one.len()));
+    values += "0]";
+    let row = |key: &str, values: &str| framed::row(0, vec![framed::item(&[key], values)]);
+    let record = row(&key, &values).encode_to_vec();
+    drop(key);
+    check_log(
+        "a key of 32 MiB",
+        &record,
+        "a key in it is over 65,536 bytes",
+    );
+    let record = row("k", &values).encode_to_vec();
+    drop(values);
+    check_log("1.3 million files", &record, "over 512 MiB of memory");
+    let record = row_of(&[0x0a, 0].repeat((64 << 20) / 2 - 8));
+    check_log("33 million items", &record, "over 512 MiB of memory");
+
+    // As many as are read, where there is time.
+    let times = if crate::torn::is_long() { 15 } else { 1 };
+    let (files, items) = (20_000 * times, 100_000 * times);
+    println!("a log with {files} files");
+    let values: Vec<_> = (0..files)
+        .map(|i| format!(r#"{{"_type":"a","path":"{i}"}}"#))
+        .collect();
+    let values = format!("[{}]", values.join(","));
+    let dir = tempfile::tempdir().unwrap();
+    let run = log_of(dir.path(), &row(&"k".repeat(200), &values).encode_to_vec());
+    drop(values);
+    assert_eq!(media(&run).unwrap().files.len() as u64, files);
+    check_told(&run, files);
+    let repaired = repair(&run, dir.path().join("out")).unwrap();
+    assert_eq!(repaired.missing.len(), 1000);
+    assert_eq!(repaired.missing_in_all, files);
+    let resumed = wandb_image::init().mode(RunMode::Offline).resume(&run);
+    resumed.start().unwrap().finish().unwrap();
+
+    println!("a log with {items} items");
+    let run = log_of(dir.path(), &row_of(&[0x0a, 0].repeat(items as usize)));
+    check_told(&run, items);
+    let repaired = repair(&run, dir.path().join("out 2")).unwrap();
+    assert_eq!(repaired.missing_in_all, items);
+}
+
+/// A thousand of a kind are told, and the others counted.
+fn check_told(run: &Path, count: u64) {
+    let report = verify(run).unwrap();
+    let last = report.faults.last().unwrap();
+    assert_eq!(last.count, count - 1000, "{last}");
+    assert!(
+        last.to_string()
+            .contains(&format!("and {} more", count - 1000))
+    );
+    let kind = |fault: &&Fault| fault.kind == last.kind;
+    assert_eq!(report.faults.iter().filter(kind).count(), 1001);
 }

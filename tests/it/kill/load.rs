@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::json;
+use signal_hook::consts::signal::SIGKILL;
+use signal_hook::low_level::raise;
 use wandb_image::{
     BoundingBox, BoundingBoxes2D, Classes, Domain, Error, Image, ImageMask, Mode, Overflow, Pixels,
     Position, Result, Row, Run, init,
@@ -21,6 +23,8 @@ pub(super) struct Task {
     pub(super) seed: u64,
     /// It finishes after so many flushes.
     pub(super) flushes: u64,
+    /// It kills itself when so many flushes have returned.
+    pub(super) killed_at: Option<u64>,
     pub(super) is_synchronous: bool,
     /// The least time from one row of a thread to its next, in microseconds.
     pub(super) pause_us: u64,
@@ -152,6 +156,9 @@ impl Load {
             let logged = self.logged();
             self.run.flush(Duration::from_secs(60)).unwrap();
             Said::Flushed(logged, flush).say();
+            if self.task.killed_at == Some(flush) {
+                raise(SIGKILL).unwrap();
+            }
         }
     }
 
