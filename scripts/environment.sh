@@ -51,6 +51,23 @@ install_client() {
     "$venv/bin/wandb" --version
 }
 
+# Runs tests, of which there must be some.
+some_pass() {
+    local log status=0
+    log=$(mktemp)
+    "$@" 2>&1 | tee "$log" || status=$?
+    grep -q 'test result: ok\. [1-9]' "$log" || { echo "no test passed"; status=1; }
+    rm -f -- "$log"
+    return "$status"
+}
+
+# The threads of a run in many orders, by loom or by shuttle (CONTRIBUTING.md, "Concurrency"): one
+# build folder, apart from that of the other tests, for both.
+run_models() {
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/models \
+        cargo test --locked --release --lib "$@" -- --nocapture loom::
+}
+
 # Nothing of the user's own settings, and no reports to W&B.
 enter_environment() {
     local name

@@ -7,6 +7,7 @@
 # Needs a nightly compiler and a C++ one (libFuzzer is built from its sources): where there is
 # none it says so and does nothing. What is found lies in fuzz/artifacts/, and new inputs, reduced
 # to those that reach more, in fuzz/corpus/, which tests/it/fuzz.rs replays on the stable compiler.
+# WANDB_IMAGE_FUZZ_FOLDER names another folder than fuzz/ for both.
 # CARGO_TARGET_DIR is honoured. WANDB_IMAGE_SOAK_REPORT names a file that gets a line a target.
 set -euo pipefail
 
@@ -15,6 +16,8 @@ seconds=${1:-600}
 shift || true
 report=${WANDB_IMAGE_SOAK_REPORT:-}
 [[ -z $report || $report == /* ]] || report=$PWD/$report
+folder=${WANDB_IMAGE_FUZZ_FOLDER:-.}
+[[ $folder == . || $folder == /* ]] || folder=$PWD/$folder
 cargo_target=${CARGO_TARGET_DIR:-../target}
 [[ -z ${CARGO_TARGET_DIR:-} || $cargo_target == /* ]] || cargo_target=$PWD/$cargo_target
 cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
@@ -43,7 +46,7 @@ for argument in level=4 inline-8bit-counters pc-table trace-compares; do
 done
 flags+=(-Clink-dead-code -Cllvm-args=-sanitizer-coverage-stack-depth --cfg fuzzing)
 flags+=(-Zsanitizer=address -Cdebug-assertions -Ccodegen-units=1)
-RUSTFLAGS=${flags[*]} cargo +nightly build --locked --release --target "$host" --bins
+RUSTFLAGS=${flags[*]} cargo +nightly build --locked --release --target "$host" "${targets[@]/#/--bin=}"
 programs=$CARGO_TARGET_DIR/$host/release
 export ASAN_OPTIONS=detect_odr_violation=0
 work=$(mktemp -d)
@@ -63,12 +66,12 @@ last_rise() {
 
 # fuzz TARGET
 fuzz() {
-    local target=$1 program=$programs/$1 corpus=corpus/$1 crashes=0 began execs
+    local target=$1 program=$programs/$1 corpus=$folder/corpus/$1 artifacts=$folder/artifacts/$1 crashes=0 began execs
     local limits=(-max_len=8192 -timeout=120 -rss_limit_mb=4096)
-    mkdir -p "$corpus" "artifacts/$target" "$work/new" "$work/least"
+    mkdir -p "$corpus" "$artifacts" "$work/new" "$work/least"
     began=$(date +%s)
     "$program" "${limits[@]}" -max_total_time="$seconds" -print_final_stats=1 \
-        -artifact_prefix="artifacts/$target/" "$work/new" "$corpus" 2>&1 |
+        -artifact_prefix="$artifacts/" "$work/new" "$corpus" 2>&1 |
         while IFS= read -r line; do
             printf '%s %s\n' "$(($(date +%s) - began))" "$line"
         done >"$work/log" || crashes=1

@@ -10,9 +10,9 @@
 #   torn     logs that are cut and changed at every byte
 #   load     a run under constant load: what it holds, and the memory that it takes
 #   models   threads in every order that loom finds, and in orders that shuttle draws
-#   miri     the pipeline's own tests under Miri
-#   threads  the pipeline's own tests under ThreadSanitizer
-#   fuzz     every target of fuzz/; new inputs go to fuzz/corpus/
+#   miri     the core's own tests under Miri
+#   threads  the core's tests, and those of its threads and processes, under ThreadSanitizer
+#   fuzz     every target of fuzz/, from a copy of fuzz/corpus/; it says where new inputs are
 #
 #   --quick          everything, in minutes
 #   --kills N        kills (200), and --resumes N (40), --faults N rounds (20)
@@ -27,6 +27,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 kills=200 resumes=40 faults=20 load_s=300 fuzz_s=600 torn=long
+# Of a program: loom's interruptions and seconds, and the orders that shuttle draws.
+loom_preemptions=2 loom_s=45 shuttle_orders=100000
 all=(kills resumes faults torn load models miri threads fuzz)
 sections=()
 
@@ -41,7 +43,7 @@ positive() {
 
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --quick) kills=10 resumes=3 faults=1 load_s=10 fuzz_s=10 torn=short ;;
+        --quick) kills=10 resumes=3 faults=1 load_s=10 fuzz_s=10 torn=short loom_preemptions=1 loom_s=3 shuttle_orders=1000 ;;
         --kills) positive "$@"; kills=$2; shift ;;
         --resumes) positive "$@"; resumes=$2; shift ;;
         --faults) positive "$@"; faults=$2; shift ;;
@@ -84,30 +86,74 @@ load() {
     WANDB_IMAGE_LOAD_SECONDS=$load_s run_tests --ignored --exact load::a_run_holds_a_constant_load
 }
 
-# Their build folder is one of its own, as in scripts/test.sh.
 models() {
-    local flags
-    for flags in "--cfg loom" "--cfg loom --cfg shuttle"; do
-        RUSTFLAGS=$flags CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/models \
-            cargo test --locked --release --lib -- --nocapture loom::
-    done
+    LOOM_MAX_PREEMPTIONS=$loom_preemptions LOOM_MAX_DURATION=$loom_s run_models
+    SHUTTLE_ORDERS=$shuttle_orders run_models --features shuttle-test
 }
 
+# Under both of these a backtrace takes a minute, and tests panic as planned.
+
+# CONTRIBUTING.md, "Concurrency", says why so little.
 miri() {
-    MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --lib pipeline::
+    local left_out=(
+        # Too many rounds: 144,000, and 10,000.
+        nothing_is_lost_or_counted_twice_in_any_order
+        a_seeded_choice
+    )
+    with_miri --lib -- pipeline:: run:: sample::choose sample::every sink::wire "${left_out[@]/#/--skip=}"
+    # Whole runs in memory, whose rows hold no picture.
+    with_miri --test it -- --exact \
+        flush::a_flush_comes_between_rows_that_never_pause \
+        run::log_counts_steps run::log_counts_from_the_starting_step \
+        run::log_closes_an_open_row run::log_at_gathers_a_step_into_one_row \
+        run::the_last_clone_finishes_the_run \
+        run::a_full_disk_fails_that_row_alone
+}
+
+with_miri() {
+    MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/miri \
+        RUST_BACKTRACE=0 cargo +nightly miri test --locked "$@"
 }
 
 threads() {
+    local left_out=(
+        # One thread each, and many rounds or much memory: minutes, for nothing to see.
+        nothing_is_lost_or_counted_twice_in_any_order
+        every_effort_is_lossless_and_repeatable_and_best_is_the_smallest
+        little_is_not_kept_and_much_neither
+        values_are_limited
+        values_are_as_deep_as_a_stack_allows
+        # Whole runs, one for each call to the disk: many minutes. Others of the kind stay.
+        a_fault_at_any_call_costs_what_it_hit_alone
+        without_fsync_a_loss_of_power_is_seen
+    )
+    with_threads --lib -- "${left_out[@]/#/--skip=}"
+    # What has threads of its own, or processes that have.
+    with_threads --test it -- pipeline:: flush:: run:: sample:: faults:: kill:: resume::
+}
+
+# A process that is about to be killed ends at its first report instead, and its test fails.
+with_threads() {
     RUSTFLAGS=-Zsanitizer=thread CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/threads \
-        cargo +nightly test --locked -Zbuild-std --target "$(host)" --lib pipeline::
+        RUST_BACKTRACE=0 TSAN_OPTIONS=halt_on_error=1 cargo +nightly test --locked -Zbuild-std --target "$(host)" "$@"
 }
 
 fuzz() {
-    scripts/fuzz.sh "$fuzz_s"
+    cp -R fuzz/corpus "$found/corpus"
+    WANDB_IMAGE_FUZZ_FOLDER=$found scripts/fuzz.sh "$fuzz_s"
 }
 
 host() {
     rustc +nightly --version --verbose | awk '/^host:/ { print $2 }'
+}
+
+# What a section lacks that builds the standard library.
+lack_nightly() {
+    if ! has cargo +nightly --version; then
+        echo "no nightly compiler: rustup toolchain install nightly"
+    elif [[ ! -d $(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library ]]; then
+        echo "no sources of the standard library: rustup component add rust-src --toolchain nightly"
+    fi
 }
 
 # Why a section can't run here; nothing where it can.
@@ -118,19 +164,20 @@ lack() {
         resumes) module=resume ;;
         faults | torn | load) module=$1 ;;
         models) grep -q '^loom' Cargo.toml || echo "no models: loom isn't among the dependencies" ;;
-        miri) has cargo +nightly miri --version ||
-            echo "no Miri: rustup +nightly component add miri" ;;
-        threads)
-            if ! has cargo +nightly --version; then
-                echo "no nightly compiler: rustup toolchain install nightly"
-            elif [[ ! -d $(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library ]]; then
-                echo "no sources of the standard library: rustup +nightly component add rust-src"
+        miri)
+            if ! has cargo +nightly --version || has cargo +nightly miri --version; then
+                lack_nightly
+            else
+                echo "no Miri: rustup component add miri --toolchain nightly"
             fi ;;
+        threads) lack_nightly ;;
         fuzz)
             if [[ ! -x scripts/fuzz.sh ]]; then
                 echo "no scripts/fuzz.sh"
             elif ! has cargo +nightly --version; then
                 echo "no nightly compiler: rustup toolchain install nightly"
+            elif ! has command -v c++; then
+                echo "no C++ compiler, which builds libFuzzer"
             fi ;;
     esac
     [[ -z ${module:-} ]] || grep -q "^mod $module;" tests/it/main.rs || echo "no tests/it/$module.rs"
@@ -141,7 +188,7 @@ lack() {
 # What a section's output has to do with its failure: the failed tests, else its end.
 show_failure() {
     echo "the output of $1, from its first failure on:"
-    sed -n '/panicked at\|^error/,$p' "$work/$1.log" | head -n 60
+    sed -n '/panicked at\|^error\|^WARNING: ThreadSanitizer/,$p' "$work/$1.log" | head -n 60
     grep -h '^seed ' "$work/$1.log" | sed 's/^seed \([0-9]*\).*/again: WANDB_IMAGE_SEED=\1/' || true
 }
 
@@ -156,8 +203,13 @@ section() {
     fi
     printf '\n==> %s, after %s\n' "$name" "$(clock "$SECONDS")"
     export WANDB_IMAGE_SOAK_REPORT=$work/$name.report
-    (set -e; "$name") >"$work/$name.log" 2>&1 &
-    watch "$name" $! || status=$?
+    # A process group of its own, so that all of it can be ended.
+    set -m
+    (set -e; "$name") >"$work/$name.log" 2>&1 </dev/null &
+    running=$!
+    set +m
+    watch "$name" "$running" || status=$?
+    running=
     # What some of its tests left out.
     grep -h '^SKIPPED: ' "$work/$name.log" | sort -u || true
     if [[ $status -eq 0 && $name != fuzz ]] && ! grep -q 'test result: ok\. [1-9]' "$work/$name.log"; then
@@ -184,6 +236,37 @@ watch() {
     wait "$process"
 }
 
+# The lines that tell which inputs a folder of corpora has.
+inputs() {
+    (cd "$1" && find . -type f -exec cksum {} +) | awk '{ split($3, part, "/"); print $1, $2, part[2] }' | sort -u
+}
+
+# What fuzzing found stays, and is named; without any its folder goes.
+keep_found() {
+    local new=0
+    [[ ! -d $found/corpus ]] || new=$(comm -13 <(inputs fuzz/corpus) <(inputs "$found/corpus") | wc -l)
+    if ((new > 0)); then
+        printf '\nnew inputs of fuzz: %d, in %s/corpus, which can take the place of fuzz/corpus\n' "$new" "$found"
+    fi
+    if [[ -n $(find "$found" -path '*/artifacts/*' -type f) ]]; then
+        printf '\ninputs that fail in fuzz: %s/artifacts\n' "$found"
+    elif ((new == 0)); then
+        rm -rf -- "$found"
+    fi
+}
+
+# Also when it is interrupted: nothing of it runs or lies on.
+clean_up() {
+    trap '' INT TERM HUP
+    if [[ -n $running ]]; then
+        kill -TERM -- "-$running" 2>/dev/null || true
+        sleep 1
+        kill -KILL -- "-$running" 2>/dev/null || true
+    fi
+    rm -rf -- "$work"
+    keep_found
+}
+
 # What the sections reported and what cargo said, as Markdown.
 table() {
     "$(find_python)" - "$work" <<'PYTHON'
@@ -192,6 +275,11 @@ from pathlib import Path
 
 work = Path(sys.argv[1])
 KNOWN = ("rows_confirmed", "rows_found", "files_checked")
+# What a tool says when it finds something.
+FINDINGS = {
+    "miri": r"^error: (?:Undefined Behavior|memory leaked|.*deadlocked)",
+    "threads": r"^WARNING: ThreadSanitizer",
+}
 ASIDE = ("seed", "seconds", "target", "cov", "peak_mib", "growth_mib", "pictures_side")
 
 def reported(name):
@@ -221,6 +309,10 @@ def faults(name, sums, lines):
     tests = "test" if passed == 1 else "tests"
     said += [f"{lines} targets"] if name == "fuzz" else [f"{passed} {tests} passed"]
     said += [f"{orders:,} orders of threads"] if orders else []
+    if name in FINDINGS:
+        left_out = sum(map(int, re.findall(r"(\d+) filtered out", log)))
+        findings = len(re.findall(FINDINGS[name], log, re.M))
+        said += [f"{left_out} left out", f"{findings} reports"]
     return ", ".join(said)
 
 print("| section | load held | faults injected | rows confirmed | rows found | files checked | time |")
@@ -244,21 +336,28 @@ PYTHON
 }
 
 enter_environment
+failed=() running=
 work=$(mktemp -d "${TMPDIR:-/tmp}/soak.XXXXXX")
-trap 'rm -rf -- "$work"' EXIT
+found=$(mktemp -d "${TMPDIR:-/tmp}/soak-fuzz.XXXXXX")
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 mkdir "$work/tmp"
+# A test does a part of its work as another user.
+chmod 711 "$work" "$work/tmp"
 export TMPDIR=$work/tmp
-failed=()
 
 has cargo --version || { echo "cargo is not on the PATH: install Rust, https://rustup.rs"; exit 1; }
 has find_python || { echo "no Python 3.11 or later with its venv module (Debian: python3-venv)"; exit 1; }
-if [[ -z ${WANDB_IMAGE_PYTHON:-} ]]; then
-    install_client
-    export WANDB_IMAGE_PYTHON=$tools/wandb-$wandb_version/bin/python
-fi
 cargo --version
-printf '\n==> build\n'
-cargo test --locked --release --test it --no-run
+if [[ " ${sections[*]} " =~ " "(kills|resumes|faults|torn|load)" " ]]; then
+    if [[ -z ${WANDB_IMAGE_PYTHON:-} ]]; then
+        install_client
+        export WANDB_IMAGE_PYTHON=$tools/wandb-$wandb_version/bin/python
+    fi
+    printf '\n==> build\n'
+    cargo test --locked --release --test it --no-run
+fi
 
 for name in "${sections[@]}"; do
     section "$name"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All tests, from a fresh clone: needs Rust (stable, with clippy and rustfmt) and Python 3.11.
 #
-#   scripts/test.sh          everything, the frameworks included: about 25 minutes the first
-#                            time on two cores, and about 12 GB of disk
+#   scripts/test.sh          everything, the frameworks included: about half an hour the
+#                            first time on two cores, and about 12 GB of disk
 #   scripts/test.sh core     the quick ones: no framework, but W&B's own client
 #
 # What they need besides is installed into .tools/ (or $WANDB_IMAGE_TOOLS), nothing elsewhere:
@@ -15,11 +15,9 @@ case ${1:-full} in
     *) echo "usage: $0 [core]" >&2; exit 2 ;;
 esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-tools=${WANDB_IMAGE_TOOLS:-$PWD/.tools}
+source scripts/environment.sh
 # What a full run takes at least, the target folder and the tools together.
 disk_gb=9
-wandb_version=0.31.0
-pillow_version=13.0.0
 deny_version=0.20.2
 
 # The frameworks, each with what its examples need, as one build: what stands here is compiled
@@ -35,10 +33,6 @@ features_docs_rs=candle,burn-train,tch,ndarray,cli,tch/doc-only
 # ---- steps: each is counted first, then run; the first failure ends it ----
 
 steps=0 done_steps=0 counting=1 summary=() skipped=()
-
-clock() {
-    printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
-}
 
 # step TITLE COMMAND…
 step() {
@@ -71,34 +65,6 @@ print_summary() {
 
 # ---- what is needed ----
 
-has() {
-    "$@" >/dev/null 2>&1
-}
-
-# The first Python that the client and libtorch run on.
-find_python() {
-    local name
-    for name in python3.11 python3 python3.12 python3.13 python; do
-        if has "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; then
-            echo "$name"
-            return
-        fi
-    done
-    return 1
-}
-
-# Where HOME is another folder than at the installation, rustup on the PATH doesn't find its
-# toolchains: they lie beside it.
-find_toolchains() {
-    local cargo beside
-    cargo=$(command -v cargo) || return 0
-    beside=$(dirname "$cargo")/../../.rustup
-    if [[ -z ${RUSTUP_HOME:-} && -d $beside ]] && ! has cargo --version; then
-        RUSTUP_HOME=$(cd "$beside" && pwd)
-        export RUSTUP_HOME
-    fi
-}
-
 # Where the disk is too small, a linker's error in the middle says it badly: it is said first.
 # A target folder from before holds its part already.
 check_disk() {
@@ -122,19 +88,6 @@ check_prerequisites() {
     cargo --version
     "$(find_python)" --version
     echo "tools go to $tools"
-}
-
-install_client() {
-    local venv=$tools/wandb-$wandb_version
-    if [[ ! -e $venv/ready ]]; then
-        echo "installing wandb $wandb_version and pillow $pillow_version into $venv"
-        rm -rf -- "$venv"
-        "$(find_python)" -m venv "$venv"
-        "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off \
-            "wandb==$wandb_version" "pillow==$pillow_version"
-        touch "$venv/ready"
-    fi
-    "$venv/bin/wandb" --version
 }
 
 # It takes about four minutes to build on two cores.
@@ -179,17 +132,8 @@ run_tests() {
 # The same but for those that run W&B's client or Pillow: the crate is the same under every
 # feature, so they run once, without one.
 run_own_tests() {
-    cargo test --locked --features "$1" -- --skip sync:: --skip pillow::
-}
-
-# Runs tests, of which there must be some.
-some_pass() {
-    local log status=0
-    log=$(mktemp)
-    "$@" 2>&1 | tee "$log" || status=$?
-    grep -q 'test result: ok\. [1-9]' "$log" || { echo "no test passed"; status=1; }
-    rm -f -- "$log"
-    return "$status"
+    local group groups=(sync sync_overlays pillow kill resume torn verify faults)
+    cargo test --locked --features "$1" -- $(for group in "${groups[@]}"; do echo "--skip=$group::"; done)
 }
 
 # The integration tests whose name has $2.
@@ -221,19 +165,13 @@ run_example() {
     done
 }
 
-# The threads of a run in many orders, with the cfg flags of a model checker (CONTRIBUTING.md,
-# "Concurrency"). Their build folder is one of its own.
-models() {
-    RUSTFLAGS=$1 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/models \
-        some_pass cargo test --locked --release --lib -- --nocapture loom::
-}
-
 # Every licence, every source; a crate in two versions only where a framework brings it.
 deny() {
     local deny=$tools/cargo-deny-$deny_version/bin/cargo-deny
     "$deny" --locked check licenses bans sources
     "$deny" --locked --features "$features_ndarray" check licenses bans sources
     "$deny" --locked --all-features check --allow duplicate licenses bans sources
+    "$deny" --locked --manifest-path fuzz/Cargo.toml --config deny.toml check licenses sources
 }
 
 third_party() {
@@ -303,8 +241,8 @@ full() {
     step "the package" package
     step "install cargo-deny" install_deny
     step "licences, sources, and crates in two versions" deny
-    step "threads in every order, with loom" models "--cfg loom"
-    step "threads in drawn orders, with shuttle" models "--cfg loom --cfg shuttle"
+    step "threads in every order, with loom" some_pass run_models
+    step "threads in drawn orders, with shuttle" some_pass run_models --features shuttle-test
     step "lints, candle, burn, burn-train, ndarray and cli alone" lint_alone candle burn burn-train ndarray cli
     step "lints, $features_candle" lint "$features_candle"
     step "docs, $features_candle" docs "$features_candle"
@@ -333,16 +271,8 @@ all() {
     fi
 }
 
-# Nothing of the user's own settings, and no reports to W&B.
-for name in ${!WANDB_@}; do
-    [[ $name == WANDB_IMAGE_* ]] || unset "$name"
-done
-mkdir -p "$tools"
-tools=$(cd "$tools" && pwd)
-export WANDB_ERROR_REPORTING=false
+enter_environment
 export WANDB_IMAGE_PYTHON=$tools/wandb-$wandb_version/bin/python
-export WANDB_IMAGE_REQUIRE_PYTHON=1
-find_toolchains
 
 all
 counting=

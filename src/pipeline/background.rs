@@ -1,11 +1,11 @@
 //! Telling the system that the threads of the pipeline work in the background.
 
-#[cfg(any(not(target_os = "linux"), all(test, loom)))]
+#[cfg(any(not(target_os = "linux"), miri, all(test, loom)))]
 pub(super) use elsewhere::step_back;
-#[cfg(all(target_os = "linux", not(all(test, loom))))]
+#[cfg(all(target_os = "linux", not(miri), not(all(test, loom))))]
 pub(super) use linux::step_back;
 
-#[cfg(all(target_os = "linux", not(all(test, loom))))]
+#[cfg(all(target_os = "linux", not(miri), not(all(test, loom))))]
 mod linux {
     use thread_priority::{
         NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
@@ -71,8 +71,8 @@ mod linux {
     }
 }
 
-#[cfg(any(not(target_os = "linux"), all(test, loom)))]
+#[cfg(any(not(target_os = "linux"), miri, all(test, loom)))]
 mod elsewhere {
-    /// Nothing is needed, or known, here.
+    /// Nothing is needed, or known, here: Miri doesn't know the system's call.
     pub(in super::super) fn step_back() {}
 }
