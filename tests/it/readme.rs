@@ -71,36 +71,62 @@ fn the_table_of_dtypes_is_the_one_that_the_contract_checks() {
     assert_eq!(dtypes(&readme), dtypes(&checked));
 }
 
-#[test]
-fn every_difference_from_the_sdk_has_its_test() {
+/// The last cells of the table with this head, of which there must be some.
+fn last_cells(head: &str) -> Vec<String> {
     let readme = read("README.md");
-    let table = readme
-        .lines()
-        .skip_while(|line| !line.starts_with("| | Python SDK |"));
-    let rows: Vec<&str> = table
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    assert!(rows.len() > 5);
-    let tests: String = sources("tests/it")
-        .iter()
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect();
-    for row in rows {
-        let test = row.split('`').rev().nth(1).unwrap();
-        assert!(
-            tests.contains(&format!("#[test]\nfn {test}()")),
-            "no test {test}"
-        );
+    let table = readme.lines().skip_while(|line| !line.starts_with(head));
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.split(" | ").last());
+    let cells: Vec<String> = cells.map(String::from).collect();
+    assert!(cells.len() > 5, "{head}");
+    cells
+}
+
+/// The tests that a cell names are there.
+fn check_tests(cell: &str, sources: &str) {
+    let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+    assert!(!names.is_empty(), "no test: {cell}");
+    for name in names {
+        let function = format!("fn {name}() {{");
+        let before = sources.split_once(&function).map(|(before, _)| before);
+        let attributes = before.and_then(|before| before.rsplit("\n\n").next());
+        let is_test = attributes.is_some_and(|lines| lines.contains("#[test]"));
+        assert!(is_test, "no test {name}");
     }
 }
 
-fn sources(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+fn check_table(head: &str) {
+    let sources: String = ["tests/it", "src"]
+        .iter()
+        .flat_map(|folder| sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for cell in last_cells(head) {
+        check_tests(&cell, &sources);
+    }
+}
+
+#[test]
+fn every_difference_from_the_sdk_has_its_test() {
+    check_table("| | Python SDK |");
+}
+
+#[test]
+fn every_promise_has_its_tests() {
+    check_table("| promise | tests |");
+}
+
+/// The Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    entries
+    let below = |path: PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    };
+    let files = entries.flat_map(below);
+    files
         .filter(|path| path.extension().is_some_and(|e| e == "rs"))
         .collect()
 }
