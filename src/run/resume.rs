@@ -163,7 +163,7 @@ impl Found {
     ) -> Result<Shared> {
         let Self { path, run_id, .. } = self;
         let past = &self.past;
-        if let Some(there) = sink::continuation(path, run_id, past.next_step()) {
+        if let Some(there) = sink::continuation(path, run_id, past) {
             return Err(self.refused(continued(&there)));
         }
         let (clock, sink, made) = self.directory_beside(builder.durability)?;

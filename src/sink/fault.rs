@@ -30,7 +30,8 @@ pub enum FaultKind {
     /// A record would take too much memory, or a key in it is too long: see
     /// [`LogReader`](super::reader::LogReader), under "Limits".
     TooLarge,
-    /// A record of a type that wandb 0.31.0 doesn't know. A note.
+    /// A record of a type that wandb 0.31.0 doesn't know, and at which its `wandb sync` panics. A
+    /// note, since whichever wandb wrote it knows it.
     UnknownType,
     /// There is no run record.
     NoRun,
@@ -111,6 +112,10 @@ pub struct Place {
     pub record: Option<u64>,
     /// The step of the row.
     pub step: Option<i64>,
+    /// The step of the last row before a stretch of the log that can't be read.
+    pub after_step: Option<i64>,
+    /// The step of the first row behind it.
+    pub before_step: Option<i64>,
     /// The key in the row. That of a mask or boxes goes on after its image's, joined by dots.
     pub key: Option<String>,
     /// The file, relative to the run's `files/`.
@@ -152,7 +157,7 @@ impl Fault {
 pub(super) const MAX_TOLD: usize = 1000;
 
 /// The longest key and path of a place, in bytes.
-const MAX_NAME: usize = 1024;
+pub(super) const MAX_NAME: usize = 1024;
 
 impl Fault {
     /// What stands for those of a kind that aren't told.
@@ -176,10 +181,14 @@ impl Place {
 
 /// The beginning of a name that is too long.
 pub(super) fn cut(name: String) -> String {
-    if name.len() <= MAX_NAME {
+    cut_to(MAX_NAME, name)
+}
+
+pub(super) fn cut_to(length: usize, name: String) -> String {
+    if name.len() <= length {
         return name;
     }
-    let whole = (0..=MAX_NAME).rev().find(|&at| name.is_char_boundary(at));
+    let whole = (0..=length).rev().find(|&at| name.is_char_boundary(at));
     format!("{}…", &name[..whole.unwrap_or_default()])
 }
 
@@ -190,8 +199,15 @@ impl fmt::Display for Place {
             (Some(at), None) => Some(format!("byte {at}")),
             _ => None,
         };
+        let around = match (self.after_step, self.before_step) {
+            (Some(after), Some(before)) => Some(format!("between steps {after} and {before}")),
+            (Some(after), None) => Some(format!("after step {after}")),
+            (None, Some(before)) => Some(format!("before step {before}")),
+            (None, None) => None,
+        };
         let parts = [
             self.step.map(|step| format!("step {step}")),
+            around,
             self.key.as_ref().map(|key| format!("{key:?}")),
             self.path.clone(),
             self.record.map(|record| format!("record {record}")),

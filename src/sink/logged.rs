@@ -1,6 +1,6 @@
 //! What a run on disk holds: its media files, as the history names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 
 use super::reader::LogReader;
 use super::records::{HistoryRecord, Item, RecordType};
+use super::resumed::OFFLINE;
 use super::stored;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::image::json::{self, NamedFile, each_named};
 
 /// How deep a value may be nested; deeper ones hold no media that W&B shows.
@@ -23,7 +24,8 @@ pub(super) const MAX_NESTING: usize = 64;
 pub struct LoggedMedia {
     /// In the order of the history; within a row by key.
     pub files: Vec<LoggedFile>,
-    /// Where the log could not be read on. `files` holds what was whole before it.
+    /// Where the log could not be read on, or where the list would take more than 512 MiB of
+    /// memory, as that of about two million files does. `files` holds what comes before it.
     pub damage: Option<Error>,
 }
 
@@ -85,14 +87,32 @@ pub fn media(run: impl AsRef<Path>) -> Result<LoggedMedia> {
         files: Vec::new(),
         damage: None,
     };
-    for record in LogReader::open(&log)? {
+    let (mut reader, mut room) = (LogReader::open(&log)?, MAX_LISTED);
+    while media.damage.is_none()
+        && let Some(record) = reader.next()
+    {
         match record.map(|record| record.record_type) {
-            Ok(Some(RecordType::History(row))) => media.files.extend(files_of(&row, &files_dir)),
+            Ok(Some(RecordType::History(row))) => {
+                media.files.extend(files_of(&row, &files_dir, &mut room));
+                media.damage = (room == 0).then(|| too_many(&log, reader.end()));
+            }
             Ok(_) => {}
             Err(error) => media.damage = Some(error),
         }
     }
     Ok(media)
+}
+
+fn too_many(log: &Path, offset: u64) -> Error {
+    Error::Log {
+        path: log.into(),
+        offset,
+        reason: format!(
+            "its rows up to here name so many files that their list would take over {} MiB of \
+             memory: read it row by row, with LogReader and logged::of_row",
+            MAX_LISTED >> 20
+        ),
+    }
 }
 
 /// The log of a run: the `.wandb` file of its directory, or the path itself where it is a file.
@@ -109,14 +129,43 @@ pub fn find_log(run: impl AsRef<Path>) -> Result<PathBuf> {
             io::Error::new(
                 io::ErrorKind::NotFound,
                 format!(
-                    "the directory holds {} .wandb files, but a run's has one: give the directory \
-                     offline-run-… or the file run-….wandb",
-                    logs.len()
+                    "the directory holds {} .wandb files, but a run's has one: {}",
+                    logs.len(),
+                    what_to_give(run, &RUNS)
                 ),
             ),
         )),
     }
 }
+
+/// What to give instead of a directory that is no run's: of the runs that lie in it, the last.
+/// Their names begin with one of these.
+pub(super) fn what_to_give(dir: &Path, beginnings: &[&str]) -> String {
+    let listed = [dir.to_path_buf(), dir.join("wandb")].map(fs::read_dir);
+    let entries = listed.into_iter().flatten().flatten().flatten();
+    let paths = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    let dated = paths.filter_map(|path| {
+        let name = path.file_name()?.to_str()?;
+        let date = beginnings
+            .iter()
+            .find_map(|beginning| name.strip_prefix(beginning))?;
+        Some((date.to_owned(), path))
+    });
+    let runs: BTreeSet<_> = dated.collect();
+    match runs.last() {
+        Some((_, last)) => format!(
+            "it holds {}: give one, such as {}",
+            counted(runs.len() as u64, "run"),
+            last.display()
+        ),
+        None => "give the directory offline-run-… or the file run-….wandb in it".into(),
+    }
+}
+
+/// How the directories of runs begin, of offline and of online ones.
+pub(super) const RUNS: [&str; 2] = [OFFLINE, "run-"];
 
 /// The `.wandb` files of a run's directory by name, or the path itself where it is a file.
 pub(super) fn logs_of(run: &Path) -> Result<Vec<PathBuf>> {
@@ -144,7 +193,7 @@ pub(super) fn named_as(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Refuses what would lead elsewhere, or wait for ever, instead of being read.
-fn check_file(log: &Path) -> Result<()> {
+pub(super) fn check_file(log: &Path) -> Result<()> {
     let kind = fs::symlink_metadata(log);
     let kind = kind.map_err(|source| cannot_find(log, source))?.file_type();
     let what = match (kind.is_file(), kind.is_symlink(), kind.is_dir()) {
@@ -184,22 +233,25 @@ fn cannot_find(run: &Path, source: io::Error) -> Error {
 /// assert!(!named[0].present);
 /// # Ok::<(), wandb_image::Error>(())
 /// ```
+///
+/// Of a row that names so many files that their list would take over 512 MiB, which isn't one of
+/// pictures, those beyond are left out.
 pub fn of_row(row: &HistoryRecord, files_dir: impl AsRef<Path>) -> Vec<LoggedFile> {
-    files_of(row, files_dir.as_ref())
+    files_of(row, files_dir.as_ref(), &mut { MAX_LISTED })
 }
 
-/// The most bytes that the keys of one row's files take in all: those of 100,000 files, each as
-/// long as a path can be. Files beyond them are passed over.
-const MAX_KEYS: usize = 128 << 20;
+/// The most bytes that a list of files takes.
+const MAX_LISTED: usize = 512 << 20;
 
-fn files_of(row: &HistoryRecord, files_dir: &Path) -> Vec<LoggedFile> {
+/// The files of a row for which there is room; none is left where there are more.
+fn files_of(row: &HistoryRecord, files_dir: &Path, room: &mut usize) -> Vec<LoggedFile> {
     let step = step_of(&row.item).or(row.step.map(|step| step.num));
     let step = step.unwrap_or_default();
-    let (mut files, mut keys) = (Vec::new(), 0);
+    let mut files = Vec::new();
     for (key, value) in values_of(&row.item) {
         each_named(&key, &value, &mut |file| {
-            keys += file.key.len();
-            files.extend((keys <= MAX_KEYS).then(|| logged(file, step, files_dir)));
+            *room = room.saturating_sub(size_of::<LoggedFile>() + file.key.len());
+            files.extend((*room > 0).then(|| logged(file, step, files_dir)));
         });
     }
     files
@@ -378,7 +430,7 @@ mod tests {
             item: items,
             step: None,
         };
-        let files = files_of(&row, Path::new("no/such"));
+        let files = of_row(&row, "no/such");
         let found: Vec<_> = files.iter().map(|f| (&*f.key, f.step, &*f.path)).collect();
         assert_eq!(found, expected);
         assert!(files.iter().all(|file| !file.present));

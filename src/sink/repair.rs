@@ -13,20 +13,21 @@ use prost::Message;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::directory::{Directory, remove};
+use super::directory::{Directory, LOG_PART, remove};
 use super::fault::{MAX_TOLD, cut};
 use super::log::io_error;
 use super::logged::{
-    MAX_NESTING, Steps, parse_marked, parse_text, step_of, text_of_marked, values_of, values_with,
+    MAX_NESTING, RUNS, Steps, parse_marked, parse_text, step_of, text_of_marked, values_of,
+    values_with,
 };
 use super::records::{
     FILE_TYPE_MEDIA, FilesItem, FilesRecord, Item, Record, RecordType, RunRecord,
 };
 use super::resumed::{OFFLINE, Upload};
-use super::scan::{Found, Payload, Scanner};
+use super::scan::{Damage, Found, Payload, Scanner};
 use super::stored::{self, Files, Stored, parent_of};
 use super::verify::{
-    BEGUN, Class, Fault, FaultKind, Place, Report, Survey, classify, directory_name, is_json,
+    Class, Fault, FaultKind, Place, Report, Survey, classify, directory_name, is_json,
     is_reference, steps_of, survey,
 };
 use super::wire::{self, fields};
@@ -61,6 +62,8 @@ pub struct Repaired {
     pub changed: Vec<Change>,
     /// How many there are of those in all.
     pub changed_in_all: u64,
+    /// Media files that nothing names, and that stay in the damaged run; none where there are none.
+    pub left_behind: Option<String>,
     /// What W&B may have of the run already, and what to do before the clean one is synced; none
     /// where no sync began.
     pub uploaded: Option<String>,
@@ -92,10 +95,10 @@ impl fmt::Display for Change {
 ///
 /// `run` is the directory of a run, or the `.wandb` file in it, and is left as it is. `out` is the
 /// directory of the clean run where its name begins with `offline-run-`; else that is made in it,
-/// with the name of the damaged one. It must not exist.
+/// with the name of the damaged one. There must be no directory of that name yet.
 ///
-/// - Records are copied as they are, also of types that this crate doesn't know. Those in the
-///   middle that can't be read are passed over.
+/// - Records in which nothing has to change are copied as they are, also of types that this crate
+///   doesn't know. Those in the middle that can't be read are passed over.
 /// - An image, mask or media file that is missing, or that is not what its row says, is taken out
 ///   of its row, and the rest of the row stays. Of a list of images the others stay.
 /// - A file that no `files` record names gets one, so that `wandb sync` uploads it.
@@ -182,7 +185,13 @@ fn uploaded(log: &Path) -> Option<String> {
     ))
 }
 
-const NO_LOG: &str = "it has no .wandb file";
+fn left_behind(report: &Report) -> Option<String> {
+    let mut faults = report.faults.iter();
+    let unnamed = faults.find(|fault| fault.kind == FaultKind::UnnamedFiles)?;
+    Some(format!("{}; they stay in the damaged run", unnamed.message))
+}
+
+const NO_LOG: &str = "it has no .wandb file: give the directory offline-run-… of a run, or its log";
 const BEGUN_LOG: &str = "its log has its temporary name still: give that file, run-….wandb.part";
 const NOTHING: &str = "its log holds nothing that is whole, but for its header";
 
@@ -228,8 +237,11 @@ impl Target {
 
     /// The damaged run is never touched.
     fn refuse_inside(&self, run: &Path, survey: &Survey) -> Result<()> {
+        let folder = parent_of(run);
+        let is_of_run = |name: String| RUNS.iter().any(|run| name.starts_with(run));
         let place = match run.is_dir() {
             true => run,
+            false if is_of_run(directory_name(&folder)) => &folder,
             false => survey.files.dir(),
         };
         let existing = self
@@ -253,9 +265,9 @@ impl Target {
 /// The id that the name of a log says, also of one that never got its own name.
 fn id_in_name(log: &Path) -> Option<String> {
     let name = log.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.strip_suffix(BEGUN).or(name.strip_suffix(".wandb"));
+    let stem = name.strip_suffix(LOG_PART).or(name.strip_suffix(".wandb"));
     let id = stem.unwrap_or(&name).strip_prefix("run-")?;
-    Some(id.into())
+    (!id.is_empty()).then(|| id.into())
 }
 
 fn parent_or_dot(path: &Path) -> &Path {
@@ -302,8 +314,8 @@ struct Repair {
     /// Those that the clean run's `files` records name.
     listed: BTreeSet<String>,
     added: u64,
-    /// Which of the whole records is looked at.
-    record: u64,
+    /// How many records say something that W&B takes.
+    usable: u64,
     has_header: bool,
     has_run: bool,
 }
@@ -314,6 +326,7 @@ impl Repair {
             dir: directory.path().into(),
             source: survey.report.clone(),
             uploaded: survey.report.log.as_deref().and_then(uploaded),
+            left_behind: left_behind(&survey.report),
             ..Repaired::default()
         };
         Self {
@@ -324,7 +337,7 @@ impl Repair {
             copied: BTreeSet::new(),
             listed: BTreeSet::new(),
             added: 0,
-            record: 0,
+            usable: 0,
             has_header: false,
             has_run: false,
         }
@@ -335,7 +348,7 @@ impl Repair {
         self.head(target)?;
         self.records(log)?;
         self.tail()?;
-        match self.record {
+        match self.usable {
             0 => Err(unrepairable(&self.survey.report.run, NOTHING)),
             _ => Ok(self.repaired),
         }
@@ -469,18 +482,25 @@ impl Repair {
                     self.one(payload, whole)?;
                 }
                 Found::Damage(damage) => {
-                    let place = Place {
-                        byte: Some(damage.from),
-                        to: Some(damage.to),
-                        ..Place::default()
-                    };
                     let bytes = damage.to - damage.from;
                     let message = format!("{bytes} bytes of the log: {}", damage.reason);
-                    self.missing(place, message);
+                    self.missing(self.place_of(&damage), message);
                 }
             }
         }
         Ok(())
+    }
+
+    /// As the survey told it; beyond what it tells, the bytes alone.
+    fn place_of(&self, damage: &Damage) -> Place {
+        let bytes = (Some(damage.from), Some(damage.to));
+        let mut places = self.repaired.source.faults.iter().map(|fault| &fault.place);
+        let told = places.find(|place| (place.byte, place.to) == bytes);
+        told.cloned().unwrap_or(Place {
+            byte: bytes.0,
+            to: bytes.1,
+            ..Place::default()
+        })
     }
 
     fn one(&mut self, payload: Payload, number: u64) -> Result<()> {
@@ -508,7 +528,7 @@ impl Repair {
     }
 
     fn kept(&mut self, record: &[u8]) -> Result<()> {
-        self.record += 1;
+        self.usable += 1;
         self.write(record)
     }
 
@@ -518,16 +538,11 @@ impl Repair {
             RecordType::Run(run) => self.run_record(&run, bytes, place),
             // The last one is written at the end.
             RecordType::Exit(_) => {
-                self.record += 1;
+                self.usable += 1;
                 Ok(())
             }
             RecordType::History(row) => self.row(&row.item, bytes, place),
-            RecordType::Summary(summary) => {
-                self.list(&summary.update)?;
-                let mut edits = self.edits(&summary.update, None);
-                let edited = self.edited(bytes, SUMMARY, &mut edits, None, None);
-                self.kept(&edited)
-            }
+            RecordType::Summary(summary) => self.summary(&summary.update, bytes, &place),
             RecordType::Files(_) => self.files_record(bytes),
             _ => self.kept(bytes),
         }
@@ -536,7 +551,7 @@ impl Repair {
     /// The first is written already, those of the same run are updates.
     fn run_record(&mut self, run: &RunRecord, bytes: &[u8], place: Place) -> Result<()> {
         if !std::mem::replace(&mut self.has_run, true) {
-            self.record += 1;
+            self.usable += 1;
             return Ok(());
         }
         match &self.repaired.source.run_id {
@@ -560,10 +575,39 @@ impl Repair {
             self.changed(place.clone(), message);
         }
         self.list(items)?;
-        let mut edits = self.edits(items, Some(&place));
+        let mut edits = self.edits(items, &place);
+        self.told(items, &place, Self::is_gone);
         let step = new_step.or_else(|| take_step(&mut edits).then_some(step));
-        let edited = self.edited(bytes, HISTORY, &mut edits, step, Some(&place));
+        if step.is_none() && edits.is_empty() && items.iter().all(is_json) {
+            return self.kept(bytes);
+        }
+        let edited = self.edited(bytes, HISTORY, &mut edits, step, &place);
         self.kept(&edited)
+    }
+
+    fn summary(&mut self, items: &[Item], bytes: &[u8], place: &Place) -> Result<()> {
+        self.list(items)?;
+        let mut edits = self.edits(items, place);
+        // What rows name was told with them.
+        self.told(items, place, |repair, file| {
+            repair.survey.broken_in_summary.contains(&file.path) && repair.is_gone(file)
+        });
+        if edits.is_empty() && items.iter().all(is_json) {
+            return self.kept(bytes);
+        }
+        let edited = self.edited(bytes, SUMMARY, &mut edits, None, place);
+        self.kept(&edited)
+    }
+
+    /// Tells which of the files that items name are missing.
+    fn told(&mut self, items: &[Item], place: &Place, is_told: impl Fn(&Self, &NamedFile) -> bool) {
+        for (key, value) in values_of(items) {
+            each_named(&key, &value, &mut |file| {
+                if is_told(self, &file) {
+                    self.gone(file, place);
+                }
+            });
+        }
     }
 
     /// Names the row's files for upload, those that aren't.
@@ -592,7 +636,7 @@ impl Repair {
     }
 
     /// What takes the files that weren't copied out of the items.
-    fn edits(&mut self, items: &[Item], place: Option<&Place>) -> Edits {
+    fn edits(&mut self, items: &[Item], place: &Place) -> Edits {
         let mut edits = Edits::new();
         let mixed = LazyCell::new(|| mixed_keys(items));
         for (key, value) in values_with(items, parse_marked) {
@@ -600,15 +644,8 @@ impl Repair {
             let of_key = of_key.into_iter().map(|edit| (edit.path, edit.value));
             let of_key: Vec<_> = of_key.collect();
             match !of_key.is_empty() && mixed.contains(&*key) {
-                true => self.whole(&key, value.clone(), of_key, &mut edits, place),
+                true => self.merged(&key, value, of_key, &mut edits, place),
                 false => edits.extend(of_key.into_iter().map(replacement)),
-            }
-            if let Some(place) = place {
-                each_named(&key, &value, &mut |file| {
-                    if self.is_gone(&file) {
-                        self.gone(file, place);
-                    }
-                });
             }
         }
         edits
@@ -616,13 +653,13 @@ impl Repair {
 
     /// What is left of a key whose items overwrite one another, in one item: else one that was
     /// overwritten would come back, with the files it names.
-    fn whole(
+    fn merged(
         &mut self,
         key: &str,
         mut value: Value,
         of_key: Vec<(Way, Option<Value>)>,
         edits: &mut Edits,
-        place: Option<&Place>,
+        place: &Place,
     ) {
         let mut left = true;
         for (path, new) in of_key {
@@ -636,7 +673,7 @@ impl Repair {
             left = false;
             let place = Place {
                 key: Some(key.into()),
-                ..place.cloned().unwrap_or_default()
+                ..place.clone()
             };
             self.missing(place, "a value that is nested too deep");
         }
@@ -651,7 +688,9 @@ impl Repair {
             Some(Stored::File { size, sha256 }) if self.copied.contains(&file.path) => {
                 stored::mismatch(file, *size, sha256).is_some()
             }
-            _ => true,
+            Some(_) => true,
+            // The survey looked at every file that a value names.
+            None => false,
         }
     }
 
@@ -661,6 +700,11 @@ impl Repair {
             Some(Stored::Unsafe(_) | Stored::Link) => "lies outside of the run",
             _ => "is not there",
         };
+        let whose = if place.step.is_some() {
+            "row"
+        } else {
+            "summary"
+        };
         let place = Place {
             key: Some(file.key),
             path: Some(file.path),
@@ -668,7 +712,7 @@ impl Repair {
         };
         self.missing(
             place,
-            format!("the media file, which {why}; the row keeps its other values"),
+            format!("the media file, which {why}; the {whose} keeps its other values"),
         );
     }
 
@@ -679,7 +723,7 @@ impl Repair {
         number: u32,
         edits: &mut Edits,
         step: Option<i64>,
-        place: Option<&Place>,
+        place: &Place,
     ) -> Vec<u8> {
         let message = content(record, number);
         let mut edited = Vec::new();
@@ -698,10 +742,10 @@ impl Repair {
         replaced(record, number, &edited)
     }
 
-    fn no_json(&mut self, item: &Item, place: Option<&Place>) {
+    fn no_json(&mut self, item: &Item, place: &Place) {
         let place = Place {
             key: Some(item.path().join(".")),
-            ..place.cloned().unwrap_or_default()
+            ..place.clone()
         };
         self.missing(place, "a value that is no JSON");
     }
@@ -716,7 +760,7 @@ impl Repair {
         let all: Vec<_> = fields(&message).flatten().collect();
         let kept: Vec<_> = all.iter().filter(|field| is_kept(field)).collect();
         if kept.is_empty() {
-            self.record += 1;
+            self.usable += 1;
             return Ok(());
         }
         if kept.len() == all.len() {

@@ -12,7 +12,9 @@ use super::directory::LOG_PART;
 use super::fault::cut;
 use super::framing::{BLOCK, FILE_HEADER};
 use super::log::io_error;
-use super::logged::{MAX_NESTING, Steps, logs_of, parse_text, step_of, values_of};
+use super::logged::{
+    MAX_NESTING, Steps, check_file, logs_of, parse_text, step_of, values_of, what_to_give,
+};
 use super::reader::LogReader;
 use super::records::{HistoryRecord, Item, Record, RecordType, RunRecord, SummaryRecord};
 use super::scan::ends_torn;
@@ -136,8 +138,8 @@ impl Resumed {
     ) -> std::result::Result<(), String> {
         if let Some(exit) = exit {
             return match record.record_type {
-                Some(RecordType::History(_)) => Err(after_exit(*exit)),
-                _ => Ok(()),
+                Some(RecordType::Header(_) | RecordType::Environment(_)) | None => Ok(()),
+                Some(_) => Err(after_exit(*exit)),
             };
         }
         if self.run.is_none() && !may_come_first(record.record_type.as_ref()) {
@@ -163,7 +165,10 @@ impl Resumed {
         }
         self.num = self.num.max(record.num);
         self.len = end;
-        Ok(())
+        match self.config.bytes + self.summary.bytes > MAX_LEAVES {
+            true => Err(too_many_leaves(end)),
+            false => Ok(()),
+        }
     }
 
     fn take_run(&mut self, run: RunRecord, from: u64) -> std::result::Result<(), String> {
@@ -224,6 +229,9 @@ fn is_begun(log: &Path) -> Result<bool> {
     Ok(beginning.len() < FILE_HEADER.len() && FILE_HEADER.starts_with(&beginning))
 }
 
+/// The most memory that config and summary take, in bytes.
+const MAX_LEAVES: usize = 512 << 20;
+
 /// What the producer of this crate's logs begins with.
 pub(crate) const PRODUCER: &str = "wandb-image";
 
@@ -251,8 +259,15 @@ fn is_torn(log: &Path, from: u64) -> Result<bool> {
 
 fn after_exit(exit: u64) -> String {
     format!(
-        "rows follow the record of its end, at byte {exit} of its log, and `wandb sync` would never \
-         reach them"
+        "more follows the record of its end, at byte {exit} of its log, which `wandb sync` would \
+         never reach"
+    )
+}
+
+fn too_many_leaves(end: u64) -> String {
+    format!(
+        "its config and summary up to byte {end} of its log would take over {} MiB of memory",
+        MAX_LEAVES >> 20
     )
 }
 
@@ -278,7 +293,7 @@ fn before_run(from: u64) -> String {
 }
 
 fn damaged(error: &Error) -> String {
-    format!("{error}, and more follows, which `wandb sync` would never reach")
+    format!("{error}, and `wandb sync` may not reach what follows")
 }
 
 fn altered(error: &Error) -> String {
@@ -304,7 +319,11 @@ fn repair(run: &Path, log: &Path) -> String {
 
 /// A config or a summary: the texts of its leaves by the ways to them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Leaves(BTreeMap<Vec<String>, String>);
+pub(crate) struct Leaves {
+    texts: BTreeMap<Vec<String>, String>,
+    /// What the ways and the texts take.
+    bytes: usize,
+}
 
 impl Leaves {
     /// As W&B does it: what is removed is removed after the update.
@@ -321,10 +340,22 @@ impl Leaves {
     fn set(&mut self, path: &[String], json: &str) {
         self.open_up(path);
         for length in 1..path.len() {
-            self.0.remove(&path[..length]);
+            self.take(&path[..length]);
         }
         self.remove_below(path);
-        self.0.insert(path.into(), json.into());
+        self.put(path.into(), json.into());
+    }
+
+    fn put(&mut self, path: Vec<String>, json: String) {
+        self.take(&path);
+        self.bytes += size_of_leaf(&path, &json);
+        self.texts.insert(path, json);
+    }
+
+    fn take(&mut self, path: &[String]) {
+        if let Some(json) = self.texts.remove(path) {
+            self.bytes -= size_of_leaf(path, &json);
+        }
     }
 
     fn remove(&mut self, path: &[String]) {
@@ -334,7 +365,7 @@ impl Leaves {
 
     fn remove_below(&mut self, path: &[String]) {
         for below in self.below(path).cloned().collect::<Vec<_>>() {
-            self.0.remove(&below);
+            self.take(&below);
         }
     }
 
@@ -342,12 +373,11 @@ impl Leaves {
     fn open_up(&mut self, path: &[String]) {
         for length in 1..path.len() {
             let way = &path[..length];
-            let object = self.0.get(way).and_then(|json| parse_text(json));
+            let object = self.texts.get(way).and_then(|json| parse_text(json));
             if let Some(Value::Object(entries)) = object {
-                self.0.remove(way);
+                self.take(way);
                 for (key, value) in entries {
-                    let way = [way, &[key]].concat();
-                    self.0.insert(way, value.to_string());
+                    self.put([way, &[key]].concat(), value.to_string());
                 }
             }
         }
@@ -355,7 +385,7 @@ impl Leaves {
 
     fn below(&self, path: &[String]) -> impl Iterator<Item = &Vec<String>> {
         let from = (Bound::Included(path), Bound::Unbounded);
-        let below = self.0.range::<[String], _>(from);
+        let below = self.texts.range::<[String], _>(from);
         below
             .map(|(way, _)| way)
             .take_while(move |way| way.starts_with(path))
@@ -363,21 +393,29 @@ impl Leaves {
 
     /// All leaves.
     pub(crate) fn items(&self) -> Vec<Item> {
-        let items = self.0.iter().map(|(path, json)| item(path, json));
+        let items = self.texts.iter().map(|(path, json)| item(path, json));
         items.collect()
     }
 
     /// The leaves of a key.
     pub(crate) fn of(&self, key: &str) -> Vec<Item> {
         let key = [key.to_owned()];
-        let items = self.below(&key).map(|path| item(path, &self.0[path]));
+        let items = self.below(&key).map(|path| item(path, &self.texts[path]));
         items.collect()
     }
 
     /// Whether a value stands under its key as this one leaf.
     pub(crate) fn holds(&self, value: &Item) -> bool {
-        self.0.get(&owned_path(value)) == Some(&value.value_json)
+        self.texts.get(&owned_path(value)) == Some(&value.value_json)
     }
+}
+
+fn size_of_leaf(path: &[String], json: &str) -> usize {
+    let way: usize = path
+        .iter()
+        .map(|part| size_of::<String>() + part.len())
+        .sum();
+    size_of::<(Vec<String>, String)>() + way + json.len()
 }
 
 fn owned_path(item: &Item) -> Vec<String> {
@@ -431,21 +469,24 @@ impl Upload {
 
 /// The directory of a run that was named by it, by a link to it, or by its log.
 pub(crate) fn run_directory(given: &Path) -> Result<PathBuf> {
-    let refused = |reason: &str| Error::Resume {
+    let refused = |reason: String| Error::Resume {
         path: given.into(),
-        reason: reason.into(),
+        reason,
     };
     let path = fs::canonicalize(given).map_err(|source| io_error("find the run", given, source))?;
     let is_log = path.extension().is_some_and(|ending| ending == "wandb");
     let directory = match path.is_dir() {
         true => path,
-        false if !is_log => return Err(refused(NO_DIRECTORY)),
+        false if !is_log => return Err(refused(NO_DIRECTORY.into())),
         false => path.parent().map(Path::to_path_buf).unwrap_or_default(),
     };
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
     match name.starts_with(OFFLINE) {
         true => Ok(directory),
-        false => Err(refused(NOT_OFFLINE)),
+        false => Err(refused(format!(
+            "{NOT_OFFLINE}: {}",
+            what_to_give(&directory, &[OFFLINE])
+        ))),
     }
 }
 
@@ -466,8 +507,7 @@ const NO_DIRECTORY: &str = "it is neither a directory nor a .wandb file: give th
                             offline-run-…, wandb/latest-run, or the run's .wandb file";
 
 const NOT_OFFLINE: &str = "its directory isn't called offline-run-…, and `wandb sync` takes no \
-                           other for that of an offline run: give such a directory, or \
-                           wandb/latest-run";
+                           other for that of an offline run";
 
 /// What the directory of an offline run is called.
 pub(crate) fn directory_name(stamp: &str, run_id: &str) -> String {
@@ -480,24 +520,34 @@ pub(crate) fn run_id_of(log: &Path) -> Option<String> {
     name.strip_prefix("run-").map(Into::into)
 }
 
-/// The directory beside this one in which the run goes on from there already.
-pub(crate) fn continuation(run: &Path, run_id: &str, step: u64) -> Option<PathBuf> {
+/// The directory beside this one in which the run goes on already: behind its last row, and where
+/// it has none, under a later name.
+pub(crate) fn continuation(run: &Path, run_id: &str, past: &Resumed) -> Option<PathBuf> {
+    let (own, next) = (
+        past.starting_step.cast_signed(),
+        past.next_step().cast_signed(),
+    );
     let beside = fs::read_dir(run.parent()?).ok()?;
     let mut paths = beside.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.find(|path| path != run && goes_on(path, run_id, step))
+    paths.find(|path| {
+        let is_later =
+            |first: i64| first >= next && (first, path.file_name()) > (own, run.file_name());
+        path != run && first_step(path, run_id).is_some_and(is_later)
+    })
 }
 
-fn goes_on(run: &Path, run_id: &str, step: u64) -> bool {
+/// The starting step of that directory, if it is of this run.
+fn first_step(run: &Path, run_id: &str) -> Option<i64> {
     let name = run.file_name().unwrap_or_default().to_string_lossy();
     let log = run.join(format!("run-{run_id}.wandb"));
-    let Some(reader) = (name.starts_with(OFFLINE).then(|| LogReader::open(log).ok())).flatten()
-    else {
-        return false;
-    };
-    let mut first = reader.map_while(|record| record.ok()?.record_type).take(3);
-    first.any(|record| {
-        matches!(record, RecordType::Run(run)
-            if run.run_id == run_id && run.starting_step >= step.cast_signed())
+    if !name.starts_with(OFFLINE) || check_file(&log).is_err() {
+        return None;
+    }
+    let records = LogReader::open(log).ok()?;
+    let mut first = records.map_while(|record| record.ok()?.record_type).take(3);
+    first.find_map(|record| match record {
+        RecordType::Run(run) if run.run_id == run_id => Some(run.starting_step),
+        _ => None,
     })
 }
 

@@ -61,6 +61,8 @@ pub(super) struct Scanner<R> {
     damage: Option<Open>,
     /// The record that ended the damage told last.
     ready: Option<Payload>,
+    /// How many bytes of the block were checked in search of a chunk.
+    searched: usize,
     begins_well: bool,
 }
 
@@ -90,6 +92,7 @@ impl<R: Read> Scanner<R> {
             pending: None,
             damage: None,
             ready: None,
+            searched: 0,
             begins_well: true,
         };
         scanner.read_block()?;
@@ -238,7 +241,7 @@ impl<R: Read> Scanner<R> {
     }
 
     /// Where to go on after the chunk at `at`, which is broken: behind it, if its length is right.
-    fn next_chunk(&self) -> usize {
+    fn next_chunk(&mut self) -> usize {
         let claimed = self.at + HEADER + claimed_length(&self.block[self.at..]);
         match chunk_at(&self.block, claimed) {
             Ok(_) => claimed,
@@ -248,10 +251,12 @@ impl<R: Read> Scanner<R> {
 
     /// The next place in the block where a chunk is whole, or the block's end: also where too much
     /// looks like a chunk to try it all.
-    fn search(&self, from: usize) -> usize {
+    fn search(&mut self, from: usize) -> usize {
         let end = self.block.len();
-        let mut tried = 0;
         for at in from..end {
+            if self.searched > MAX_SEARCHED {
+                break;
+            }
             let kind = self.block.get(at + HEADER - 1).copied();
             if kind.and_then(Chunk::from_byte).is_none() {
                 continue;
@@ -261,10 +266,7 @@ impl<R: Read> Scanner<R> {
             }
             let length = claimed_length(&self.block[at..]);
             if at + HEADER + length <= end {
-                tried += length;
-            }
-            if tried > MAX_SEARCHED {
-                break;
+                self.searched += length;
             }
         }
         end
@@ -272,6 +274,7 @@ impl<R: Read> Scanner<R> {
 
     fn read_block(&mut self) -> io::Result<()> {
         self.block.clear();
+        self.searched = 0;
         self.input
             .by_ref()
             .take(BLOCK)
@@ -462,6 +465,21 @@ mod tests {
         let last = format!("{BLOCK}..{}", bytes.len());
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[1], last);
+    }
+
+    #[test]
+    fn a_search_that_finds_something_has_the_same_end() {
+        let mut bytes = FILE_HEADER.to_vec();
+        while bytes.len() < BLOCK as usize / 2 {
+            bytes.extend([0x40, 1].repeat(100));
+            bytes.extend(frame(&record(2, 10), bytes.len() as u64));
+        }
+        bytes.resize(BLOCK as usize, 0);
+        bytes.extend(frame(&record(3, 20), BLOCK));
+        let found = scan(&bytes);
+        let last = format!("{BLOCK}..{}", bytes.len());
+        assert!((3..9).contains(&found.len()), "{found:?}");
+        assert_eq!(found[found.len() - 1], last);
     }
 
     #[test]

@@ -8,16 +8,18 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use serde::Serialize;
 
+use super::directory::LOG_PART;
 pub use super::fault::{Fault, FaultKind, Place};
-use super::fault::{MAX_TOLD, cut};
+use super::fault::{MAX_NAME, MAX_TOLD, cut, cut_to};
+use super::files;
 use super::log::io_error;
-use super::logged::{Steps, logs_of, named_as, parse, step_of, values_of};
+use super::logged::{self, Steps, check_file, logs_of, named_as, parse, step_of, values_of};
 use super::records::{FilesRecord, HistoryRecord, Item, Record, RecordType, RunRecord};
 use super::resumed::{OFFLINE, Upload, may_come_first};
 use super::scan::{Damage, Found, NO_HEADER, Payload, Scanner};
 use super::stored::{self, Files, Mismatch, Stored, parent_of};
 use super::{weight, wire};
-use crate::error::Result;
+use crate::error::{Result, counted};
 use crate::image::json::{NamedFile, each_named, label_key, label_keys};
 
 /// The types of records that wandb 0.31.0 knows, by the numbers of their fields.
@@ -115,7 +117,11 @@ pub(super) struct Survey {
     pub(super) broken: BTreeSet<String>,
     /// The paths that summaries alone name, and that are not there.
     pub(super) of_summary: BTreeSet<String>,
+    /// The paths of which summaries alone say what isn't so.
+    pub(super) broken_in_summary: BTreeSet<String>,
     steps: Steps,
+    /// Which faults are stretches of the log behind which no row was found yet.
+    behind: Vec<usize>,
     /// How many of each kind were found.
     counts: BTreeMap<FaultKind, u64>,
     unlisted: Vec<(Place, String)>,
@@ -183,12 +189,9 @@ fn begun_log(run: &Path, log: Option<&Path>) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let mut begun = named_as(run, "part")?;
-    begun.retain(|path| directory_name(path).ends_with(BEGUN));
+    begun.retain(|path| directory_name(path).ends_with(LOG_PART));
     Ok(begun.pop())
 }
-
-/// What the name of a log ends with until its first records are written.
-pub(super) const BEGUN: &str = ".wandb.part";
 
 /// The name of the directory itself, where the path is a link to it.
 pub(super) fn directory_name(path: &Path) -> String {
@@ -213,7 +216,9 @@ impl Survey {
             whole: BTreeSet::new(),
             broken: BTreeSet::new(),
             of_summary: BTreeSet::new(),
+            broken_in_summary: BTreeSet::new(),
             steps: Steps::default(),
+            behind: Vec::new(),
             counts: BTreeMap::new(),
             unlisted: Vec::new(),
             summarised: BTreeMap::new(),
@@ -244,8 +249,10 @@ impl Survey {
 
     fn log_files(&mut self, logs: &[PathBuf], own: Option<&Path>) {
         let Some(own) = own else {
-            let message = "the directory holds no .wandb file, which is a run's log: give the \
-                           directory offline-run-…, or the log itself";
+            let message = format!(
+                "the directory holds no .wandb file, which is a run's log: {}",
+                logged::what_to_give(&self.report.run, &logged::RUNS)
+            );
             return self.fault(FaultKind::NoLog, Place::default(), message);
         };
         if logs.len() > 1 {
@@ -302,7 +309,7 @@ impl Survey {
         for path in stored::all_below(self.files.dir()) {
             let is_named = [&self.listed, &self.whole, &self.broken];
             let is_named = is_named.iter().any(|named| named.contains(&path));
-            match path.ends_with(".part") {
+            match path == files::PART {
                 true => self.temporary(path),
                 false if !is_named && path.starts_with("media/") => unnamed.push(path),
                 false => {}
@@ -310,9 +317,9 @@ impl Survey {
         }
         if let Some(first) = unnamed.first() {
             let message = format!(
-                "{} media files are named by no row, the first being {first}: their rows were \
-                 lost, or never written",
-                unnamed.len()
+                "no row names {}, the first being {first}: what would have named them was lost, or \
+                 never written",
+                counted(unnamed.len() as u64, "media file")
             );
             self.fault(FaultKind::UnnamedFiles, Place::default(), message);
         }
@@ -357,6 +364,7 @@ impl Survey {
         let place = Place {
             byte: Some(damage.from),
             to: Some(damage.to),
+            after_step: self.steps.last().filter(|_| self.report.rows > 0),
             ..Place::default()
         };
         let (bytes, reason) = (damage.to - damage.from, &damage.reason);
@@ -389,7 +397,9 @@ impl Survey {
                 ),
             ),
         };
+        let told = self.report.faults.len();
         self.fault(kind, place, message);
+        self.behind.extend(told..self.report.faults.len());
     }
 
     fn record(&mut self, payload: Payload) {
@@ -426,7 +436,7 @@ impl Survey {
         if !KNOWN.contains(&number) && number != REQUEST {
             let message = format!(
                 "the record is of type {number}, which wandb 0.31.0 doesn't know: its `wandb \
-                 sync` panics, so use a newer one"
+                 sync` panics, so sync the run with the wandb that wrote it, or a newer one"
             );
             self.fault(FaultKind::UnknownType, place.clone(), message);
         }
@@ -508,6 +518,9 @@ impl Survey {
         let last = self.steps.last();
         let step = self.steps.next(given);
         place.step = given.or(Some(step));
+        for damage in self.behind.drain(..) {
+            self.report.faults[damage].place.before_step = Some(step);
+        }
         match (given, last) {
             (None, _) => {
                 let message = format!("the row has no step, so `wandb sync` gives it step {step}");
@@ -542,8 +555,9 @@ impl Survey {
         match place.step {
             Some(_) => self.media(file, place),
             None => {
+                let is_told = self.summarised.len() < MAX_TOLD;
                 let named = self.summarised.entry(file.path.clone());
-                named.or_insert_with(|| (place.clone(), file));
+                named.or_insert_with(|| (place.clone(), slim(file, is_told)));
             }
         }
     }
@@ -648,7 +662,13 @@ impl Survey {
                 Stored::Missing if !self.broken.contains(&file.path) => {
                     self.of_summary_alone(file, place);
                 }
-                _ if !self.broken.contains(&file.path) => self.media(file, &place),
+                _ if !self.broken.contains(&file.path) => {
+                    let path = file.path.clone();
+                    self.media(file, &place);
+                    if self.broken.contains(&path) {
+                        self.broken_in_summary.insert(path);
+                    }
+                }
                 _ => {}
             }
         }
@@ -700,6 +720,17 @@ impl Survey {
     }
 }
 
+/// What is needed of a file once its record is gone; one key stands with many files.
+fn slim(file: NamedFile, is_told: bool) -> NamedFile {
+    let longest = if is_told { MAX_NAME } else { 64 };
+    NamedFile {
+        key: cut_to(longest, file.key),
+        caption: None,
+        format: None,
+        ..file
+    }
+}
+
 impl Stray {
     fn add(&mut self, place: &Place, is_row: bool) {
         self.first.get_or_insert_with(|| place.clone());
@@ -709,8 +740,9 @@ impl Stray {
 
     fn told(&self) -> String {
         format!(
-            "{} records stand here ({} of them rows)",
-            self.records, self.rows
+            "{} ({}) stand here",
+            counted(self.records, "record"),
+            counted(self.rows, "row")
         )
     }
 }
@@ -727,12 +759,14 @@ pub(super) fn steps_of(run: Option<&[u8]>) -> Steps {
 
 pub(super) fn classify(payload: &[u8]) -> Class {
     let number = match wire::record_type(payload) {
-        Err(_) => return Class::NotProtobuf("its fields can't be told apart".into()),
+        Err(wire::Malformed) => return Class::NotProtobuf(weight::MALFORMED.into()),
         Ok(None) => return Class::NoType,
         Ok(Some(number)) => number,
     };
-    if let Some(reason) = weight::excess(payload) {
-        return Class::TooLarge(reason);
+    match weight::excess(payload) {
+        Some(weight::MALFORMED) => return Class::NotProtobuf(weight::MALFORMED.into()),
+        Some(reason) => return Class::TooLarge(reason),
+        None => {}
     }
     match Record::decode(payload) {
         Err(error) => Class::NotProtobuf(error.to_string()),
@@ -810,7 +844,8 @@ fn at(byte: u64) -> Place {
 
 /// Whether another process holds the log, as one that writes it does.
 pub(super) fn is_locked(log: &Path) -> bool {
-    let Ok(file) = File::open(log) else {
+    let opened = check_file(log).ok().and_then(|()| File::open(log).ok());
+    let Some(file) = opened else {
         return false;
     };
     let is_held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));

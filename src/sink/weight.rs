@@ -24,7 +24,8 @@ const KEY: u32 = 1;
 const NESTED_KEY: u32 = 2;
 const VALUE_JSON: u32 = 16;
 
-/// Why a record isn't read: it would take too much memory.
+/// Why a record isn't read: it would take too much memory, or how much can't be told
+/// ([`MALFORMED`]).
 pub(super) fn excess(record: &[u8]) -> Option<&'static str> {
     weigh(record).err()
 }
@@ -32,11 +33,15 @@ pub(super) fn excess(record: &[u8]) -> Option<&'static str> {
 const TOO_MUCH: &str = "it would take over 512 MiB of memory";
 const TOO_LONG: &str = "a key in it is over 65,536 bytes long";
 
+/// What has fields that no record of W&B has, such as groups, behind which there may be anything.
+pub(super) const MALFORMED: &str = "its fields can't be told apart";
+
 type Weighed = Result<u64, &'static str>;
 
-/// The sum of the parts, as far as it is allowed. What is malformed is found by others.
+/// The sum of the parts, as far as it is allowed.
 fn sum<'a>(message: &'a [u8], mut part: impl FnMut(wire::Field<'a>) -> Weighed) -> Weighed {
-    fields(message).flatten().try_fold(0_u64, |weight, field| {
+    fields(message).try_fold(0_u64, |weight, field| {
+        let field = field.map_err(|wire::Malformed| MALFORMED)?;
         let weight = weight + FIELD + part(field)?;
         (weight <= MAX_MEMORY).then_some(weight).ok_or(TOO_MUCH)
     })
@@ -185,6 +190,14 @@ mod tests {
     fn what_is_too_much_is_not_looked_at_to_its_end() {
         check(vec![leaf(&["a"], &list("{}", 900_000))], Some(TOO_MUCH));
         check(vec![leaf(&["a"], &list("{}", 700_000))], None);
+    }
+
+    #[test]
+    fn nothing_hides_behind_what_cannot_be_read() {
+        let group = [0x7B, 0x7C];
+        let row = [&[0x12, 4], &group[..], &[0x0A, 0]].concat();
+        assert_eq!(excess(&row), Some(MALFORMED));
+        assert_eq!(excess(&[&group[..], &row].concat()), Some(MALFORMED));
     }
 
     #[test]

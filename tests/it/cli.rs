@@ -950,7 +950,7 @@ fn repair_of_what_holds_nothing_says_so() {
     for (run, expected) in [
         (
             "folder",
-            "error: folder can't be repaired: it has no .wandb file\n",
+            "error: folder can't be repaired: it has no .wandb file: give the directory",
         ),
         (
             "run-a.wandb",

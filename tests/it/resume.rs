@@ -13,7 +13,7 @@ use wandb_image::sink::MemorySink;
 use wandb_image::sink::logged::find_log;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{
-    HeaderRecord, Item, Record, RecordType, RunExitRecord, RunRecord, VersionInfo,
+    HeaderRecord, Item, Record, RecordType, RunExitRecord, RunRecord, SummaryRecord, VersionInfo,
 };
 use wandb_image::sink::repair::repair;
 use wandb_image::sink::verify::{FaultKind, verify};
@@ -1116,6 +1116,64 @@ fn rows_after_the_end_are_refused() {
     check_refused(resumed(&path), &format!("at byte {exit} of its log"));
 }
 
+/// As wandb 0.16 ends a run: its only summary is the last record, where no sync reads it.
+#[test]
+fn a_summary_after_the_end_is_refused_and_comes_back_by_repair() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("offline-run-1-a");
+    fs::create_dir(&path).unwrap();
+    let best = framed::item(&["best"], "7");
+    let summary = SummaryRecord {
+        update: vec![best.clone()],
+        remove: vec![],
+    };
+    let summary = framed::record(RecordType::Summary(summary));
+    let row = framed::row(0, vec![framed::item(&["n"], "0")]);
+    let bytes = Framed::of(&[framed::run("a"), row, framed::exit(), summary]).bytes;
+    fs::write(path.join("run-a.wandb"), &bytes).unwrap();
+    check_refused(resumed(&path), "more follows the record of its end");
+    assert_eq!(fs::read(path.join("run-a.wandb")).unwrap(), bytes);
+
+    let repaired = repair(&path, dir.path().join("offline-run-2-a")).unwrap();
+    let run = resumed(&repaired.dir).start().unwrap();
+    log_rows(&run, 1, "a");
+    run.finish().unwrap();
+    let kept = |record: &RecordType| matches!(record, RecordType::Summary(summary) if summary.update.contains(&best));
+    assert!(records(&repaired.dir).iter().any(kept));
+}
+
+/// Of directories without rows the later goes on with the earlier, not each with the other.
+#[test]
+fn a_run_that_was_synced_again_and_again_without_rows_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut last = three_rows(dir.path());
+    for _ in 0..3 {
+        fs::write(find_log(&last).unwrap().with_extension("wandb.synced"), "").unwrap();
+        let run = resumed(&last).start().unwrap();
+        assert_eq!(run.step(), 3);
+        run.finish().unwrap();
+        let next = run.dir().unwrap().to_owned();
+        check_refused(resumed(&last), "goes on with it already");
+        last = next;
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_beside_a_log_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = three_rows(dir.path());
+    let other = dir.path().join("wandb/offline-run-2-run1");
+    fs::create_dir(&other).unwrap();
+    for pipe in [path.join("run-x.wandb.part"), other.join("run-run1.wandb")] {
+        let made = Command::new("mkfifo").arg(pipe).status().unwrap();
+        assert!(made.success());
+    }
+    resumed(&path).start().unwrap().finish().unwrap();
+    fs::write(find_log(&path).unwrap().with_extension("wandb.synced"), "").unwrap();
+    resumed(&path).start().unwrap().finish().unwrap();
+}
+
 #[test]
 fn settings_that_contradict_the_run_are_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -1194,6 +1252,9 @@ fn a_place_that_holds_no_run_is_refused() {
     );
     let file = folder("offline-run-4-a", &["notes.txt"]).join("notes.txt");
     check(file, "neither a directory nor a .wandb file");
+    let last = dir.path().join("offline-run-4-a");
+    let expected = format!("it holds 4 runs: give one, such as {}", last.display());
+    check(dir.path().into(), &expected);
 }
 
 #[test]
@@ -1210,7 +1271,7 @@ fn a_log_that_is_no_runs_is_refused() {
     check(&[framed::row(0, vec![])], "its log has no run record");
     check(
         &[framed::exit(), framed::row(0, vec![])],
-        "rows follow the record of its end, at byte 7",
+        "more follows the record of its end, at byte 7",
     );
     check(&[framed::run("")], "names no run id");
     for synced in [".synced", ".syncstate"] {

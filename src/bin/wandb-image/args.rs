@@ -171,7 +171,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) runs: Vec<PathBuf>,
 
     /// A JSON list of objects: run, log, run_id, records, rows, media_files, faults; each fault
-    /// with kind, is_note, byte, to, record, step, key, path, message
+    /// with kind, is_note, count, byte, to, record, step, after_step, before_step, key, path, message
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -191,7 +191,8 @@ Examples:
 /// behind them are kept; pictures that are missing or altered are taken out of their rows; what
 /// `wandb sync` would drop or stop at is put right. What is missing is said on stderr.
 ///
-/// The last line on stdout is the directory of the clean run, alone.
+/// The directory of the clean run is all that is printed on stdout. The exit code is 0 where one
+/// was written, also where something is missing in it, else 1.
 #[derive(Args)]
 #[command(after_long_help = REPAIR_EXAMPLES)]
 pub(crate) struct RepairArgs {
@@ -199,7 +200,7 @@ pub(crate) struct RepairArgs {
     pub(crate) run: PathBuf,
 
     /// Where the clean run goes: its own directory, if the name begins with offline-run-, else the
-    /// folder in which that is made; it must not exist
+    /// folder in which that is made; there must be none of that name yet
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 }
@@ -207,7 +208,7 @@ pub(crate) struct RepairArgs {
 const REPAIR_EXAMPLES: &str = "\
 Examples:
   Repair a run, then upload it:
-      wandb sync \"$(wandb-image repair wandb/latest-run -o repaired | tail -n 1)\"";
+      wandb sync \"$(wandb-image repair wandb/latest-run -o repaired)\"";
 
 impl LogArgs {
     /// The arguments, or the end of the process with exit code 2 for those that don't go

@@ -50,10 +50,14 @@ fn told(repaired: &Repaired) -> String {
             repaired.missing_in_all,
         ))
         .collect();
+    let left = repaired.left_behind.iter();
+    let left: String = left
+        .map(|text| format!("left: {}\n", visible(text)))
+        .collect();
     let warnings = repaired.uploaded.iter().map(String::as_str);
     let warnings = warnings.chain(is_being_written(repaired).then_some(UNFINISHED));
     let warnings: String = warnings.map(|text| format!("warning: {text}\n")).collect();
-    format!("{lines}kept: {rows}, {records}, {files}; {all}{warnings}")
+    format!("{lines}{left}kept: {rows}, {records}, {files}; {all}{warnings}")
 }
 
 const UNFINISHED: &str = "the run is being written: what comes later is not in the repaired one, and \

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use wandb_image::RunMode;
-use wandb_image::sink::logged::media;
+use wandb_image::sink::logged::{media, of_row};
+use wandb_image::sink::records::RecordType;
 use wandb_image::sink::repair::repair;
 use wandb_image::sink::verify::{Fault, verify};
 
@@ -706,6 +707,36 @@ fn logs() {
     check_told(&run, items);
     let repaired = repair(&run, dir.path().join("out 2")).unwrap();
     assert_eq!(repaired.missing_in_all, items);
+    check_listed();
+}
+
+/// The keys of rows that each take little in the log are 120 MiB a row in the list.
+fn check_listed() {
+    println!("a log whose list is large");
+    let (files, key) = (2_000, "k".repeat(60 << 10));
+    let names = serde_json::json!({ "_type": "images/separated", "filenames": vec!["a"; files] });
+    let row = framed::row(0, vec![framed::item(&[&key], &names.to_string())]);
+    let of_a_row = of_row(
+        match &row.record_type {
+            Some(RecordType::History(row)) => row,
+            _ => unreachable!(),
+        },
+        "no/such",
+    );
+    assert_eq!(of_a_row.len(), files);
+    drop(of_a_row);
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Framed::of(&[framed::run("r1")]);
+    (0..20).for_each(|_| log.push(&row.encode_to_vec()));
+    let path = dir.path().join("run-r1.wandb");
+    std::fs::write(&path, &log.bytes).unwrap();
+    let listed = media(&path).unwrap();
+    assert!((4 * files..5 * files).contains(&listed.files.len()));
+    let damage = listed.damage.unwrap().to_string();
+    assert!(
+        damage.contains("would take over 512 MiB of memory"),
+        "{damage}"
+    );
 }
 
 /// A thousand of a kind are told, and the others counted.
