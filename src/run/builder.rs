@@ -381,7 +381,7 @@ impl RunBuilder {
         let settings = environment.settings(&self)?;
         let watch = self.check()?;
         let clock = Clock::start();
-        let name = sink::directory_name(&clock.stamp(), &settings.run_id);
+        let name = sink::offline_name(&clock.stamp(), &settings.run_id);
         let wandb_dir = settings.dir.join("wandb");
         let run_id = &settings.run_id;
         let (sink, made) = Directory::create_latest(&wandb_dir, &name, run_id, self.durability)?;

@@ -59,7 +59,7 @@ impl Found {
         let open = open(&path, durability)?;
         let past = Resumed::read(&path, open.log())?;
         let recorded = past.run.as_ref().map(|run| run.run_id.clone());
-        let run_id = recorded.or_else(|| sink::run_id_of(open.log()));
+        let run_id = recorded.or_else(|| sink::id_in_name(open.log()));
         let run_id = run_id.ok_or_else(|| Error::Resume {
             path: path.clone(),
             reason: NO_NAME.into(),
@@ -139,7 +139,7 @@ impl Found {
         let wandb_dir = self.path.parent().unwrap_or(&self.path);
         let create = || {
             let clock = Clock::resumed(self.past.runtime);
-            let name = sink::directory_name(&clock.stamp(), &self.run_id);
+            let name = sink::offline_name(&clock.stamp(), &self.run_id);
             let created = Directory::create_latest(wandb_dir, &name, &self.run_id, durability);
             created.map(|(sink, made)| (clock, sink, made))
         };

@@ -21,9 +21,6 @@ use crate::error::{Error, Result};
 /// How the name of a log ends until it holds the first records.
 const PART: &str = ".part";
 
-/// How the names of such logs end.
-pub(super) const LOG_PART: &str = ".wandb.part";
-
 /// A run's own directory: `run-<id>.wandb`, `files/` and `logs/`.
 ///
 /// It is held open, so a run goes on in it also where it is renamed (which Windows refuses). Where

@@ -151,15 +151,7 @@ impl Fault {
             message: message.into(),
         }
     }
-}
 
-/// How many things of a kind are told; the others are counted.
-pub(super) const MAX_TOLD: usize = 1000;
-
-/// The longest key and path of a place, in bytes.
-pub(super) const MAX_NAME: usize = 1024;
-
-impl Fault {
     /// What stands for those of a kind that aren't told.
     pub(super) fn more(kind: FaultKind, count: u64) -> Self {
         let message = format!("and {count} more of this kind, which are not told each");
@@ -168,7 +160,36 @@ impl Fault {
     }
 }
 
+/// How many things of a kind are told; the others are counted.
+pub(super) const MAX_TOLD: usize = 1000;
+
+/// The longest key and path of a place, in bytes.
+pub(super) const MAX_NAME: usize = 1024;
+
 impl Place {
+    pub(super) fn of_bytes(from: u64, to: u64) -> Self {
+        Self {
+            byte: Some(from),
+            to: Some(to),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_record(byte: u64, record: u64) -> Self {
+        Self {
+            byte: Some(byte),
+            record: Some(record),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_path(path: String) -> Self {
+        Self {
+            path: Some(path),
+            ..Self::default()
+        }
+    }
+
     /// The same with names that can be shown, and kept.
     pub(super) fn cut(self) -> Self {
         Self {
@@ -220,9 +241,14 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place.to_string() {
-            place if place.is_empty() => f.write_str(&self.message),
-            place => write!(f, "{place}: {}", self.message),
-        }
+        placed(f, &self.place, &self.message)
+    }
+}
+
+/// A message behind its place, where one is known.
+pub(super) fn placed(f: &mut fmt::Formatter<'_>, place: &Place, message: &str) -> fmt::Result {
+    match place.to_string() {
+        place if place.is_empty() => f.write_str(message),
+        place => write!(f, "{place}: {message}"),
     }
 }

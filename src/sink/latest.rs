@@ -40,9 +40,10 @@ mod link {
 
     use cap_std::fs::Dir;
 
-    use super::super::directory::{LOG_PART, name_of};
+    use super::super::directory::name_of;
     use super::super::disk::{self, Folder};
     use super::super::files;
+    use super::super::names::LOG_PART;
     use super::Made;
 
     /// Lets `latest-run` lead to this run, and removes what a killed process left in the one that

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::names::RUNS;
 use super::reader::LogReader;
 use super::records::{HistoryRecord, Item, RecordType};
-use super::resumed::OFFLINE;
 use super::stored;
 use crate::error::{Error, Result, counted};
 use crate::image::json::{self, NamedFile, each_named};
@@ -163,9 +163,6 @@ pub(super) fn what_to_give(dir: &Path, beginnings: &[&str]) -> String {
         None => "give the directory offline-run-… or the file run-….wandb in it".into(),
     }
 }
-
-/// How the directories of runs begin, of offline and of online ones.
-pub(super) const RUNS: [&str; 2] = [OFFLINE, "run-"];
 
 /// The `.wandb` files of a run's directory by name, or the path itself where it is a file.
 pub(super) fn logs_of(run: &Path) -> Result<Vec<PathBuf>> {

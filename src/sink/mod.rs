@@ -10,12 +10,14 @@ mod log;
 pub mod logged;
 mod media;
 mod memory;
+mod names;
 pub mod reader;
 pub mod records;
 pub mod repair;
 mod resumed;
 mod scan;
 mod stored;
+mod survey;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -27,10 +29,8 @@ pub(crate) use latest::{Made, link_latest};
 pub use media::image_path;
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
-pub(crate) use resumed::{
-    PRODUCER, Resumed, Upload, continuation, directory_name, is_without_log, run_directory,
-    run_id_of,
-};
+pub(crate) use names::{id_in_name, offline_name};
+pub(crate) use resumed::{PRODUCER, Resumed, Upload, continuation, is_without_log, run_directory};
 
 use std::io;
 

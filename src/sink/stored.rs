@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::media::{HASH_DIGITS, hex};
+use super::names::parent_of;
 use crate::image::json::NamedFile;
 
 /// The longest path that is looked for, in bytes; Linux takes no longer one.
@@ -86,14 +87,6 @@ pub(super) fn unsafe_path(path: &str) -> Option<&'static str> {
         return Some("holds `..`");
     }
     path.contains('\0').then_some("holds NUL")
-}
-
-/// The folder that a path is in.
-pub(super) fn parent_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// The bytes of a file that is there, in `dir` itself.

@@ -1,31 +1,29 @@
 //! What a run on disk has come to, so that it can go on.
 
+mod leaves;
+mod upload;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+pub(crate) use leaves::Leaves;
+pub(crate) use upload::Upload;
 
-use super::directory::LOG_PART;
 use super::fault::cut;
 use super::framing::{BLOCK, FILE_HEADER};
 use super::log::io_error;
-use super::logged::{
-    MAX_NESTING, Steps, check_file, logs_of, parse_text, step_of, values_of, what_to_give,
-};
+use super::logged::{Steps, check_file, logs_of, step_of, values_of, what_to_give};
+use super::names::{LOG_PART, OFFLINE};
 use super::reader::LogReader;
 use super::records::{HistoryRecord, Item, Record, RecordType, RunRecord, SummaryRecord};
 use super::scan::ends_torn;
-use super::verify::is_locked;
+use super::survey::is_locked;
 use crate::error::{Error, Result};
 use crate::image::LayerKind;
 use crate::image::classes::Classes;
 use crate::image::json;
-
-/// How the directories begin that `wandb sync` takes for those of offline runs.
-pub(super) const OFFLINE: &str = "offline-run-";
 
 /// What the log of a run says, as far as going on needs it.
 #[derive(Debug, Default)]
@@ -165,7 +163,7 @@ impl Resumed {
         }
         self.num = self.num.max(record.num);
         self.len = end;
-        match self.config.bytes + self.summary.bytes > MAX_LEAVES {
+        match self.config.bytes() + self.summary.bytes() > MAX_LEAVES {
             true => Err(too_many_leaves(end)),
             false => Ok(()),
         }
@@ -317,156 +315,6 @@ fn repair(run: &Path, log: &Path) -> String {
     )
 }
 
-/// A config or a summary: the texts of its leaves by the ways to them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Leaves {
-    texts: BTreeMap<Vec<String>, String>,
-    /// What the ways and the texts take.
-    bytes: usize,
-}
-
-impl Leaves {
-    /// As W&B does it: what is removed is removed after the update.
-    pub(crate) fn apply(&mut self, update: &[Item], remove: &[Item]) {
-        let is_sane = |item: &&Item| item.nested_key.len() <= MAX_NESTING;
-        for item in update.iter().filter(is_sane) {
-            self.set(&owned_path(item), &item.value_json);
-        }
-        for item in remove.iter().filter(is_sane) {
-            self.remove(&owned_path(item));
-        }
-    }
-
-    fn set(&mut self, path: &[String], json: &str) {
-        self.open_up(path);
-        for length in 1..path.len() {
-            self.take(&path[..length]);
-        }
-        self.remove_below(path);
-        self.put(path.into(), json.into());
-    }
-
-    fn put(&mut self, path: Vec<String>, json: String) {
-        self.take(&path);
-        self.bytes += size_of_leaf(&path, &json);
-        self.texts.insert(path, json);
-    }
-
-    fn take(&mut self, path: &[String]) {
-        if let Some(json) = self.texts.remove(path) {
-            self.bytes -= size_of_leaf(path, &json);
-        }
-    }
-
-    fn remove(&mut self, path: &[String]) {
-        self.open_up(path);
-        self.remove_below(path);
-    }
-
-    fn remove_below(&mut self, path: &[String]) {
-        for below in self.below(path).cloned().collect::<Vec<_>>() {
-            self.take(&below);
-        }
-    }
-
-    /// Makes leaves of the objects that the way leads through.
-    fn open_up(&mut self, path: &[String]) {
-        for length in 1..path.len() {
-            let way = &path[..length];
-            let object = self.texts.get(way).and_then(|json| parse_text(json));
-            if let Some(Value::Object(entries)) = object {
-                self.take(way);
-                for (key, value) in entries {
-                    self.put([way, &[key]].concat(), value.to_string());
-                }
-            }
-        }
-    }
-
-    fn below(&self, path: &[String]) -> impl Iterator<Item = &Vec<String>> {
-        let from = (Bound::Included(path), Bound::Unbounded);
-        let below = self.texts.range::<[String], _>(from);
-        below
-            .map(|(way, _)| way)
-            .take_while(move |way| way.starts_with(path))
-    }
-
-    /// All leaves.
-    pub(crate) fn items(&self) -> Vec<Item> {
-        let items = self.texts.iter().map(|(path, json)| item(path, json));
-        items.collect()
-    }
-
-    /// The leaves of a key.
-    pub(crate) fn of(&self, key: &str) -> Vec<Item> {
-        let key = [key.to_owned()];
-        let items = self.below(&key).map(|path| item(path, &self.texts[path]));
-        items.collect()
-    }
-
-    /// Whether a value stands under its key as this one leaf.
-    pub(crate) fn holds(&self, value: &Item) -> bool {
-        self.texts.get(&owned_path(value)) == Some(&value.value_json)
-    }
-}
-
-fn size_of_leaf(path: &[String], json: &str) -> usize {
-    let way: usize = path
-        .iter()
-        .map(|part| size_of::<String>() + part.len())
-        .sum();
-    size_of::<(Vec<String>, String)>() + way + json.len()
-}
-
-fn owned_path(item: &Item) -> Vec<String> {
-    item.path().into_iter().map(String::from).collect()
-}
-
-fn item(path: &[String], json: &str) -> Item {
-    let (key, nested_key) = match path {
-        [key] => (key.clone(), Vec::new()),
-        _ => (String::new(), path.into()),
-    };
-    Item {
-        key,
-        nested_key,
-        value_json: json.into(),
-    }
-}
-
-/// What was uploaded of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Upload {
-    Nothing,
-    /// `wandb sync` began, and did not come to the end of the log: some rows may be there.
-    Part,
-    /// All, unless more was written since: `wandb sync` passes the run over.
-    All {
-        has_more: bool,
-    },
-}
-
-impl Upload {
-    /// What the files say that `wandb sync` leaves beside a log.
-    pub(crate) fn of(log: &Path) -> Self {
-        let beside = |ending: &str| {
-            let mut name = log.as_os_str().to_owned();
-            name.push(ending);
-            fs::metadata(PathBuf::from(name)).ok()
-        };
-        let log = fs::metadata(log);
-        match (beside(".synced"), beside(".syncstate")) {
-            (Some(synced), _) => {
-                let times = (log.and_then(|log| log.modified()), synced.modified());
-                let has_more = matches!(times, (Ok(written), Ok(uploaded)) if written > uploaded);
-                Upload::All { has_more }
-            }
-            (None, Some(_)) => Upload::Part,
-            (None, None) => Upload::Nothing,
-        }
-    }
-}
-
 /// The directory of a run that was named by it, by a link to it, or by its log.
 pub(crate) fn run_directory(given: &Path) -> Result<PathBuf> {
     let refused = |reason: String| Error::Resume {
@@ -509,17 +357,6 @@ const NO_DIRECTORY: &str = "it is neither a directory nor a .wandb file: give th
 const NOT_OFFLINE: &str = "its directory isn't called offline-run-…, and `wandb sync` takes no \
                            other for that of an offline run";
 
-/// What the directory of an offline run is called.
-pub(crate) fn directory_name(stamp: &str, run_id: &str) -> String {
-    format!("{OFFLINE}{stamp}-{run_id}")
-}
-
-/// The id in the name of a run's log.
-pub(crate) fn run_id_of(log: &Path) -> Option<String> {
-    let name = log.file_stem()?.to_str()?;
-    name.strip_prefix("run-").map(Into::into)
-}
-
 /// The directory beside this one in which the run goes on already: behind its last row, and where
 /// it has none, under a later name.
 pub(crate) fn continuation(run: &Path, run_id: &str, past: &Resumed) -> Option<PathBuf> {
@@ -555,46 +392,6 @@ fn first_step(run: &Path, run_id: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn at(path: &str, json: &str) -> Item {
-        let path: Vec<String> = path.split('.').map(String::from).collect();
-        item(&path, json)
-    }
-
-    fn check(changes: &[(&str, &str)], expected: &[(&str, &str)]) {
-        let mut leaves = Leaves::default();
-        for (path, json) in changes {
-            match *json {
-                "" => leaves.apply(&[], &[at(path, "")]),
-                json => leaves.apply(&[at(path, json)], &[]),
-            }
-        }
-        let found: Vec<_> = leaves.items();
-        let expected: Vec<_> = expected.iter().map(|(path, json)| at(path, json)).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn leaves_are_replaced_and_removed_as_wandb_does_it() {
-        check(
-            &[("a", "1"), ("b", "2"), ("a", "3")],
-            &[("a", "3"), ("b", "2")],
-        );
-        check(&[("a.x", "1"), ("a.y", "2"), ("a", "3")], &[("a", "3")]);
-        check(&[("a", "3"), ("a.x", "1")], &[("a.x", "1")]);
-        check(&[("a.x", "1"), ("a.y", "2"), ("a.x", "")], &[("a.y", "2")]);
-        check(&[("a.x", "1"), ("ab", "2"), ("a", "")], &[("ab", "2")]);
-        check(&[("a", "1"), ("a.x", ""), ("b", "")], &[("a", "1")]);
-    }
-
-    #[test]
-    fn a_change_inside_of_an_object_leaves_the_rest_of_it() {
-        let object = r#"{"x":1,"y":{"p":2,"q":3},"z":4}"#;
-        check(
-            &[("a", object), ("a.x", "7"), ("a.y.p", "")],
-            &[("a.x", "7"), ("a.y.q", "3"), ("a.z", "4")],
-        );
-    }
-
     fn check_step(steps: &[Option<&str>], expected: u64) {
         let mut past = Resumed {
             starting_step: 3,
@@ -602,7 +399,11 @@ mod tests {
             ..Resumed::default()
         };
         for step in steps {
-            let item = step.map(|step| at(json::STEP, step));
+            let item = step.map(|step| Item {
+                key: json::STEP.into(),
+                value_json: step.into(),
+                ..Item::default()
+            });
             past.take_row(HistoryRecord {
                 item: item.into_iter().collect(),
                 step: None,
@@ -618,24 +419,5 @@ mod tests {
         check_step(&[Some("1")], 4);
         check_step(&[Some("9"), None, Some("2")], 12);
         check_step(&[Some("-9"), Some("\"x\""), Some("6"), Some("6")], 8);
-    }
-
-    #[test]
-    fn what_sync_leaves_beside_a_log_says_what_was_uploaded() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("run-a.wandb");
-        let make = |ending: &str| fs::File::create(dir.path().join(ending)).unwrap();
-        let written = make("run-a.wandb");
-        let check = |expected| assert_eq!(Upload::of(&log), expected);
-        check(Upload::Nothing);
-        make("run-a.wandb.syncstate");
-        check(Upload::Part);
-        let synced = make("run-a.wandb.synced");
-        let ended = written.metadata().unwrap().modified().unwrap();
-        let second = std::time::Duration::from_secs(1);
-        synced.set_modified(ended + second).unwrap();
-        check(Upload::All { has_more: false });
-        synced.set_modified(ended - second).unwrap();
-        check(Upload::All { has_more: true });
     }
 }

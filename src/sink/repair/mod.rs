@@ -1,0 +1,434 @@
+//! Writes a clean run from everything in a damaged one that is whole.
+
+mod edits;
+mod files;
+mod rows;
+mod target;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use serde::Serialize;
+
+use super::directory::{Directory, remove};
+use super::fault::{Fault, FaultKind, MAX_TOLD, Place, cut, placed};
+use super::log::io_error;
+use super::logged::Steps;
+use super::records::{FilesItem, Record, RecordType, RunRecord};
+use super::resumed::Upload;
+use super::scan::{Damage, Found, Payload, Scanner};
+use super::survey::{Class, Survey, classify, steps_of, survey};
+use super::verify::Report;
+use super::wire::{self, fields};
+use super::{Durability, RecordSink};
+use crate::error::{Error, Result};
+use edits::{ITEMS, content, replaced};
+use target::Target;
+
+// The fields of `Record`.
+const HISTORY: u32 = 2;
+const SUMMARY: u32 = 3;
+const FILES: u32 = 6;
+const RUN: u32 = 17;
+
+/// What [`repair`] wrote, and what it couldn't.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// The directory of the clean run.
+    pub dir: PathBuf,
+    /// Rows in it.
+    pub rows: u64,
+    /// Records in it.
+    pub records: u64,
+    /// Files in it, each compared with the hash that its row says.
+    pub files: u64,
+    /// What the damaged run names or held, and the clean one doesn't: the first 1,000 things.
+    pub missing: Vec<Change>,
+    /// How many there are of those in all.
+    pub missing_in_all: u64,
+    /// What is otherwise than in the damaged run: the first 1,000 things.
+    pub changed: Vec<Change>,
+    /// How many there are of those in all.
+    pub changed_in_all: u64,
+    /// Media files that nothing names, and that stay in the damaged run; none where there are none.
+    pub left_behind: Option<String>,
+    /// What W&B may have of the run already, and what to do before the clean one is synced; none
+    /// where no sync began.
+    pub uploaded: Option<String>,
+    /// What was wrong with the damaged run.
+    pub source: Report,
+}
+
+/// What is missing or otherwise in a repaired run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Change {
+    /// Where in the damaged run.
+    #[serde(flatten)]
+    pub place: Place,
+    /// What, and why.
+    pub message: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        placed(f, &self.place, &self.message)
+    }
+}
+
+/// Writes a clean run from everything in `run` that is whole, and says what is missing.
+///
+/// `run` is the directory of a run, or the `.wandb` file in it, and is left as it is. `out` is the
+/// directory of the clean run where its name begins with `offline-run-`; else that is made in it,
+/// with the name of the damaged one. There must be no directory of that name yet.
+///
+/// - Records in which nothing has to change are copied as they are, also of types that this crate
+///   doesn't know. Those in the middle that can't be read are passed over.
+/// - An image, mask or media file that is missing, or that is not what its row says, is taken out
+///   of its row, and the rest of the row stays. Of a list of images the others stay.
+/// - A file that no `files` record names gets one, so that `wandb sync` uploads it.
+/// - A lost run record is made anew, with the run id that the log's name says; then the project
+///   and the config are gone, unless later records say them.
+/// - Rows keep their steps; one whose step is missing or doesn't rise gets what `wandb sync`
+///   would give it.
+/// - Rows behind an exit record are kept, since `wandb sync` would lose them: the last exit record
+///   comes last. Where there is none, none is made: nobody knows how the run ended, W&B takes it
+///   for failed, and it can be resumed.
+/// - Links aren't followed out of the run.
+/// - Where an image is taken out of a value, `NaN` and the infinities beside it stay.
+/// - A file that only the summary names, and that isn't there, stays in the summary: a run that was
+///   resumed after a sync has it in its earlier directory.
+/// - A record that [`LogReader`](super::reader::LogReader) doesn't read, since it would take too
+///   much memory, is left out.
+///
+/// Where a sync of the damaged run began, W&B has rows of it already, and appends those of the
+/// clean one: [`Repaired::uploaded`] says so, and what to do.
+///
+/// ```
+/// use wandb_image::sink::{logged::find_log, repair::repair, verify::verify};
+/// # let dir = tempfile::tempdir()?;
+///
+/// let run = wandb_image::init()
+/// #   .dir(dir.path())
+///     .start()?;
+/// for step in 0..3 {
+///     run.log([("loss", 0.5 / f64::from(step + 1))])?;
+/// }
+/// run.finish()?;
+/// let run = run.dir().unwrap();
+///
+/// let log = find_log(run)?;
+/// let mut bytes = std::fs::read(&log)?;
+/// let middle = bytes.len() / 2;
+/// bytes[middle] ^= 0xFF;
+/// std::fs::write(&log, bytes)?;
+/// assert!(!verify(run)?.is_sound());
+///
+/// let repaired = repair(run, dir.path().join("repaired"))?;
+/// assert_eq!(repaired.missing.len(), 1);
+/// assert!(verify(&repaired.dir)?.is_sound());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Unrepairable`] when nothing is whole, or the clean run would lie in the damaged one,
+/// [`Error::RunExists`] when its directory is there, [`Error::Io`] when the system refuses to read
+/// or write. What was written by then is removed.
+pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> {
+    let (run, out) = (run.as_ref(), out.as_ref());
+    let survey = survey(run)?;
+    let Some(log) = survey.report.log.clone() else {
+        let is_begun = |fault: &Fault| fault.kind == FaultKind::BegunLog;
+        let begun = survey.report.faults.iter().any(is_begun);
+        return Err(unrepairable(run, if begun { BEGUN_LOG } else { NO_LOG }));
+    };
+    let target = Target::new(&survey, &log, out);
+    target.refuse_inside(run, &survey)?;
+    let directory = Directory::create(
+        &target.parent,
+        &target.name,
+        &target.log_id,
+        Durability::Process,
+    )?;
+    let path = directory.path().to_path_buf();
+    let repair = Repair::new(survey, directory);
+    let repaired = repair.run(&log, &target);
+    repaired.inspect_err(|_| remove(&path))
+}
+
+/// What is to be said where a sync of the damaged run began.
+fn uploaded(log: &Path) -> Option<String> {
+    let begun = match Upload::of(log) {
+        Upload::Nothing => return None,
+        Upload::Part => "a sync of the damaged run began, and has uploaded rows of it",
+        Upload::All { .. } => "the damaged run was synced, up to its damage at least",
+    };
+    Some(format!(
+        "{begun}: delete the run on the server before the clean one is synced, since W&B appends \
+         rows to those it has, and they would be there twice"
+    ))
+}
+
+fn left_behind(report: &Report) -> Option<String> {
+    let mut faults = report.faults.iter();
+    let unnamed = faults.find(|fault| fault.kind == FaultKind::UnnamedFiles)?;
+    Some(format!("{}; they stay in the damaged run", unnamed.message))
+}
+
+const NO_LOG: &str = "it has no .wandb file: give the directory offline-run-… of a run, or its log";
+const BEGUN_LOG: &str = "its log has its temporary name still: give that file, run-….wandb.part";
+const NOTHING: &str = "its log holds nothing that is whole, but for its header";
+
+fn unrepairable(run: &Path, reason: &'static str) -> Error {
+    Error::Unrepairable {
+        path: run.into(),
+        reason,
+    }
+}
+
+struct Repair {
+    survey: Survey,
+    directory: Directory,
+    repaired: Repaired,
+    steps: Steps,
+    /// The files that were copied.
+    copied: BTreeSet<String>,
+    /// Those that the clean run's `files` records name.
+    listed: BTreeSet<String>,
+    added: u64,
+    /// How many records say something that W&B takes.
+    usable: u64,
+    has_header: bool,
+    has_run: bool,
+}
+
+impl Repair {
+    fn new(survey: Survey, directory: Directory) -> Self {
+        let repaired = Repaired {
+            dir: directory.path().into(),
+            source: survey.report.clone(),
+            uploaded: survey.report.log.as_deref().and_then(uploaded),
+            left_behind: left_behind(&survey.report),
+            ..Repaired::default()
+        };
+        Self {
+            steps: steps_of(survey.run.as_deref()),
+            survey,
+            directory,
+            repaired,
+            copied: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            added: 0,
+            usable: 0,
+            has_header: false,
+            has_run: false,
+        }
+    }
+
+    fn run(mut self, log: &Path, target: &Target) -> Result<Repaired> {
+        self.files()?;
+        self.head(target)?;
+        self.records(log)?;
+        self.tail()?;
+        match self.usable {
+            0 => Err(unrepairable(&self.survey.report.run, NOTHING)),
+            _ => Ok(self.repaired),
+        }
+    }
+
+    fn missing(&mut self, place: Place, message: impl Into<String>) {
+        self.repaired.missing_in_all += 1;
+        tell(&mut self.repaired.missing, place, message);
+    }
+
+    fn changed(&mut self, place: Place, message: impl Into<String>) {
+        self.repaired.changed_in_all += 1;
+        tell(&mut self.repaired.changed, place, message);
+    }
+
+    fn write(&mut self, record: &[u8]) -> Result<()> {
+        self.repaired.records += 1;
+        self.directory.append(record)
+    }
+
+    fn write_record(&mut self, record: RecordType) -> Result<()> {
+        let record = Record {
+            record_type: Some(record),
+            ..Record::default()
+        };
+        self.write(&record.encode_to_vec())
+    }
+
+    /// The header record, and the run record, before all that needs it.
+    fn head(&mut self, target: &Target) -> Result<()> {
+        if let Some(header) = self.survey.header.take() {
+            self.write(&header)?;
+        }
+        let run = self.survey.run.take();
+        let Some(mut run) = run else {
+            let message = format!(
+                "a run record was made, with the run id {:?}; what the lost one said of project, \
+                 name and config is gone",
+                target.run_id
+            );
+            self.changed(Place::default(), message);
+            return self.write_record(RecordType::Run(RunRecord {
+                run_id: target.run_id.clone(),
+                ..RunRecord::default()
+            }));
+        };
+        if self.repaired.source.run_id.is_none() {
+            let message = format!("the run record got the run id {:?}", target.run_id);
+            self.changed(Place::default(), message);
+            let mut id = Vec::new();
+            wire::put(&mut id, 1, target.run_id.as_bytes());
+            // Fields that stand twice are merged.
+            wire::put(&mut run, RUN, &id);
+        }
+        self.write(&run)
+    }
+
+    fn records(&mut self, log: &Path) -> Result<()> {
+        let failed = |source| io_error("read", log, source);
+        let file = File::open(log).map_err(failed)?;
+        let mut scanner = Scanner::new(file.take(self.survey.len)).map_err(failed)?;
+        let mut whole = 0;
+        while let Some(found) = scanner.next().map_err(failed)? {
+            match found {
+                Found::Record(payload) => {
+                    whole += 1;
+                    self.one(payload, whole)?;
+                }
+                Found::Damage(damage) => {
+                    let bytes = damage.to - damage.from;
+                    let message = format!("{bytes} bytes of the log: {}", damage.reason);
+                    self.missing(self.place_of(&damage), message);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As the survey told it; beyond what it tells, the bytes alone.
+    fn place_of(&self, damage: &Damage) -> Place {
+        let bytes = (Some(damage.from), Some(damage.to));
+        let mut places = self.repaired.source.faults.iter().map(|fault| &fault.place);
+        let told = places.find(|place| (place.byte, place.to) == bytes);
+        told.cloned()
+            .unwrap_or_else(|| Place::of_bytes(damage.from, damage.to))
+    }
+
+    fn one(&mut self, payload: Payload, number: u64) -> Result<()> {
+        let place = Place::of_record(payload.start, number);
+        match classify(&payload.bytes) {
+            Class::NotProtobuf(reason) => {
+                self.missing(place, format!("a record that is none of W&B's: {reason}"));
+                Ok(())
+            }
+            Class::NoType => {
+                self.missing(place, "a record without a type");
+                Ok(())
+            }
+            Class::TooLarge(reason) => {
+                self.missing(place, format!("a record that isn't read, since {reason}"));
+                Ok(())
+            }
+            Class::Other(_) => self.kept(&payload.bytes),
+            Class::Known(record) => self.known(*record, &payload.bytes, place),
+        }
+    }
+
+    fn kept(&mut self, record: &[u8]) -> Result<()> {
+        self.usable += 1;
+        self.write(record)
+    }
+
+    fn known(&mut self, record: RecordType, bytes: &[u8], place: Place) -> Result<()> {
+        match record {
+            RecordType::Header(_) if !std::mem::replace(&mut self.has_header, true) => Ok(()),
+            RecordType::Run(run) => self.run_record(&run, bytes, place),
+            // The last one is written at the end.
+            RecordType::Exit(_) => {
+                self.usable += 1;
+                Ok(())
+            }
+            RecordType::History(row) => self.row(&row.item, bytes, place),
+            RecordType::Summary(summary) => self.summary(&summary.update, bytes, &place),
+            RecordType::Files(_) => self.files_record(bytes),
+            _ => self.kept(bytes),
+        }
+    }
+
+    /// The first is written already, those of the same run are updates.
+    fn run_record(&mut self, run: &RunRecord, bytes: &[u8], place: Place) -> Result<()> {
+        if !std::mem::replace(&mut self.has_run, true) {
+            self.usable += 1;
+            return Ok(());
+        }
+        match &self.repaired.source.run_id {
+            Some(id) if *id != run.run_id => {
+                let message = format!("a run record of another run, {:?}", cut(run.run_id.clone()));
+                self.missing(place, message);
+                Ok(())
+            }
+            _ => self.kept(bytes),
+        }
+    }
+
+    fn files_record(&mut self, bytes: &[u8]) -> Result<()> {
+        let message = content(bytes, FILES);
+        let is_kept = |field: &wire::Field| {
+            let item = field.content.filter(|_| field.number == ITEMS);
+            let item = item.and_then(|item| FilesItem::decode(item).ok());
+            item.is_none_or(|item| self.copied.contains(&item.path))
+        };
+        let all: Vec<_> = fields(&message).flatten().collect();
+        let kept: Vec<_> = all.iter().filter(|field| is_kept(field)).collect();
+        if kept.is_empty() {
+            self.usable += 1;
+            return Ok(());
+        }
+        if kept.len() == all.len() {
+            return self.kept(bytes);
+        }
+        let raw: Vec<&[u8]> = kept.iter().map(|field| field.raw).collect();
+        self.kept(&replaced(bytes, FILES, &raw.concat()))
+    }
+
+    fn tail(&mut self) -> Result<()> {
+        if self.added > 0 {
+            let message = format!(
+                "`files` records were added for {} files, which `wandb sync` uploads now",
+                self.added
+            );
+            self.changed(Place::default(), message);
+        }
+        for fault in &self.repaired.source.faults {
+            let message = match fault.kind {
+                FaultKind::BeforeRun => "the run record was put first",
+                FaultKind::AfterExit => "the exit record was put last",
+                _ => continue,
+            };
+            let place = fault.place.clone();
+            self.repaired.changed_in_all += 1;
+            tell(&mut self.repaired.changed, place, message);
+        }
+        if let Some(exit) = self.survey.exit.take() {
+            self.write(&exit)?;
+        }
+        self.directory.flush()
+    }
+}
+
+fn tell(told: &mut Vec<Change>, place: Place, message: impl Into<String>) {
+    if told.len() < MAX_TOLD {
+        let (place, message) = (place.cut(), message.into());
+        told.push(Change { place, message });
+    }
+}
