@@ -51,10 +51,8 @@ impl Found {
     fn open(given: &Path, durability: Durability) -> Result<Self> {
         let path = sink::run_directory(given)?;
         if sink::is_without_log(&path)? {
-            return Err(Error::Resume {
-                path,
-                reason: NEVER_BEGAN.into(),
-            });
+            let reason = never_began(sink::begun_log(&path)?.as_deref());
+            return Err(Error::Resume { path, reason });
         }
         let open = open(&path, durability)?;
         let past = Resumed::read(&path, open.log())?;
@@ -282,8 +280,18 @@ fn earlier_step(given: u64, next: u64) -> Option<String> {
     })
 }
 
-const NEVER_BEGAN: &str = "it has no .wandb file, as where its process was killed while it \
-                           started: it holds no row, so start a new run";
+fn never_began(part: Option<&Path>) -> String {
+    let killed = "as where its process was killed while it started";
+    match part {
+        None => format!("it has no .wandb file, {killed}: it holds no row, so start a new run"),
+        Some(part) => format!(
+            "its log has its temporary name still, {killed}, or where its directory was deleted \
+             while it was written: start a new run; if the log holds rows, `wandb-image repair {} \
+             --out DIR` writes a run of them, which can be continued",
+            part.display()
+        ),
+    }
+}
 
 const NOTHING: &str = "its log holds nothing, and was synced so: start a new run";
 

@@ -1,7 +1,7 @@
 //! The directory of an offline run, as `wandb sync` and `wandb leet` read it.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::files::{Files, enter};
 use super::latest::Made;
 use super::log::{LogWriter, io_error};
 use super::reader::LogReader;
-use super::records::{FilesItem, Record, RecordType};
+use super::records::{Record, RecordType};
 use super::{Durability, RecordSink, logged};
 use crate::error::{Error, Result};
 
@@ -26,7 +26,7 @@ const PART: &str = ".part";
 /// It is held open, so a run goes on in it also where it is renamed (which Windows refuses). Where
 /// it is deleted, it is made again: the records of its log are still there, since that is open.
 pub(crate) struct Directory<F: Folder = Dir> {
-    place: Place<F>,
+    site: Site<F>,
     files: Files<F>,
     log: LogWriter<F::File>,
     durability: Durability,
@@ -34,21 +34,41 @@ pub(crate) struct Directory<F: Folder = Dir> {
     has_named_log: bool,
     /// The names of its folders and its log outlast the power.
     has_synced_names: bool,
-    /// The log was found under its name: some file systems have another number for that.
-    was_found: bool,
-    /// The log was deleted, and isn't made again yet.
-    is_gone: bool,
-    /// Why its records couldn't be copied to a new log. That is tried again at the next flush,
-    /// since it takes long where the log does.
-    refusal: Option<io::Error>,
+    /// The most that the log's name was seen to lead to.
+    seen: Seen,
+    state: State,
     /// What was lost since the last flush.
     loss: Option<Loss>,
+    /// The media files whose loss was told: where they stand among those that the log names.
+    told: Vec<u64>,
     /// Files were lost since that was last asked.
     has_lost: bool,
 }
 
+/// Whether the log is in its place.
+enum State {
+    There,
+    /// It was deleted, and isn't made again yet.
+    Gone {
+        /// Why its records couldn't be copied to a new log. That is tried again at the next flush,
+        /// since it takes long where the log does.
+        refusal: Option<io::Error>,
+    },
+}
+
+/// What the log's name leads to.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    #[default]
+    Nothing,
+    /// Something that has another number than the open log: on some file systems that is the log
+    /// nevertheless.
+    Something,
+    Log,
+}
+
 /// Where a run is.
-pub(super) struct Place<F> {
+pub(super) struct Site<F> {
     /// The run's directory.
     pub(super) path: PathBuf,
     /// Its name.
@@ -68,7 +88,7 @@ enum Loss {
     Log,
 }
 
-impl<F> Place<F> {
+impl<F> Site<F> {
     fn log(&self) -> PathBuf {
         self.path.join(&self.log)
     }
@@ -104,7 +124,7 @@ impl<F> Place<F> {
     }
 }
 
-impl Place<Dir> {
+impl Site<Dir> {
     fn new(parent: &Path, name: &str, log: String, durability: Durability) -> io::Result<Self> {
         let parent = std::path::absolute(parent)?;
         Ok(Self {
@@ -132,10 +152,8 @@ impl Directory {
         run_id: &str,
         durability: Durability,
     ) -> Result<Self> {
-        Self::create_in(
-            Place::create(wandb_dir, name, run_id, durability)?,
-            durability,
-        )
+        let site = Site::create(wandb_dir, name, run_id, durability)?;
+        Self::create_in(site, durability, Made::alone).map(|(directory, _)| directory)
     }
 
     /// The same for the run that is the latest from now on. What was made can be taken back.
@@ -145,10 +163,21 @@ impl Directory {
         run_id: &str,
         durability: Durability,
     ) -> Result<(Self, Made)> {
-        let mut place = Place::create(wandb_dir, name, run_id, durability)?;
-        let parent = place.make()?;
-        let made = Made::latest(&place.path);
-        match Self::fill(place, &parent, durability) {
+        let site = Site::create(wandb_dir, name, run_id, durability)?;
+        Self::create_in(site, durability, Made::latest)
+    }
+}
+
+impl<F: Folder> Directory<F> {
+    /// `lead` is called as soon as there is a directory, and before its name is synced.
+    pub(super) fn create_in(
+        mut site: Site<F>,
+        durability: Durability,
+        lead: impl FnOnce(&Path) -> Made,
+    ) -> Result<(Self, Made)> {
+        let parent = site.make()?;
+        let made = lead(&site.path);
+        match Self::fill(site, &parent, durability) {
             Ok(directory) => Ok((directory, made)),
             Err(error) => {
                 made.take_back();
@@ -156,42 +185,34 @@ impl Directory {
             }
         }
     }
-}
 
-impl<F: Folder> Directory<F> {
-    pub(super) fn create_in(mut place: Place<F>, durability: Durability) -> Result<Self> {
-        let parent = place.make()?;
-        let path = place.path.clone();
-        Self::fill(place, &parent, durability).inspect_err(|_| remove(&path))
-    }
-
-    fn fill(place: Place<F>, parent: &F, durability: Durability) -> Result<Self> {
-        let cannot_create = |source| cannot_write("create", &place.path, source);
-        let run = enter(parent, &place.name, durability).map_err(cannot_create)?;
-        let (files, file) = furnish(run, &place, durability).map_err(cannot_create)?;
-        let log = LogWriter::begin(&place.log(), file)?;
-        let mut begun = Self::new(place, files, log, durability);
+    fn fill(site: Site<F>, parent: &F, durability: Durability) -> Result<Self> {
+        let cannot_create = |source| cannot_write("create", &site.path, source);
+        let run = enter(parent, &site.name, durability).map_err(cannot_create)?;
+        let (files, file) = furnish(run, &site, durability).map_err(cannot_create)?;
+        let log = LogWriter::begin(&site.log(), file)?;
+        let mut begun = Self::new(site, files, log, durability);
         begun.has_named_log = false;
         Ok(begun)
     }
 
     fn new(
-        place: Place<F>,
+        site: Site<F>,
         files: Files<F>,
         log: LogWriter<F::File>,
         durability: Durability,
     ) -> Self {
         Self {
-            place,
+            site,
             files,
             log,
             durability,
             has_named_log: true,
             has_synced_names: false,
-            was_found: false,
-            is_gone: false,
-            refusal: None,
+            seen: Seen::Nothing,
+            state: State::There,
             loss: None,
+            told: Vec::new(),
             has_lost: false,
         }
     }
@@ -202,14 +223,14 @@ impl<F: Folder> Directory<F> {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.place.path
+        &self.site.path
     }
 
     /// Notices a directory that was deleted, and makes it again where that can be; and folders of
     /// media files that are gone.
     fn notice(&mut self) -> Result<()> {
-        if !self.is_gone && !self.finds_log() && self.was_found {
-            self.is_gone = true;
+        if matches!(self.state, State::There) && self.has_lost_log() {
+            self.state = State::Gone { refusal: None };
             self.has_lost = true;
         }
         self.there()?;
@@ -219,71 +240,84 @@ impl<F: Folder> Directory<F> {
     }
 
     fn notice_files(&mut self) {
-        if self.files.has_lost() {
+        if self.files.take_lost() {
             self.has_lost = true;
             self.loss = self.loss.or(Some(Loss::Files));
         }
     }
 
-    /// Whether the log's name leads to it. It is taken to where that can't be asked.
-    fn finds_log(&mut self) -> bool {
+    /// Whether the log's name leads to less than before.
+    fn has_lost_log(&mut self) -> bool {
+        let seen = self.look_up_log().unwrap_or(self.seen);
+        let is_lost = seen < self.seen;
+        self.seen = self.seen.max(seen);
+        is_lost
+    }
+
+    /// None where it can't be asked.
+    fn look_up_log(&self) -> Option<Seen> {
         let name = match self.has_named_log {
-            true => self.place.log.clone(),
-            false => self.place.unnamed_log(),
+            true => self.site.log.clone(),
+            false => self.site.unnamed_log(),
         };
-        let found = match self.files.run().identity_of(&name) {
-            Ok(found) => Some(found) == self.log.identity(),
-            Err(error) => return error.kind() != io::ErrorKind::NotFound,
-        };
-        self.was_found |= found;
-        found
+        match self.files.run().identity_of(&name) {
+            Ok(found) if Some(found) == self.log.identity() => Some(Seen::Log),
+            Ok(_) => Some(Seen::Something),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Seen::Nothing),
+            Err(_) => None,
+        }
     }
 
     /// What can't be made again is tried again before each record, and each picture.
     fn there(&mut self) -> Result<()> {
-        if !self.is_gone {
+        if matches!(self.state, State::There) {
             return Ok(());
         }
         self.make_again()
             .map_err(|source| Error::RunDirectoryGone {
-                path: self.place.path.clone(),
+                path: self.site.path.clone(),
                 source,
             })?;
-        self.is_gone = false;
+        self.state = State::There;
         self.has_named_log = true;
         self.has_synced_names = false;
         self.loss = Some(Loss::Log);
-        self.was_found = false;
-        self.finds_log();
+        self.seen = self.look_up_log().unwrap_or_default();
         Ok(())
     }
 
     fn make_again(&mut self) -> io::Result<()> {
-        if let Some(refusal) = &self.refusal {
+        if let State::Gone {
+            refusal: Some(refusal),
+        } = &self.state
+        {
             return Err(same(refusal));
         }
-        let parent = (self.place.parent)()?;
-        let run = enter(&parent, &self.place.name, self.durability)?;
-        let (files, file) = furnish(run, &self.place, self.durability)?;
+        let parent = (self.site.parent)()?;
+        let run = enter(&parent, &self.site.name, self.durability)?;
+        // One that was made before and couldn't be removed.
+        remove_file(&run, &self.site.unnamed_log())?;
+        let (files, file) = furnish(run, &self.site, self.durability)?;
         self.copy_log(file)
-            .and_then(|()| self.place.name_log(files.run()))
-            // Otherwise there would be one that exists the next time.
-            .inspect_err(|_| drop(files.run().remove_file(&self.place.unnamed_log())))?;
+            .and_then(|()| self.site.name_log(files.run()))
+            // Best effort: nothing reads it, and the next time it is removed.
+            .inspect_err(|_| drop(files.run().remove_file(&self.site.unnamed_log())))?;
         self.files = files;
         Ok(())
     }
 
     fn copy_log(&mut self, file: F::File) -> io::Result<()> {
-        let copied = self.log.move_to(file);
-        self.refusal = copied.as_ref().err().map(same);
+        let copied = self.log.move_to(file, self.durability);
+        let refusal = copied.as_ref().err().map(same);
+        self.state = State::Gone { refusal };
         copied
     }
 
     /// At the first flush, which comes after the first records.
     fn name_log(&mut self) -> Result<()> {
         if !self.has_named_log {
-            let named = self.place.name_log(self.files.run());
-            named.map_err(|source| io_error("name", &self.place.log(), source))?;
+            let named = self.site.name_log(self.files.run());
+            named.map_err(|source| io_error("name", &self.site.log(), source))?;
             self.has_named_log = true;
         }
         Ok(())
@@ -295,8 +329,8 @@ impl<F: Folder> Directory<F> {
             return Ok(());
         }
         let synced = self.files.sync_names();
-        let synced = synced.and_then(|()| (self.place.parent)()?.sync());
-        synced.map_err(|source| io_error("sync", &self.place.path, source))?;
+        let synced = synced.and_then(|()| (self.site.parent)()?.sync());
+        synced.map_err(|source| io_error("sync", &self.site.path, source))?;
         self.has_synced_names = true;
         Ok(())
     }
@@ -306,46 +340,60 @@ impl<F: Folder> Directory<F> {
         let Some(loss) = self.loss else {
             return Ok(());
         };
-        let media_lost = self.media_lost()?;
+        let lost = self.lost_media()?;
+        let is_new = |file: &&u64| self.told.binary_search(file).is_err();
+        let media_lost = lost.iter().filter(is_new).count() as u64;
+        self.told = lost;
         self.loss = None;
         match (loss, media_lost) {
             (Loss::Files, 0) => Ok(()),
             _ => Err(Error::RunDirectoryLost {
-                path: self.place.path.clone(),
+                path: self.site.path.clone(),
                 log_restored: matches!(loss, Loss::Log),
                 media_lost,
             }),
         }
     }
 
-    /// Media files that the log names and that aren't there.
-    fn media_lost(&self) -> Result<u64> {
-        let path = self.place.log();
-        let file = self.files.run().open_file(&self.place.log);
+    /// The media files that the log names and that are gone, by where they stand among those that
+    /// it names.
+    fn lost_media(&self) -> Result<Vec<u64>> {
+        let path = self.site.log();
+        let file = self.files.run().open_file(&self.site.log);
         let file = file.map_err(|source| io_error("read", &path, source))?;
-        let mut lost = 0;
-        for record in LogReader::from_reader(path, BufReader::new(file))? {
+        let (mut lost, mut at) = (Vec::new(), 0);
+        for record in LogReader::from_reader(path, file)? {
             if let Some(RecordType::Files(record)) = record?.record_type {
-                let is_lost = |file: &&FilesItem| !self.files.contains(&file.path);
-                lost += record.files.iter().filter(is_lost).count() as u64;
+                let numbered = (at..).zip(&record.files);
+                let gone = numbered.filter(|(_, file)| self.files.lacks(&file.path));
+                lost.extend(gone.map(|(number, _)| number));
+                at += record.files.len() as u64;
             }
         }
         Ok(lost)
     }
 }
 
-/// Makes what a run's directory holds: where it is made again, some of it may be there. The log is
-/// never; no other process can write to it.
+/// Makes what a run's directory holds. Its folders may be there where it is made again; a log of
+/// this name may not, since another process could be writing to it.
 fn furnish<F: Folder>(
     run: F,
-    place: &Place<F>,
+    site: &Site<F>,
     durability: Durability,
 ) -> io::Result<(Files<F>, F::File)> {
     enter(&run, "logs", durability)?;
     let mut files = Files::new(run, durability);
     files.make()?;
-    let file = create_log(files.run(), &place.unnamed_log())?;
+    let file = create_log(files.run(), &site.unnamed_log())?;
     Ok((files, file))
+}
+
+/// Removes a file where there is one.
+fn remove_file<F: Folder>(folder: &F, name: &str) -> io::Result<()> {
+    match folder.remove_file(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// The same error once more.
@@ -415,7 +463,7 @@ fn naming(path: &Path) -> Vec<&Path> {
 
 /// A run that exists, its log open: no other process can write to it meanwhile.
 pub(crate) struct OpenDirectory {
-    place: Place<Dir>,
+    site: Site<Dir>,
     run: Dir,
     file: File,
     log: PathBuf,
@@ -430,15 +478,15 @@ impl OpenDirectory {
         let path = fs::canonicalize(run).map_err(cannot_open)?;
         let (Some(parent), Some(name), Some(log)) = (path.parent(), name_of(&path), name_of(&log))
         else {
-            return Err(cannot_open(io::ErrorKind::InvalidFilename.into()));
+            return Err(cannot_open(no_text()));
         };
         let folder = disk::open_folder(&path).map_err(cannot_open)?;
         let file = disk::open_log(&folder, log).map_err(cannot_open)?;
         file.claim().map_err(cannot_open)?;
-        let place = Place::new(parent, name, log.into(), durability).map_err(cannot_open)?;
+        let site = Site::new(parent, name, log.into(), durability).map_err(cannot_open)?;
         Ok(Self {
-            log: place.log(),
-            place,
+            log: site.log(),
+            site,
             run: folder,
             file,
             durability,
@@ -457,13 +505,18 @@ impl OpenDirectory {
         files
             .make()
             .and_then(|()| files.clear())
-            .map_err(|source| io_error("go on in", &self.place.path, source))?;
+            .map_err(|source| io_error("go on in", &self.site.path, source))?;
         // What is cut off doesn't come back, so nothing that may be refused follows.
         let log = LogWriter::resume(&self.log, self.file, len)?;
-        let mut resumed = Directory::new(self.place, files, log, self.durability);
-        resumed.finds_log();
+        let mut resumed = Directory::new(self.site, files, log, self.durability);
+        resumed.seen = resumed.look_up_log().unwrap_or_default();
         Ok(resumed)
     }
+}
+
+fn no_text() -> io::Error {
+    let text = "the name of its directory, or of its log, isn't UTF-8: rename that";
+    io::Error::new(io::ErrorKind::InvalidFilename, text)
 }
 
 pub(super) fn name_of(path: &Path) -> Option<&str> {
@@ -495,7 +548,7 @@ impl<F: Folder> RecordSink for Directory<F> {
         let written = self.files.write(path, bytes);
         self.notice_files();
         written.map_err(|source| {
-            let path = self.place.path.join("files").join(path);
+            let path = self.site.path.join("files").join(path);
             io_error("write", &path, source)
         })
     }
@@ -506,7 +559,9 @@ impl<F: Folder> RecordSink for Directory<F> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.refusal = None;
+        if let State::Gone { refusal } = &mut self.state {
+            *refusal = None;
+        }
         self.notice()?;
         self.log.flush()?;
         let is_synced = self.durability == Durability::Fsync;
@@ -642,6 +697,23 @@ mod tests {
         let error = open.append_after(7).err().unwrap();
         assert!(error.to_string().contains("go on in"), "{error}");
         assert_eq!(fs::read(&log).unwrap(), before);
+    }
+
+    /// Where a file system takes such names.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_run_whose_name_is_no_text_is_told_so() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join(OsStr::from_bytes(b"offline-run-1-\xFF"));
+        fs::create_dir(&run).unwrap();
+        fs::write(run.join("run-a.wandb"), "").unwrap();
+        let error = OpenDirectory::open(&run, Durability::Process)
+            .err()
+            .unwrap();
+        let error = error.to_string();
+        assert!(error.contains("isn't UTF-8: rename that"), "{error}");
     }
 
     #[test]

@@ -187,17 +187,17 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
+/// The way in which it was opened keeps others out; a lock would keep readers out too.
+#[cfg(windows)]
+fn lock(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
 /// As [`lock`], but an error also where the file system has no locks: nothing shows then that no
 /// other process writes to it.
 #[cfg(unix)]
 pub(super) fn claim_strictly(log: &File) -> io::Result<()> {
     log.try_lock().map_err(io::Error::from)
-}
-
-/// The way in which it was opened keeps others out; a lock would keep readers out too.
-#[cfg(windows)]
-fn lock(_: &File) -> io::Result<()> {
-    Ok(())
 }
 
 /// Whether a log couldn't be opened since another writes to it.

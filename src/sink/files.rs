@@ -77,7 +77,8 @@ impl<F: Folder> Files<F> {
     pub(super) fn look(&mut self) {
         let run = &self.run;
         let before = self.known.len();
-        self.known.retain(|path, known| leads_to(run, path, *known));
+        self.known
+            .retain(|path, known| look_up(run, path, *known) != Found::Lost);
         if self.known.len() < before {
             self.has_lost = true;
             self.open.clear();
@@ -85,12 +86,14 @@ impl<F: Folder> Files<F> {
     }
 
     /// Whether files may be gone, since this was last asked: their folder wasn't found in its place.
-    pub(super) fn has_lost(&mut self) -> bool {
+    pub(super) fn take_lost(&mut self) -> bool {
         std::mem::take(&mut self.has_lost)
     }
 
-    pub(super) fn contains(&self, path: &str) -> bool {
-        self.run.identity_of(&format!("{FILES}/{path}")).is_ok()
+    /// Whether a file is gone. Where that can't be asked, it isn't known to be.
+    pub(super) fn lacks(&self, path: &str) -> bool {
+        let found = self.run.identity_of(&format!("{FILES}/{path}"));
+        found.is_err_and(|error| leads_nowhere(&error))
     }
 
     /// Brings the names of folders to where they outlast the power.
@@ -124,10 +127,11 @@ impl<F: Folder> Files<F> {
     fn take(&mut self, folder: &str) -> Option<OpenFolder<F>> {
         let path = path_of(folder);
         let index = self.open.iter().position(|open| open.path == path)?;
-        if leads_to(&self.run, &path, self.open[index].identity) {
+        let found = look_up(&self.run, &path, self.open[index].identity);
+        if found == Found::There {
             return Some(self.open.remove(index));
         }
-        self.has_lost = true;
+        self.has_lost |= found == Found::Lost;
         self.open.clear();
         None
     }
@@ -137,7 +141,8 @@ impl<F: Folder> Files<F> {
         let path = path_of(folder);
         // Asked before it is made again, since that may have the number of the one before.
         let known = self.known.get(&path).copied();
-        self.has_lost |= known.is_some_and(|known| !leads_to(&self.run, &path, known));
+        let found = known.map(|known| look_up(&self.run, &path, known));
+        self.has_lost |= found == Some(Found::Lost);
         self.root = Some(enter(&self.run, FILES, self.durability)?);
         // The folder itself, by another handle.
         let mut here = self.run.open_folder(FILES)?;
@@ -162,8 +167,32 @@ impl<F: Folder> Files<F> {
     }
 }
 
-fn leads_to<F: Folder>(run: &F, path: &str, identity: Identity) -> bool {
-    run.identity_of(path).is_ok_and(|found| found == identity)
+/// What has become of a folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    There,
+    Lost,
+    /// It can't be asked for at the moment: a permission, a handle or the network is missing.
+    Unknown,
+}
+
+fn look_up<F: Folder>(run: &F, path: &str, identity: Identity) -> Found {
+    match run.identity_of(path) {
+        Ok(found) if found == identity => Found::There,
+        Ok(_) => Found::Lost,
+        Err(error) if leads_nowhere(&error) => Found::Lost,
+        Err(_) => Found::Unknown,
+    }
+}
+
+/// Whether a look-up failed since there is no such name in the run: also where a link on the way
+/// leads out of it, for which there is no number of the system's.
+fn leads_nowhere(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
+        io::ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
+        _ => false,
+    }
 }
 
 fn path_of(folder: &str) -> String {

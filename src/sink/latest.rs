@@ -1,8 +1,8 @@
 //! `latest-run`, the link to the newest run of a folder: a convenience, so a failure to make it is
 //! none of the run's.
 //!
-//! It leads to a run as soon as that has a directory. So a new run finds the one that was killed
-//! before it, also one that was killed as it began, and removes what that left.
+//! A new run removes what those left that were killed before it: those beside it, and that which
+//! the link leads to, as it does as soon as a run has a directory.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,14 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// No link leads to it.
+    pub(super) fn alone(path: &Path) -> Self {
+        Self {
+            path: path.into(),
+            before: None,
+        }
+    }
+
     /// Lets `latest-run` lead to this directory.
     pub(super) fn latest(path: &Path) -> Self {
         Self {
@@ -34,7 +42,7 @@ impl Made {
 
 #[cfg(unix)]
 mod link {
-    use std::fs;
+    use std::fs::{self, File};
     use std::io;
     use std::path::{Path, PathBuf};
 
@@ -42,19 +50,24 @@ mod link {
 
     use super::super::directory::name_of;
     use super::super::disk::{self, Folder};
-    use super::super::files;
-    use super::super::names::LOG_PART;
+    use super::super::names::{LOG_PART, OFFLINE};
+    use super::super::scan::{Found, Scanner};
+    use super::super::{files, wire};
     use super::Made;
 
-    /// Lets `latest-run` lead to this run, and removes what a killed process left in the one that
-    /// it led to. Returns where it led.
+    /// How many runs beside a new one are looked at: the latest, by their names.
+    const MAX_BESIDE: usize = 1000;
+
+    /// The field of a record that is a row.
+    const HISTORY: u32 = 2;
+
+    /// Lets `latest-run` lead to this run, and removes what killed processes left in those beside
+    /// it. Returns where it led.
     pub(crate) fn link_latest(run: &Path) -> Option<PathBuf> {
         let latest = latest_of(run);
         let before = fs::read_link(&latest).ok();
-        if let Some(before) = &before {
-            // Before the link leads elsewhere: this process may be killed in between.
-            let _ = clear(run, before);
-        }
+        // Before the link leads elsewhere: this process may be killed in between.
+        let _ = clear_beside(run, before.as_deref());
         lead_to(&latest, Path::new(run.file_name()?));
         before
     }
@@ -88,15 +101,54 @@ mod link {
         }
     }
 
-    /// Removes the temporary files of the run beside this one that a link leads to, unless a
-    /// process writes to it.
-    pub(super) fn clear(run: &Path, link: &Path) -> io::Result<()> {
-        let (Some(parent), Some(name)) = (run.parent(), name_of(link)) else {
-            return Ok(());
-        };
-        if Path::new(name) != link {
-            return Ok(());
+    /// Removes the temporary files of the runs beside this one, and of that which a link beside it
+    /// leads to, unless a process writes to them.
+    fn clear_beside(run: &Path, link: Option<&Path>) -> io::Result<()> {
+        let parent = run.parent().unwrap_or(run);
+        let name = name_of(run).unwrap_or_default();
+        let mut beside = latest_beside(parent, name)?;
+        beside.extend(link.and_then(linked).map(String::from));
+        for name in beside {
+            clear(parent, &name);
         }
+        Ok(())
+    }
+
+    /// The runs in a folder but one.
+    fn latest_beside(parent: &Path, but: &str) -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(parent)?.filter_map(io::Result::ok);
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let is_other = |name: &String| name.starts_with(OFFLINE) && name != but;
+        let mut runs: Vec<_> = names.filter(is_other).collect();
+        runs.sort_unstable();
+        Ok(runs.split_off(runs.len().saturating_sub(MAX_BESIDE)))
+    }
+
+    /// What a link leads to in its own folder.
+    pub(super) fn linked(link: &Path) -> Option<&str> {
+        name_of(link).filter(|name| Path::new(name) == link)
+    }
+
+    /// Removes the temporary files of a run, unless a process writes to it: best effort. A run that
+    /// has none costs two look-ups, and there may be many.
+    pub(super) fn clear(parent: &Path, name: &str) {
+        let path = parent.join(name);
+        if left_by(name).any(|left| path.join(left).symlink_metadata().is_ok()) {
+            let _ = clear_run(parent, name);
+        }
+    }
+
+    /// Where the temporary files of a run are, by the name of its directory.
+    fn left_by(name: &str) -> impl Iterator<Item = PathBuf> {
+        let named = name
+            .strip_prefix(OFFLINE)
+            .and_then(|rest| rest.split_once('-'));
+        let log = named.map(|(_, run_id)| PathBuf::from(format!("run-{run_id}{LOG_PART}")));
+        log.into_iter()
+            .chain([Path::new("files").join(files::PART)])
+    }
+
+    fn clear_run(parent: &Path, name: &str) -> io::Result<()> {
         let run = Folder::open_folder(&disk::open_folder(parent)?, name)?;
         for entry in run.entries()? {
             let name = entry?.file_name();
@@ -110,11 +162,26 @@ mod link {
         Ok(())
     }
 
-    /// A start that goes on claims its log, and looks then whether it is still there.
+    /// A start that goes on claims its log, and looks then whether it is still there. One with rows
+    /// is that of a run whose directory was deleted, and may be all that is left of it.
     fn clear_log(run: &Dir, name: &str) -> io::Result<()> {
         let log = disk::open_log(run, name)?;
         disk::claim_strictly(&log)?;
-        Folder::remove_file(run, name)
+        match holds_rows(&log)? {
+            true => Ok(()),
+            false => Folder::remove_file(run, name),
+        }
+    }
+
+    fn holds_rows(log: &File) -> io::Result<bool> {
+        let mut scanner = Scanner::new(log)?;
+        while let Some(found) = scanner.next()? {
+            let is_row = |bytes: &[u8]| matches!(wire::record_type(bytes), Ok(Some(HISTORY)));
+            if matches!(found, Found::Record(record) if is_row(&record.bytes)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn clear_media(run: &Dir, log: &str) -> io::Result<()> {
@@ -153,7 +220,7 @@ mod tests {
     use super::*;
     use crate::error::Result;
     use crate::sink::reader::LogReader;
-    use crate::sink::records::Record;
+    use crate::sink::records::{HistoryRecord, Record, RecordType};
     use crate::sink::{Directory, Durability, RecordSink};
 
     fn create(dir: &Path, number: u32) -> Result<(Directory, Made)> {
@@ -248,6 +315,53 @@ mod tests {
         assert!(part.exists());
     }
 
+    /// A sweep of several that are killed together.
+    #[test]
+    fn what_all_killed_processes_left_is_removed_by_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = (1..5).map(|number| dir.path().join(format!("offline-run-{number}-a")));
+        let left: Vec<_> = runs.flat_map(|run| killed(&run)).collect();
+        symlink("offline-run-2-a", dir.path().join("latest-run")).unwrap();
+        let mine = killed(&dir.path().join("offline-runs"));
+        let _run = create(dir.path(), 5).unwrap();
+        for path in left {
+            assert!(!path.exists(), "{}", path.display());
+        }
+        assert!(mine.iter().all(|path| path.exists()));
+    }
+
+    /// A process dies before the log that it has made again gets its name.
+    #[test]
+    fn a_log_with_rows_is_never_removed() {
+        let row = Record {
+            record_type: Some(RecordType::History(HistoryRecord::default())),
+            ..Record::default()
+        };
+        for (damaged, has_rows) in [(false, true), (true, true), (false, false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut run, _) = create(dir.path(), 1).unwrap();
+            run.record(&Record::default()).unwrap();
+            (0..2).for_each(|_| run.record(&row).unwrap());
+            let log = run.path().join("run-a.wandb.part");
+            drop(run);
+            let mut bytes = fs::read(&log).unwrap();
+            bytes[20] ^= u8::from(damaged);
+            bytes.truncate(if has_rows { bytes.len() } else { 18 });
+            fs::write(&log, bytes).unwrap();
+            let _second = create(dir.path(), 2).unwrap();
+            assert_eq!(log.exists(), has_rows);
+        }
+    }
+
+    /// Ends the others' loops also where an assertion fails.
+    struct Over<'a>(&'a AtomicBool);
+
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
     #[test]
     fn a_start_outlives_others_that_take_it_for_a_killed_one() {
         let dir = tempfile::tempdir().unwrap();
@@ -255,10 +369,11 @@ mod tests {
         let clear_on = || {
             while !is_over.load(Ordering::SeqCst) {
                 let to = fs::read_link(&latest).unwrap_or_default();
-                let _ = link::clear(&latest, &to);
+                link::clear(dir.path(), link::linked(&to).unwrap_or_default());
             }
         };
         thread::scope(|scope| {
+            let _over = Over(&is_over);
             scope.spawn(clear_on);
             scope.spawn(clear_on);
             for number in 0..500 {
@@ -268,7 +383,6 @@ mod tests {
                 let log = LogReader::open(run.path().join("run-a.wandb"));
                 assert_eq!(log.unwrap().count(), 1);
             }
-            is_over.store(true, Ordering::SeqCst);
         });
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{DiskFile, Identity};
 use super::framing::{FILE_HEADER, are_whole, frame, left_in_block};
 use super::scan::MAX_RECORD;
+use super::{Durability, weight};
 use crate::error::{Error, Result};
 
 /// Writes each record with one call, so that nothing waits in this process.
@@ -61,8 +62,8 @@ impl<F: DiskFile> LogWriter<F> {
 
     /// Refuses a record that no reader would take; nothing of it is written.
     pub(super) fn append(&mut self, record: &[u8]) -> Result<()> {
-        if record.len() > MAX_RECORD {
-            return Err(self.error("write to", too_long(record.len())));
+        if let Some(refusal) = refusal(record) {
+            return Err(self.error("write to", refusal));
         }
         self.write(&frame(record, self.len))
     }
@@ -133,11 +134,8 @@ impl<F: DiskFile> LogWriter<F> {
     /// Block by block, from the beginning of a record on, and as far as the log is what it was.
     fn write_again_from(&mut self, mut at: u64) -> io::Result<()> {
         while at < self.len {
-            let mut part = vec![0; (self.len - at).min(left_in_block(at)) as usize];
-            self.file.seek(SeekFrom::Start(at))?;
-            self.file.read_exact(&mut part)?;
-            if !is_log(&part, at) {
-                self.ruined_at = Some(at);
+            let part = self.read_part(at)?;
+            if self.ruined_at.is_some() {
                 return Ok(());
             }
             self.file.seek(SeekFrom::Start(at))?;
@@ -147,20 +145,54 @@ impl<F: DiskFile> LogWriter<F> {
         Ok(())
     }
 
+    /// The rest of the block that `at` lies in, and whether it is what was written.
+    fn read_part(&mut self, at: u64) -> io::Result<Vec<u8>> {
+        let mut part = vec![0; (self.len - at).min(left_in_block(at)) as usize];
+        self.file.seek(SeekFrom::Start(at))?;
+        self.file.read_exact(&mut part)?;
+        if !is_log(&part, at) {
+            self.ruined_at.get_or_insert(at);
+        }
+        Ok(part)
+    }
+
     /// That of its file, where the file system tells it.
     pub(super) fn identity(&self) -> Option<Identity> {
         self.identity
     }
 
-    /// Goes on in another file, which gets all records first.
-    pub(super) fn move_to(&mut self, mut file: F) -> io::Result<()> {
+    /// Goes on in another file, which gets all records first. They are where `durability` wants
+    /// them before that.
+    pub(super) fn move_to(&mut self, mut file: F, durability: Durability) -> io::Result<()> {
         self.torn = true;
+        self.copy_to(&mut file)?;
+        if durability == Durability::Fsync {
+            file.sync()?;
+        }
+        *self = Self {
+            // What was lost before isn't in the copy either.
+            ruined_at: self.ruined_at,
+            is_doubtful: self.ruined_at.is_some(),
+            ..Self::at(&self.path, file, self.len)
+        };
+        Ok(())
+    }
+
+    /// What a failed sync may have lost is looked at on the way.
+    fn copy_to(&mut self, file: &mut F) -> io::Result<()> {
+        let mut at = match self.is_doubtful {
+            true => self.synced,
+            false => self.len,
+        };
         self.file.seek(SeekFrom::Start(0))?;
-        let copied = io::copy(&mut Read::take(&mut self.file, self.len), &mut file)?;
-        if copied < self.len {
+        if io::copy(&mut Read::take(&mut self.file, at), file)? < at {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        *self = Self::at(&self.path, file, self.len);
+        while at < self.len {
+            let part = self.read_part(at)?;
+            file.write_all(&part)?;
+            at += part.len() as u64;
+        }
         Ok(())
     }
 
@@ -186,12 +218,20 @@ fn ruined(at: u64) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-fn too_long(len: usize) -> io::Error {
-    let text = format!(
-        "a record of {len} bytes is over the {MAX_RECORD} that a log's readers take: log fewer or \
-         smaller values in one row"
-    );
-    io::Error::new(io::ErrorKind::InvalidInput, text)
+/// Why a log's readers would take neither this record nor what follows it.
+fn refusal(record: &[u8]) -> Option<io::Error> {
+    let len = record.len();
+    let reason = match len > MAX_RECORD {
+        true => {
+            format!("a record of {len} bytes is over the {MAX_RECORD} that a log's readers take")
+        }
+        false => format!(
+            "a record of {len} bytes is one that a log's readers don't take: {}",
+            weight::excess(record)?
+        ),
+    };
+    let text = format!("{reason}: log fewer or smaller values in one row");
+    Some(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
@@ -204,9 +244,20 @@ pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::reader::LogReader;
-    use super::*;
     use std::io::{Seek, Write};
+
+    use prost::Message;
+
+    use super::super::reader::LogReader;
+    use super::super::records::{HistoryRecord, Item, Record, RecordType};
+    use super::super::wire;
+    use super::*;
+
+    // Records of a type that isn't looked into, and of the lengths of their names.
+    const FIRST: &[u8] = b"\x4A\x03fst";
+    const SECOND: &[u8] = b"\x4A\x04scnd";
+    const THIRD: &[u8] = b"\x4A\x03thd";
+    const FOURTH: &[u8] = b"\x4A\x04frth";
 
     /// A file on a disk that is full after so many bytes.
     struct Full {
@@ -279,8 +330,8 @@ mod tests {
     #[test]
     fn a_torn_record_is_taken_back_and_later_ones_follow() {
         let mut log = full(7 + 12 + 3, true);
-        log.append(b"first").unwrap();
-        let error = log.append(b"second").unwrap_err();
+        log.append(FIRST).unwrap();
+        let error = log.append(SECOND).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -288,30 +339,30 @@ mod tests {
             "{error}"
         );
         log.file.room = 1000;
-        log.append(b"third").unwrap();
-        assert_eq!(payloads(&log), [b"first", b"third"]);
+        log.append(THIRD).unwrap();
+        assert_eq!(payloads(&log), [FIRST, THIRD]);
     }
 
     #[test]
     fn records_are_refused_until_a_torn_one_is_taken_back() {
         let mut log = full(7 + 12 + 3, false);
-        log.append(b"first").unwrap();
-        log.append(b"second").unwrap_err();
+        log.append(FIRST).unwrap();
+        log.append(SECOND).unwrap_err();
         log.file.room = 1000;
-        let error = log.append(b"third").unwrap_err();
+        let error = log.append(THIRD).unwrap_err();
         assert!(
             error.to_string().contains("take back a torn record"),
             "{error}"
         );
         log.file.rewinds = true;
-        log.append(b"fourth").unwrap();
-        assert_eq!(payloads(&log), [&b"first"[..], b"fourth"]);
+        log.append(FOURTH).unwrap();
+        assert_eq!(payloads(&log), [FIRST, FOURTH]);
     }
 
     #[test]
     fn a_record_that_no_reader_takes_is_refused_and_later_ones_follow() {
         let mut log = full(usize::MAX, true);
-        log.append(b"first").unwrap();
+        log.append(FIRST).unwrap();
         let len = log.file.bytes.len();
         let error = log
             .append(&vec![0; MAX_RECORD + 1])
@@ -321,10 +372,50 @@ mod tests {
         assert!(error.contains(expected), "{error}");
         assert!(error.contains("log fewer or smaller values"), "{error}");
         assert_eq!(log.file.bytes.len(), len);
-        log.append(&vec![0; MAX_RECORD]).unwrap();
-        log.append(b"last").unwrap();
+        let mut longest = Vec::new();
+        wire::put(&mut longest, 9, &vec![0; MAX_RECORD - 5]);
+        log.append(&longest).unwrap();
+        log.append(SECOND).unwrap();
         let lengths: Vec<_> = payloads(&log).iter().map(Vec::len).collect();
-        assert_eq!(lengths, [5, MAX_RECORD, 4]);
+        assert_eq!(lengths, [FIRST.len(), MAX_RECORD, SECOND.len()]);
+    }
+
+    /// The record of a row with one value.
+    fn row(key: &str, value_json: &str) -> Vec<u8> {
+        let item = Item {
+            nested_key: vec!["a".into(), key.into()],
+            value_json: value_json.into(),
+            ..Item::default()
+        };
+        let row = HistoryRecord {
+            item: vec![item],
+            step: None,
+        };
+        let record = Record {
+            record_type: Some(RecordType::History(row)),
+            ..Record::default()
+        };
+        record.encode_to_vec()
+    }
+
+    #[test]
+    fn a_record_that_no_reader_decodes_is_refused_and_later_ones_follow() {
+        let objects = format!("[{}0]", "{},".repeat(900_000));
+        for (refused, reason) in [
+            (row("b", &objects), "over 512 MiB of memory"),
+            (row(&"k".repeat(70_000), "0"), "over 65,536 bytes long"),
+        ] {
+            let mut log = full(usize::MAX, true);
+            log.append(&row("b", "1")).unwrap();
+            let len = log.file.bytes.len();
+            let error = log.append(&refused).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+            assert!(error.contains("log fewer or smaller values"), "{error}");
+            assert_eq!(log.file.bytes.len(), len);
+            log.append(&row("b", "2")).unwrap();
+            let reader = LogReader::from_reader("run.wandb", &log.file.bytes[..]).unwrap();
+            assert_eq!(reader.map(Result::unwrap).count(), 2);
+        }
     }
 
     #[test]
@@ -332,12 +423,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.wandb");
         let mut log = LogWriter::begin(&path, std::fs::File::create(&path).unwrap()).unwrap();
-        log.append(b"first").unwrap();
+        log.append(FIRST).unwrap();
         log.file.write_all(b"half of a rec").unwrap();
         log.torn = true;
-        log.append(b"second").unwrap();
+        log.append(SECOND).unwrap();
         let reader = LogReader::open(&path).unwrap();
         let payloads: Vec<_> = reader.payloads().collect::<Result<_>>().unwrap();
-        assert_eq!(payloads, [&b"first"[..], b"second"]);
+        assert_eq!(payloads, [FIRST, SECOND]);
     }
 }

@@ -1,4 +1,4 @@
-//! Media files: from a key to a name that every system takes, and onto the disk.
+//! The names of media files: from a key to a path that every system takes.
 
 use sha2::{Digest, Sha256};
 

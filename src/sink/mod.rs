@@ -31,6 +31,7 @@ pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
 pub(crate) use names::{id_in_name, offline_name};
 pub(crate) use resumed::{PRODUCER, Resumed, Upload, continuation, is_without_log, run_directory};
+pub(crate) use survey::begun_log;
 
 use std::io;
 
@@ -59,6 +60,9 @@ use records::Record;
 ///    folder follows. The record that it is there, and the row that names it, are written after
 ///    that.
 /// 3. [`flush`](crate::Run::flush) and the end of the run: the log, and then they return.
+///
+/// A log that is made again, since the run's directory was deleted, gets all records, follows, and
+/// gets its name; then the names as when a run starts.
 ///
 /// Where one fails, so does the picture or the flush: what the log holds since the last one that
 /// succeeded is written once more then, before the next.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wandb_image::sink::logged::{self, LoggedFile};
 use wandb_image::sink::reader::LogReader;
@@ -11,6 +11,7 @@ use wandb_image::sink::records::{Record, RecordType};
 use wandb_image::{Error, Image, Mode, Pixels, Result, Row, Run, RunBuilder, Stats, init};
 
 use crate::run::listening::Told;
+use crate::soak;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -182,6 +183,12 @@ fn delete(dir: &Path) {
     let aside = dir.with_file_name("aside");
     fs::rename(dir, &aside).unwrap();
     fs::remove_dir_all(&aside).unwrap();
+    injected();
+}
+
+/// A fault was brought about.
+fn injected() {
+    soak::report(&[("faults_injected", 1)]);
 }
 
 fn is_lost(result: &Result<()>, log: bool, media: u64) {
@@ -238,6 +245,24 @@ fn folders_of_pictures_that_are_deleted_are_made_again() {
         assert_eq!(steps(&outcome.dir), BTreeSet::from_iter(0..26));
         assert_eq!(pictures(&outcome.dir), BTreeSet::from_iter(3..26));
         is_lost(&outcome.during, false, 3);
+    }
+}
+
+#[test]
+fn what_is_lost_is_counted_once_however_often_more_is_lost() {
+    for (folder, log_restored) in [("", true), ("files", false), ("files/media/images", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = builder(dir.path()).start().unwrap();
+        let run_dir = run.dir().unwrap();
+        for (from, lost) in [(0, 3), (3, 2), (5, 4)] {
+            log(&run, from..from + lost);
+            run.flush(SOON).unwrap();
+            delete(&run_dir.join(folder).components().collect::<PathBuf>());
+            is_lost(&run.flush(SOON), log_restored, lost);
+            run.flush(SOON).unwrap();
+        }
+        is_lost(&run.finish(), log_restored, 3);
+        assert_eq!(steps(run_dir), BTreeSet::from_iter(0..9));
     }
 }
 
@@ -437,6 +462,7 @@ mod links {
             fs::rename(run, &aside).unwrap();
             symlink(other.path(), run).unwrap();
             fs::remove_dir_all(&aside).unwrap();
+            injected();
         };
         let outcome = through(builder(dir.path()), plant, |run| {
             fs::remove_file(run).unwrap()
@@ -473,6 +499,7 @@ mod links {
             |run| {
                 fs::rename(run.join(folder), &aside).unwrap();
                 symlink(target, run.join(folder)).unwrap();
+                injected();
             },
             |run| {
                 fs::remove_file(run.join(folder)).unwrap();
@@ -523,6 +550,7 @@ mod links {
             fs::create_dir_all(run_dir.join(place)).unwrap();
             let _ = fs::remove_dir_all(run_dir.join(link));
             symlink(target, run_dir.join(link)).unwrap();
+            injected();
             let refused = first_failure(&run.log([("sample", picture(1))]));
             assert!(refused.contains("is a link"), "{refused}");
             assert_eq!(contents(&run_dir.join(place)), []);
@@ -549,6 +577,7 @@ mod links {
         fs::create_dir_all(files.join("media/images")).unwrap();
         symlink(&mine, files.join(&name)).unwrap();
         symlink(&mine, files.join(".media.part")).unwrap();
+        injected();
         run.log([("sample", picture(1))]).unwrap();
         run.finish().unwrap();
         assert_eq!(fs::read(&mine).unwrap(), b"mine");
@@ -561,7 +590,10 @@ mod links {
 /// A child that another test forks holds the lock for a moment longer.
 fn wait_until_free(log: &Path) {
     let file = fs::File::open(log).unwrap();
-    while file.try_lock_shared().is_err() {
+    let deadline = Instant::now() + SOON;
+    while let Err(error) = file.try_lock_shared() {
+        let log = log.display();
+        assert!(Instant::now() < deadline, "{log} is still held: {error}");
         std::thread::sleep(Duration::from_millis(1));
     }
     file.unlock().unwrap();
@@ -598,7 +630,6 @@ mod processes {
     use std::io::{BufRead, BufReader, Lines, Write};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::process::{Child, ChildStdout, Command, Output, Stdio};
-    use std::time::Instant;
 
     use super::*;
 
@@ -612,6 +643,7 @@ mod processes {
         match std::env::var(TASK).as_deref() {
             Ok("full disk") => full_disk(&dir),
             Ok("read-only") => read_only(&dir),
+            Ok("out of reach") => out_of_reach(&dir),
             Ok("file handles") => file_handles(&dir),
             Ok("same run") => same_run(&dir),
             task => panic!("no task of a child: {task:?}"),
@@ -644,24 +676,28 @@ mod processes {
         command
     }
 
-    fn check_child(output: &Output) {
+    /// The faults of a child are counted here: it gets no variables of this crate's.
+    fn check_child(mut command: Command) {
+        let output: Output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{text}");
+        injected();
     }
 
-    /// Whether the command works here; where not, that is said past the capture.
+    /// Whether the command works here.
     fn works(command: &[&str]) -> bool {
         let output = Command::new(command[0]).args(&command[1..]).output();
-        let works = output.is_ok_and(|output| output.status.success());
-        if !works {
-            let mut stderr = std::io::stderr();
-            let _ = writeln!(
-                stderr,
-                "skipped a fault: `{}` is refused here",
-                command.join(" ")
-            );
-        }
-        works
+        output.is_ok_and(|output| output.status.success())
+    }
+
+    /// Says past the capture, for `scripts/soak.sh`, which fault can't be brought about here.
+    fn skip(fault: &str, needs: &str) {
+        assert!(
+            std::env::var_os("WANDB_IMAGE_REQUIRE_FAULTS").is_none(),
+            "{fault} is required, but {needs} is refused here"
+        );
+        let mut stderr = std::io::stderr();
+        let _ = writeln!(stderr, "\nSKIPPED: {fault}: {needs} is refused here");
     }
 
     #[test]
@@ -672,10 +708,10 @@ mod processes {
         let ways = [["unshare", "-m"], ["unshare", "-rm"]];
         let works = |way: &&[&str; 2]| works(&[way[0], way[1], "sh", "-c", &mount]);
         let Some([unshare, how]) = ways.iter().find(works) else {
-            return;
+            return skip("a full disk", "`unshare -m` with `mount -t tmpfs`");
         };
         let before = [unshare, how, "sh", "-c", &*exec];
-        check_child(&command(&before, "full disk", dir.path()).output().unwrap());
+        check_child(command(&before, "full disk", dir.path()));
     }
 
     fn full_disk(dir: &Path) {
@@ -692,8 +728,8 @@ mod processes {
         }
     }
 
-    #[test]
-    fn a_directory_that_is_read_only_costs_pictures_alone() {
+    /// Runs a child whom permissions stop.
+    fn check_unprivileged(fault: &str, task: &str) {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let nobody = [
@@ -706,16 +742,25 @@ mod processes {
         let before: &[&str] = if is_root { &nobody } else { &[] };
         let exe = std::env::current_exe().unwrap();
         let list = [exe.to_str().unwrap(), "--list"];
-        if !is_root || works(&[&nobody[..], &list].concat()) {
-            check_child(&command(before, "read-only", dir.path()).output().unwrap());
+        if is_root && !works(&[&nobody[..], &list].concat()) {
+            return skip(fault, "`setpriv --reuid=65534` with this binary");
         }
+        check_child(command(before, task, dir.path()));
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_read_only_costs_pictures_alone() {
+        check_unprivileged("a read-only directory", "read-only");
     }
 
     fn read_only(dir: &Path) {
         let set = |run: &Path, mode: u32| {
             for folder in ["", "files", "files/media", "files/media/images/val"] {
-                let permissions = fs::Permissions::from_mode(mode);
-                fs::set_permissions(run.join(folder), permissions).unwrap();
+                set_mode(&run.join(folder), mode);
             }
         };
         let outcome = through(builder(dir), |run| set(run, 0o555), |run| set(run, 0o755));
@@ -726,13 +771,45 @@ mod processes {
     }
 
     #[test]
+    fn a_folder_that_may_not_be_entered_for_a_moment_is_not_taken_for_lost() {
+        check_unprivileged("a folder out of reach", "out of reach");
+    }
+
+    fn out_of_reach(dir: &Path) {
+        let set = |run: &Path, mode: u32| set_mode(&run.join("files"), mode);
+        let run = builder(dir).run_id("scalars").start().unwrap();
+        let run_dir = run.dir().unwrap();
+        log(&run, BEFORE);
+        run.flush(SOON).unwrap();
+        set(run_dir, 0o000);
+        run.log([("loss", 3)]).unwrap();
+        run.flush(SOON).unwrap();
+        set(run_dir, 0o755);
+        run.finish().unwrap();
+        assert_eq!(pictures(run_dir), BTreeSet::from_iter(BEFORE));
+
+        let pictures_too = builder(dir).run_id("pictures");
+        let outcome = through(pictures_too, |run| set(run, 0o000), |run| set(run, 0o755));
+        check(&outcome, false, true);
+        assert_eq!(outcome.stats.pictures.failed, 20);
+        for result in [&outcome.during, &outcome.end] {
+            let text = first_failure(result);
+            assert!(text.contains("Permission denied"), "{text}");
+        }
+        assert_eq!(
+            pictures(&outcome.dir),
+            BTreeSet::from_iter(BEFORE.chain(AFTER))
+        );
+    }
+
+    #[test]
     fn file_handles_that_run_out_cost_pictures_alone() {
         let dir = tempfile::tempdir().unwrap();
         let limit = ["prlimit", "--nofile=100"];
-        if works(&[limit[0], limit[1], "true"]) {
-            let output = command(&limit, "file handles", dir.path()).output();
-            check_child(&output.unwrap());
+        if !works(&[limit[0], limit[1], "true"]) {
+            return skip("file handles that run out", "`prlimit --nofile`");
         }
+        check_child(command(&limit, "file handles", dir.path()));
     }
 
     fn file_handles(dir: &Path) {

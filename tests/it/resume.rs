@@ -1056,15 +1056,13 @@ fn a_run_that_is_being_written_is_refused() {
 fn a_run_that_was_killed_as_it_began_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wandb/offline-run-1-run1");
-    let check = || {
-        let expected = "killed while it started: it holds no row, so start a new run";
-        check_refused(resumed(&path), expected);
-    };
     fs::create_dir_all(path.join("files")).unwrap();
-    check();
+    let expected = "killed while it started: it holds no row, so start a new run";
+    check_refused(resumed(&path), expected);
     let part = path.join("run-run1.wandb.part");
     let file = fs::File::create(&part).unwrap();
-    check();
+    let expected = format!("`wandb-image repair {} --out DIR`", part.display());
+    check_refused(resumed(&path), &expected);
     if cfg!(unix) {
         file.lock().unwrap();
         let error = resumed(&path).start().unwrap_err();

@@ -81,7 +81,8 @@ pub(super) fn survey(run: &Path) -> Result<Survey> {
     let log = own_log(run, &logs);
     let folder = log.map_or_else(|| run.into(), parent_of);
     let mut survey = Survey::new(run, &folder);
-    match begun_log(run, log)? {
+    let begun = log.is_none().then(|| begun_log(run)).transpose()?.flatten();
+    match begun {
         Some(begun) => survey.begun_log(&begun),
         None => survey.log_files(&logs, log),
     }
@@ -104,11 +105,8 @@ fn own_log<'a>(run: &Path, logs: &'a [PathBuf]) -> Option<&'a Path> {
     own.map(PathBuf::as_path)
 }
 
-/// The log that never got its own name, where there is no other.
-fn begun_log(run: &Path, log: Option<&Path>) -> Result<Option<PathBuf>> {
-    if log.is_some() {
-        return Ok(None);
-    }
+/// A log that never got its own name.
+pub(crate) fn begun_log(run: &Path) -> Result<Option<PathBuf>> {
     let mut begun = named_as(run, "part")?;
     begun.retain(|path| real_name(path).ends_with(LOG_PART));
     Ok(begun.pop())

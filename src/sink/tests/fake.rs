@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::Durability;
-use super::super::directory::{Directory, Place};
+use super::super::directory::{Directory, Site};
 use super::super::disk::{DiskFile, Folder, Identity};
+use super::super::latest::Made;
 use crate::error::Result;
 
 type Names = BTreeMap<String, usize>;
@@ -34,6 +35,8 @@ enum Node {
 #[derive(Clone)]
 pub(super) struct State {
     nodes: Vec<Node>,
+    /// Folders that were deleted: nothing can be made in them.
+    deleted: BTreeSet<usize>,
     pub(super) calls: Vec<String>,
     fault: Option<Fault>,
     /// Rows that `flush` has confirmed.
@@ -69,6 +72,7 @@ impl Disk {
         };
         Self(Arc::new(Mutex::new(State {
             nodes: vec![root],
+            deleted: BTreeSet::new(),
             calls: Vec::new(),
             fault: None,
             confirmed: 0,
@@ -105,13 +109,17 @@ impl Disk {
 
     pub(super) fn directory(&self, durability: Durability) -> Result<Directory<FakeFolder>> {
         let disk = self.clone();
-        let place = Place {
+        let site = Site {
             path: PathBuf::from("/no/such/wandb/offline-run-1-a"),
             name: "offline-run-1-a".into(),
             log: "run-a.wandb".into(),
             parent: Box::new(move || Ok(disk.folder(0))),
         };
-        Directory::create_in(place, durability)
+        let lead = |path: &Path| {
+            let _ = self.call("link latest-run", |_| Ok(()), nothing);
+            Made::alone(path)
+        };
+        Directory::create_in(site, durability, lead).map(|(directory, _)| directory)
     }
 
     pub(super) fn folder(&self, node: usize) -> FakeFolder {
@@ -183,6 +191,9 @@ impl State {
 
     fn add(&mut self, folder: usize, name: &str, node: Node) -> io::Result<usize> {
         let number = self.nodes.len();
+        if self.deleted.contains(&folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         if self.names(folder).contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -234,6 +245,7 @@ impl State {
         while let Some(node) = below.pop() {
             if let Node::Folder { names, .. } = &mut self.nodes[node] {
                 below.extend(std::mem::take(names).into_values());
+                self.deleted.insert(node);
             }
         }
     }
@@ -407,6 +419,9 @@ impl Folder for FakeFolder {
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
         let rename = |state: &mut State| {
             let node = state.find(self.node, name)?;
+            if state.deleted.contains(&to.node) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
             state.names_mut(self.node).remove(name);
             state.names_mut(to.node).insert(new.into(), node);
             Ok(())

@@ -76,6 +76,7 @@ fn each_thing_is_synced_before_what_relies_on_it() {
         changes(&disk),
         [
             "create_folder offline-run-1-a",
+            "link latest-run",
             "sync_folder wandb",
             "create_folder logs",
             "sync_folder offline-run-1-a",
@@ -124,6 +125,26 @@ fn each_thing_is_synced_before_what_relies_on_it() {
     assert_eq!(changes(&disk), ["sync"]);
     sink.flush().unwrap();
     assert!(changes(&disk).is_empty());
+}
+
+#[test]
+fn a_log_that_is_made_again_is_synced_before_it_has_its_name() {
+    let disk = Disk::new();
+    let mut sink = disk.directory(Durability::Fsync).unwrap();
+    sink.record(&Record::default()).unwrap();
+    sink.flush().unwrap();
+    disk.state().delete("offline-run-1-a");
+    changes(&disk);
+    sink.flush().unwrap_err();
+    let calls = changes(&disk);
+    let of_log = ["create_log", "write", "sync", "rename"];
+    let kind = |call: &String| call.split(' ').next().unwrap().to_owned();
+    let kinds: Vec<_> = calls
+        .iter()
+        .map(kind)
+        .filter(|kind| of_log.contains(&&**kind))
+        .collect();
+    assert_eq!(kinds[..4], of_log, "{calls:?}");
 }
 
 #[test]
@@ -196,7 +217,9 @@ fn losses_at_each_call(durability: Durability) -> (usize, Vec<String>) {
     let disk = Disk::remembering();
     let run = started(disk.directory(durability).unwrap());
     log_all(&run, &disk);
-    let past = disk.state().past.take().unwrap();
+    let mut past = disk.state().past.take().unwrap();
+    // With what the end confirmed.
+    past.push(disk.state().clone());
     assert_eq!(rows(past.last().unwrap()).len(), 7);
     let mut all = Vec::new();
     let mut random = fastrand::Rng::with_seed(5);
@@ -277,6 +300,38 @@ fn what_a_failed_sync_lost_is_never_confirmed() {
     assert_eq!(rows(&disk.state()).len(), 1);
 }
 
+/// What can't be read back is lost also where the directory is deleted, and the log made again.
+#[test]
+fn what_a_failed_sync_lost_is_not_confirmed_by_a_copy() {
+    for evicted in [false, true] {
+        let disk = Disk::new();
+        let run = started(disk.directory(Durability::Fsync).unwrap());
+        run.log(scalar(0)).unwrap();
+        flush(&run, &disk);
+        run.log(scalar(1)).unwrap();
+        disk.fail(Arc::new(|_, call| {
+            (call == "sync").then_some(io::ErrorKind::Other)
+        }));
+        run.flush(SOON).unwrap_err();
+        if evicted {
+            disk.state().evict();
+        }
+        disk.state().delete("offline-run-1-a");
+        disk.heal();
+        let error = run.flush(SOON).unwrap_err().to_string();
+        assert_eq!(error.contains("was deleted while"), !evicted, "{error}");
+        for _ in 0..2 {
+            run.log(scalar(2)).unwrap();
+            let flushed = run.flush(SOON);
+            let is_ruined = flushed.is_err_and(|error| {
+                let error = error.to_string();
+                error.contains("not kept what was written")
+            });
+            assert_eq!(is_ruined, evicted);
+        }
+    }
+}
+
 // ---- faults ----
 
 /// Three calls fail from the n-th on, whichever they are. The loop goes on, nothing half is left,
@@ -336,6 +391,78 @@ fn a_fault_at_any_call_costs_what_it_hit_alone() {
         let calls = (0..).take_while(|&at| check_fault(at, kind)).count();
         assert!(calls > 100, "{calls}");
     }
+}
+
+/// The directory is deleted after a flush, and then three calls fail from the n-th on. No row is
+/// lost but those that are counted, and nothing half is left.
+fn check_fault_of_deleted(at: usize, kind: io::ErrorKind) -> bool {
+    let disk = Disk::new();
+    let directory = disk.directory(Durability::Fsync).unwrap();
+    let run = crate::init().workers(1).start_on(directory).unwrap();
+    let log = |steps: std::ops::Range<u8>| {
+        for step in steps {
+            run.log([("sample", picture(step))]).unwrap();
+            let _ = run.flush(SOON);
+        }
+    };
+    log(0..2);
+    disk.state().delete("offline-run-1-a");
+    let begin = disk.state().calls.len() + at;
+    let is_fault = move |call: &str| (kind, call) != (io::ErrorKind::NotFound, "look_up");
+    disk.fail(Arc::new(move |n, call| {
+        ((begin..begin + 3).contains(&n) && is_fault(call)).then_some(kind)
+    }));
+    log(2..6);
+    let has_failed = disk.state().calls.len() > begin;
+    disk.heal();
+    log(6..8);
+    run.finish().unwrap_err();
+    let state = disk.state().clone();
+    let rows = rows(&state);
+    let stats = run.stats();
+    assert_eq!(rows.len() as u64, stats.rows.written, "{at}");
+    assert_eq!(stats.rows.written + stats.rows.failed, 8, "{at}");
+    assert!(stats.rows.failed <= 3, "{at}: {stats:?}");
+    // Those before it name what was deleted.
+    let faults: Vec<_> = rows[2..]
+        .iter()
+        .flat_map(|row| faults(row, &state))
+        .collect();
+    assert!(faults.is_empty(), "{at}: {faults:?}");
+    let names = state.all_names();
+    let is_part = |name: &String| name.ends_with(".part");
+    assert!(!names.iter().any(is_part), "{at}: {names:?}");
+    has_failed
+}
+
+#[test]
+fn a_fault_at_any_call_that_makes_a_run_again_costs_what_it_hit_alone() {
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::NotFound] {
+        let calls = (0..)
+            .take_while(|&at| check_fault_of_deleted(at, kind))
+            .count();
+        assert!(calls > 60, "{calls}");
+    }
+}
+
+/// A look-up that fails shows nothing: a folder that may not be entered for a moment is there.
+#[test]
+fn what_cannot_be_looked_up_is_not_taken_for_lost() {
+    let disk = Disk::new();
+    let mut sink = disk.directory(Durability::Process).unwrap();
+    sink.media("media/images/a.png", b"a").unwrap();
+    sink.flush().unwrap();
+    let fail = |kind| disk.fail(Arc::new(move |_, call| (call == "look_up").then_some(kind)));
+    for kind in [io::ErrorKind::Other, io::ErrorKind::TimedOut] {
+        fail(kind);
+        assert!(!sink.has_lost());
+        sink.media("media/images/b.png", b"b").unwrap();
+        sink.flush().unwrap();
+        disk.heal();
+        assert!(!sink.has_lost());
+    }
+    fail(io::ErrorKind::NotADirectory);
+    assert!(sink.has_lost());
 }
 
 /// A log that can't be copied is copied once, and then once for each flush.
@@ -417,4 +544,21 @@ fn a_file_system_whose_numbers_differ_is_taken_for_none_that_lost_the_run() {
     let run = started(disk.directory(Durability::Process).unwrap());
     log_all(&run, &disk);
     assert_eq!(rows(&disk.state()).len(), 7);
+}
+
+#[test]
+fn a_run_that_is_deleted_is_made_again_also_where_numbers_differ() {
+    let disk = Disk::new();
+    disk.state().numbers_differ = true;
+    let run = started(disk.directory(Durability::Process).unwrap());
+    run.log(scalar(0)).unwrap();
+    flush(&run, &disk);
+    for step in 1..3 {
+        disk.state().delete("offline-run-1-a");
+        run.log(scalar(step)).unwrap();
+        let error = run.flush(SOON).unwrap_err().to_string();
+        assert!(error.contains("was deleted while"), "{error}");
+    }
+    run.finish().unwrap_err();
+    assert_eq!(rows(&disk.state()).len(), 3);
 }
