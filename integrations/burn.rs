@@ -25,7 +25,8 @@
 use burn::tensor::kind::{Autodiff, Basic, Kind};
 use burn::tensor::{Bool, BoolStore, DType as Stored, Float, Int, Tensor, TensorData};
 
-use crate::tensor::{Element, check_indices};
+use crate::pixels::check_tensor;
+use crate::tensor::{Element, shape_of_selection};
 use crate::{DType, Error, HostTensor, IntoWandbImage, Result, Snapshot};
 
 /// The methods of [`IntoWandbImage`] for one kind, whose tensors `$plain` frees of what has no
@@ -34,6 +35,7 @@ macro_rules! tensor_of_kind {
     ($kind:ty, $plain:path) => {
         impl<const D: usize> IntoWandbImage for Tensor<D, $kind> {
             fn to_host(&self) -> Result<HostTensor> {
+                check_tensor(&self.dims(), host_dtype(self))?;
                 read($plain(self))
             }
 
@@ -46,7 +48,8 @@ macro_rules! tensor_of_kind {
             }
 
             fn select(&self, indices: &[usize]) -> Result<Snapshot> {
-                check_indices(&self.dims(), indices)?;
+                let shape = shape_of_selection(&self.dims(), indices)?;
+                check_tensor(&shape, host_dtype(self))?;
                 if indices.is_empty() {
                     return Ok(Snapshot::ready(self.to_host()?.select(indices)?));
                 }
@@ -54,6 +57,7 @@ macro_rules! tensor_of_kind {
             }
 
             fn snapshot(&self) -> Result<Snapshot> {
+                check_tensor(&self.dims(), host_dtype(self))?;
                 Ok(hold($plain(self)))
             }
         }

@@ -28,12 +28,13 @@ use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::cpu_backend::CpuDevice;
 use candle_core::{CpuStorage, Layout, Storage, Tensor};
 
-use crate::tensor::{check_indices, pool};
+use crate::pixels::check_tensor;
+use crate::tensor::{pool, shape_of_selection};
 use crate::{DType, Error, HostTensor, IntoWandbImage, Result, Snapshot};
 
 impl IntoWandbImage for Tensor {
     fn to_host(&self) -> Result<HostTensor> {
-        host_dtype(self.dtype())?;
+        check(self.dims(), self)?;
         if self.device().is_cpu() {
             return read(self);
         }
@@ -49,8 +50,7 @@ impl IntoWandbImage for Tensor {
     }
 
     fn select(&self, indices: &[usize]) -> Result<Snapshot> {
-        host_dtype(self.dtype())?;
-        check_indices(self.dims(), indices)?;
+        check(&shape_of_selection(self.dims(), indices)?, self)?;
         let tensor = self.detach();
         match runs(indices).as_slice() {
             [] => narrow(&tensor, &(0..0))?.snapshot(),
@@ -60,12 +60,18 @@ impl IntoWandbImage for Tensor {
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        host_dtype(self.dtype())?;
+        check(self.dims(), self)?;
         if self.device().is_cpu() {
             return Ok(Snapshot::ready(read(self)?));
         }
         hold(own_copy(self)?)
     }
+}
+
+/// Refuses what can't become a picture, before a copy of this shape is made: a view that was
+/// broadcast may be larger than any memory.
+fn check(shape: &[usize], tensor: &Tensor) -> Result<()> {
+    check_tensor(shape, host_dtype(tensor.dtype())?)
 }
 
 fn host_dtype(dtype: candle_core::DType) -> Result<DType> {

@@ -21,11 +21,14 @@
 
 use ndarray::{ArrayBase, Axis, Data, Dimension};
 
-use crate::tensor::{Element, check_indices, pool};
+use crate::pixels::check_tensor;
+use crate::tensor::{Element, pool, shape_of_selection};
 use crate::{DType, HostTensor, IntoWandbImage, Layout, Normalize, Result, Snapshot};
 
 impl<A: Element, S: Data<Elem = A>, D: Dimension> IntoWandbImage for ArrayBase<S, D> {
     fn to_host(&self) -> Result<HostTensor> {
+        // A view that was broadcast may be larger than any memory.
+        check_tensor(self.shape(), A::DTYPE)?;
         HostTensor::new(self.shape(), row_major(self))
     }
 
@@ -46,13 +49,12 @@ impl<A: Element, S: Data<Elem = A>, D: Dimension> IntoWandbImage for ArrayBase<S
     }
 
     fn select(&self, indices: &[usize]) -> Result<Snapshot> {
-        check_indices(self.shape(), indices)?;
+        let shape = shape_of_selection(self.shape(), indices)?;
+        check_tensor(&shape, A::DTYPE)?;
         let array = self.view().into_dyn();
         let rows = indices
             .iter()
             .flat_map(|&index| row_major(&array.index_axis(Axis(0), index)));
-        let mut shape = self.shape().to_vec();
-        shape[0] = indices.len();
         Ok(Snapshot::ready(HostTensor::new(shape, rows.collect())?))
     }
 }

@@ -25,11 +25,13 @@
 use half::{bf16, f16};
 use tch::{Device, Kind, TchError, Tensor, kind};
 
-use crate::tensor::{Element, check_indices, pool};
+use crate::pixels::check_tensor;
+use crate::tensor::{Element, pool, shape_of_selection};
 use crate::{DType, Error, HostTensor, IntoWandbImage, Result, Snapshot};
 
 impl IntoWandbImage for Tensor {
     fn to_host(&self) -> Result<HostTensor> {
+        check(&self.shape()?, self)?;
         read(self)
     }
 
@@ -42,13 +44,12 @@ impl IntoWandbImage for Tensor {
     }
 
     fn select(&self, indices: &[usize]) -> Result<Snapshot> {
-        host_dtype(self)?;
-        check_indices(&self.shape()?, indices)?;
+        check(&shape_of_selection(&self.shape()?, indices)?, self)?;
         hold(selected(self, indices).map_err(device_fault)?)
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        host_dtype(self)?;
+        check(&self.shape()?, self)?;
         match self.device() {
             Device::Cpu => Ok(Snapshot::ready(read(self)?)),
             device => hold(own_copy(self, device).map_err(device_fault)?),
@@ -61,6 +62,12 @@ fn kind(tensor: &Tensor) -> Result<Kind> {
         dtype: error.to_string(),
         hint: "the tensor is undefined, or of a type that tch doesn't know",
     })
+}
+
+/// Refuses what can't become a picture, before a copy of this shape is made: a view that was
+/// expanded may be larger than any memory.
+fn check(shape: &[usize], tensor: &Tensor) -> Result<()> {
+    check_tensor(shape, host_dtype(tensor)?)
 }
 
 fn host_dtype(tensor: &Tensor) -> Result<DType> {

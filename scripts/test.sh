@@ -190,6 +190,9 @@ package() {
         grep -qx "$wanted" "$tools/package.txt" || { echo "the package lacks $wanted"; return 1; }
     done
     cargo package --locked "${dirty[@]}"
+    # What is in it is whole: its own tests don't lean on what isn't.
+    local unpacked=("${CARGO_TARGET_DIR:-target}"/package/wandb-image-*/Cargo.toml)
+    cargo test --locked --no-run --manifest-path "${unpacked[-1]}"
 }
 
 # ---- a Vulkan device whose memory is not the host's, without a GPU ----

@@ -10,7 +10,7 @@ use crate::pixels::{
     Grid, Layout, MaskPlan, Mode, Normalize, Output, Plan, Remap, Resize, Treatment, check_images,
     check_tensor,
 };
-use crate::tensor::{DType, HostTensor, Snapshot};
+use crate::tensor::{DType, HostTensor, Snapshot, shape_of_selection};
 
 /// A tensor that can become a [`wandb.Image`](Image).
 ///
@@ -48,11 +48,15 @@ use crate::tensor::{DType, HostTensor, Snapshot};
 pub trait IntoWandbImage {
     /// The tensor in host memory, row-major, in its own dtype.
     ///
-    /// No layout, no normalising, no clamping: that is done afterwards, alike for everyone.
+    /// No layout, no normalising, no clamping: that is done afterwards, alike for everyone. But a
+    /// size over the limit is refused here, and in [`select`](Self::select) and
+    /// [`snapshot`](Self::snapshot), before anything is copied: a view that was broadcast claims
+    /// more than lies behind it.
     ///
     /// # Errors
     ///
     /// [`Error::Dtype`] for a dtype without a picture,
+    /// [`Error::TensorTooLarge`] for over 4 GiB,
     /// [`Error::Device`] when the device can't be read.
     fn to_host(&self) -> Result<HostTensor>;
 
@@ -303,7 +307,7 @@ fn first_images<T: IntoWandbImage + ?Sized>(tensor: &T, limit: usize) -> Result<
     if shape.len() != 4 || shape[0] <= limit {
         return tensor.snapshot();
     }
-    // Of the fewest bytes that an element can have: the snapshot knows how many they are.
+    // Of the fewest bytes that an element can have: `select` knows how many they are.
     check_tensor(&[&[limit], &shape[1..]].concat(), DType::U8)?;
     check_images(&shape, limit)?;
     tensor.select(&Vec::from_iter(0..limit))
@@ -335,6 +339,7 @@ impl<T: IntoWandbImage + ?Sized> IntoWandbImage for &T {
 
 impl IntoWandbImage for HostTensor {
     fn to_host(&self) -> Result<HostTensor> {
+        check_tensor(HostTensor::shape(self), HostTensor::dtype(self))?;
         self.copied()
     }
     fn shape(&self) -> Result<Vec<usize>> {
@@ -344,6 +349,8 @@ impl IntoWandbImage for HostTensor {
         Ok(HostTensor::dtype(self))
     }
     fn select(&self, indices: &[usize]) -> Result<Snapshot> {
+        let shape = shape_of_selection(HostTensor::shape(self), indices)?;
+        check_tensor(&shape, HostTensor::dtype(self))?;
         Ok(Snapshot::ready(HostTensor::select(self, indices)?))
     }
 }

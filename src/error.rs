@@ -205,9 +205,9 @@ pub enum Error {
     },
 
     /// A key that W&B can't hold.
-    #[error("the key {key:?} can't be logged: {reason}")]
+    #[error("the key {:?} can't be logged: {reason}", beginning(key))]
     Key {
-        /// The key given.
+        /// The key given; of one that is over 64 KiB long, its beginning.
         key: String,
         /// What is wrong with it, and what to do.
         reason: &'static str,
@@ -632,6 +632,15 @@ impl Error {
             when,
             message: text.unwrap_or_else(|| "it gave no message".into()),
         }
+    }
+}
+
+/// The text, or as much of a long one as a message takes.
+pub(crate) fn beginning(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
     }
 }
 

@@ -282,9 +282,7 @@ impl HostTensor {
     ///
     /// [`Error::Index`] when an index isn't below the first dimension.
     pub(crate) fn select(&self, indices: &[usize]) -> Result<Self> {
-        check_indices(&self.shape, indices)?;
-        let mut shape = self.shape.clone();
-        shape[0] = indices.len();
+        let shape = shape_of_selection(&self.shape, indices)?;
         each_dtype!(&self.elements, v => {
             let stride = v.len().checked_div(self.shape[0]).unwrap_or(0);
             let picked = indices.iter().map(|&i| &v[i * stride..(i + 1) * stride]);
@@ -312,18 +310,18 @@ impl HostTensor {
     }
 }
 
-/// Whether a tensor of this shape has all the slices `indices` of its first dimension.
+/// The shape of the slices `indices` of the first dimension of a tensor of this shape.
 ///
 /// # Errors
 ///
 /// [`Error::Index`] names the first that it lacks; a scalar has none.
-pub(crate) fn check_indices(shape: &[usize], indices: &[usize]) -> Result<()> {
-    let Some(&len) = shape.first() else {
+pub(crate) fn shape_of_selection(shape: &[usize], indices: &[usize]) -> Result<Vec<usize>> {
+    let Some((&len, slice)) = shape.split_first() else {
         return Err(Error::Index { index: 0, len: 0 });
     };
     match indices.iter().find(|&&index| index >= len) {
         Some(&index) => Err(Error::Index { index, len }),
-        None => Ok(()),
+        None => Ok([&[indices.len()], slice].concat()),
     }
 }
 

@@ -2,14 +2,22 @@
 
 mod serialize;
 
+use std::cell::Cell;
 use std::fmt::Write;
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// How deep a value may be nested. serde_json reads back 127 levels.
-const MAX_DEPTH: usize = 100;
+/// The keys that lead to a value at most, that of its row among them: what the readers of a log
+/// follow.
+pub(crate) const MAX_NESTING: usize = 64;
+
+/// The bytes of the keys that lead to a value at most, and so those of one key.
+pub(crate) const MAX_WAY: usize = 1 << 16;
+
+/// How deep a value may be nested below its key.
+const MAX_DEPTH: usize = MAX_NESTING - 1;
 
 /// The texts of one value at most, in bytes of JSON. W&B takes 25 MB for all values of a row.
 const MAX_TEXT: usize = 16 << 20;
@@ -35,24 +43,25 @@ pub enum Json {
 impl Json {
     /// Any value that serde can describe, with its non-finite floats kept.
     pub(crate) fn from_serialize(value: &(impl Serialize + ?Sized)) -> Result<Self> {
-        serialize::to_json(value)?.checked()
+        serialize::to_json(value)
     }
 
-    /// The value, unless it is too deep or too long to be written.
-    pub(crate) fn checked(self) -> Result<Self> {
-        let mut room = (MAX_TEXT, MAX_VALUES);
-        match self.fits(MAX_DEPTH, &mut room) {
+    /// The value, unless it is too deep or too long to be written under this key.
+    pub(crate) fn checked(self, key: &str) -> Result<Self> {
+        let room = Room::new();
+        let fits = self.fits(MAX_DEPTH, &room);
+        match fits.and_then(|()| self.ways_fit(Way::default().on(key)?, &room)) {
             Ok(()) => Ok(self),
             Err(reason) => Err(Error::Value { reason }),
         }
     }
 
     /// Takes its texts and values from `room`.
-    fn fits(&self, depth: usize, room: &mut (usize, usize)) -> Result<(), String> {
-        take(&mut room.1, 1)?;
+    fn fits(&self, depth: usize, room: &Room) -> Result<(), String> {
+        room.take_values(1)?;
         let deeper = || depth.checked_sub(1).ok_or_else(too_deep);
         match self {
-            Json::String(value) => take(&mut room.0, written_len(value))?,
+            Json::String(value) => room.take_text(value)?,
             Json::List(values) => {
                 let depth = deeper()?;
                 values
@@ -62,13 +71,25 @@ impl Json {
             Json::Map(entries) => {
                 let depth = deeper()?;
                 entries.iter().try_for_each(|(key, value)| {
-                    take(&mut room.0, written_len(key))?;
+                    room.take_text(key)?;
                     value.fits(depth, room)
                 })?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes the keys that lead to each leaf, since a record repeats them for each: as texts and as
+    /// values.
+    fn ways_fit(&self, way: Way, room: &Room) -> Result<(), String> {
+        match self {
+            Json::Map(entries) if !entries.is_empty() => entries
+                .iter()
+                .try_for_each(|(key, value)| value.ways_fit(way.on(key)?, room)),
+            _ if way.keys == 1 => Ok(()),
+            _ => room.take_way(way),
+        }
     }
 
     /// The text that goes into a record.
@@ -96,9 +117,55 @@ impl Json {
     }
 }
 
-fn take(room: &mut usize, taken: usize) -> Result<(), String> {
-    *room = room.checked_sub(taken).ok_or_else(too_long)?;
+/// What one value may hold still.
+struct Room {
+    text: Cell<usize>,
+    values: Cell<usize>,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            text: Cell::new(MAX_TEXT),
+            values: Cell::new(MAX_VALUES),
+        }
+    }
+
+    fn take_text(&self, text: &str) -> Result<(), String> {
+        take(&self.text, written_len(text))
+    }
+
+    fn take_values(&self, count: usize) -> Result<(), String> {
+        take(&self.values, count)
+    }
+
+    fn take_way(&self, way: Way) -> Result<(), String> {
+        take(&self.text, way.bytes)?;
+        take(&self.values, way.keys)
+    }
+}
+
+fn take(room: &Cell<usize>, taken: usize) -> Result<(), String> {
+    room.set(room.get().checked_sub(taken).ok_or_else(too_long)?);
     Ok(())
+}
+
+/// The keys that lead to a value.
+#[derive(Clone, Copy, Default)]
+struct Way {
+    keys: usize,
+    bytes: usize,
+}
+
+impl Way {
+    fn on(self, key: &str) -> Result<Self, String> {
+        let bytes = self.bytes.saturating_add(key.len());
+        if bytes > MAX_WAY {
+            return Err(way_too_long());
+        }
+        let keys = self.keys + 1;
+        Ok(Self { keys, bytes })
+    }
 }
 
 /// The bytes of a text in JSON, without its quotes.
@@ -112,7 +179,13 @@ fn written_len(text: &str) -> usize {
 }
 
 fn too_long() -> String {
-    "it holds over 2,000,000 values, or texts of over 16 MiB: log less of it, or as a file".into()
+    "it holds over 2,000,000 values, or texts of over 16 MiB (all keys that lead to a value in a map \
+     count with it): log less of it, or as a file"
+        .into()
+}
+
+fn way_too_long() -> String {
+    "the keys that lead to a value in it take over 65,536 bytes: shorten them".into()
 }
 
 fn too_deep() -> String {
@@ -235,20 +308,24 @@ mod tests {
         (0..levels).fold(serde_json::Value::Null, |value, _| vec![value].into())
     }
 
-    fn check(value: impl Into<Json>, expected: Option<&str>) {
-        let refused = value.into().checked().err().map(|error| error.to_string());
-        match (refused, expected) {
+    fn check_under(key: &str, value: impl Into<Json>, expected: Option<&str>) {
+        let refused = value.into().checked(key).err();
+        match (refused.map(|error| error.to_string()), expected) {
             (None, None) => {}
             (Some(text), Some(expected)) => assert!(text.contains(expected), "{text}"),
             other => panic!("{other:?}"),
         }
     }
 
+    fn check(value: impl Into<Json>, expected: Option<&str>) {
+        check_under("k", value, expected);
+    }
+
     #[test]
     fn values_are_limited() {
-        check(nested(100), None);
-        check(nested(101), Some("nested over 100 levels deep"));
-        check(nested(5000), Some("nested over 100 levels deep"));
+        check(nested(63), None);
+        check(nested(64), Some("nested over 63 levels deep"));
+        check(nested(5000), Some("nested over 63 levels deep"));
         let text = |bytes| serde_json::Value::String("x".repeat(bytes));
         check(text(MAX_TEXT), None);
         check(text(MAX_TEXT + 1), Some("over 16 MiB"));
@@ -264,6 +341,48 @@ mod tests {
             Some("over 2,000,000 values"),
         );
     }
+
+    /// A map of one entry.
+    fn map(key: &str, value: impl Into<Json>) -> Json {
+        Json::Map(vec![(key.into(), value.into())])
+    }
+
+    /// A map of this many entries, whose keys are a byte long.
+    fn entries(count: usize) -> Json {
+        Json::Map(vec![("e".into(), Json::Null); count])
+    }
+
+    #[test]
+    fn the_keys_that_lead_to_a_value_are_limited() {
+        const WAY: Option<&str> = Some("take over 65,536 bytes: shorten them");
+        let key = |bytes| "k".repeat(bytes);
+        check_under(&key(MAX_WAY), Json::Null, None);
+        check_under(&key(MAX_WAY + 1), Json::Null, WAY);
+        check_under(&key(MAX_WAY), entries(1), WAY);
+        check_under(&key(MAX_WAY - 1), entries(1), None);
+        check(map(&key(MAX_WAY - 1), Json::Null), None);
+        check(map(&key(MAX_WAY), Json::Null), WAY);
+        check(map("a", map(&key(MAX_WAY - 2), Json::Null)), None);
+        check(map("a", map(&key(MAX_WAY - 1), Json::Null)), WAY);
+        // What lies in a list is one text with it.
+        let list = Json::List(vec![map(&key(MAX_WAY), Json::Null)]);
+        check(list, None);
+    }
+
+    #[test]
+    fn the_keys_that_lead_to_each_value_count() {
+        let long = "k".repeat(MAX_WAY / 2);
+        check(map(&long, entries(500)), None);
+        check(map(&long, entries(520)), Some("over 16 MiB"));
+        check_under(&long, entries(500), None);
+        check_under(&long, entries(520), Some("over 16 MiB"));
+        // Each with a value, and two keys or three.
+        check(entries(660_000), None);
+        check(entries(670_000), Some("over 2,000,000 values"));
+        check(map("a", entries(495_000)), None);
+        check(map("a", entries(505_000)), Some("over 2,000,000 values"));
+    }
+
     #[test]
     fn the_length_of_a_text_is_known_before_it_is_written() {
         for text in ["", "plain", "tä\"\\\n\r\t\u{1}\u{1f}\u{7f}🙂"] {

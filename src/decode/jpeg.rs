@@ -10,7 +10,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::pixels::{MAX_BYTES, MAX_DIMENSION};
 
 /// The picture, grey or RGB, or why it is none. JPEG has no checksum: bytes that were changed
-/// inside may pass.
+/// inside may pass. The decoder holds all coefficients of a progressive file while it reads it.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
@@ -22,6 +22,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
     if width as u64 * height as u64 * 3 > MAX_BYTES {
         return Err(format!("{width}×{height} pixels take over 1 GiB in memory"));
+    }
+    let info = decoder.info().ok_or("it has no frame")?;
+    let coefficients = width as u64 * height as u64 * u64::from(info.components);
+    if info.sof.is_progressive() && coefficients * size_of::<i16>() as u64 > MAX_BYTES {
+        return Err(format!(
+            "it is progressive, and the coefficients of {width}×{height} pixels take over 1 GiB in \
+             memory: save it as a baseline JPEG"
+        ));
     }
     let colours = if is_grey {
         ColorSpace::Luma

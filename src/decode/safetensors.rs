@@ -46,7 +46,7 @@ const LISTED_NAMES: usize = 20;
 /// [`Error::Io`](crate::Error::Io) when the file can't be read,
 /// [`Error::TensorFile`](crate::Error::TensorFile) when it is no `.safetensors` file or a damaged
 /// one, has no tensor of a name (the error lists those there are), when the tensors take over
-/// 4 GiB, or one has a dtype without a picture.
+/// 4 GiB as they are read, or one has a dtype without a picture.
 pub fn read_safetensors(
     path: impl AsRef<Path>,
     names: &[impl AsRef<str>],
@@ -83,9 +83,9 @@ fn read<F: Read + Seek>(
 ) -> Result<Vec<(String, HostTensor)>> {
     let (metadata, data_offset) = read_metadata(&mut file)?;
     let infos = select(&metadata, names).map_err(|reason| file.refuse(reason))?;
-    let bytes = infos.iter().fold(0_u64, |sum, (_, info)| {
-        sum.saturating_add(byte_range(info).1)
-    });
+    let bytes = infos
+        .iter()
+        .fold(0_u64, |sum, (_, info)| sum.saturating_add(host_len(info)));
     file.check_size(bytes)?;
     let mut tensors = Vec::with_capacity(infos.len());
     for (name, info) in infos {
@@ -165,6 +165,15 @@ fn list(names: &[String]) -> String {
 fn byte_range(info: &TensorInfo) -> (u64, u64) {
     let (start, end) = info.data_offsets;
     (start as u64, end.saturating_sub(start) as u64)
+}
+
+/// The bytes that it takes once it is read: 8-bit floats become four times as long.
+fn host_len(info: &TensorInfo) -> u64 {
+    let (_, len) = byte_range(info);
+    match info.dtype {
+        Dtype::F8_E4M3 | Dtype::F8_E5M2 => len.saturating_mul(4),
+        _ => len,
+    }
 }
 
 /// The outer result is about the file's bytes, the inner one about the tensor.

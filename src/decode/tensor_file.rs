@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::picture::IN_MEMORY;
 use crate::error::{Error, Result};
-
-/// What is read of one file at most: 4 GiB.
-const MAX_TENSOR_BYTES: u64 = 4 << 30;
+use crate::pixels::MAX_TENSOR_BYTES;
 
 /// An open file with its length, or the bytes of one.
 pub(super) struct TensorFile<F = File> {

@@ -9,8 +9,11 @@ use super::frame::Frame;
 use super::json;
 use super::mask::ImageMask;
 use crate::encode::{self, FileType, PngEffort};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, beginning};
 use crate::pixels::Pixels;
+
+/// The longest key of a layer, in bytes.
+const MAX_KEY: usize = 1 << 10;
 
 /// What a layer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -289,13 +292,14 @@ fn ids_in(ids: &Pixels) -> BTreeSet<i64> {
 fn check_key(kind: LayerKind, key: &str, is_taken: bool) -> Result<()> {
     let reason = match key {
         "" => "its key is empty: give it one, such as \"prediction\"",
+        _ if key.len() > MAX_KEY => "its key is over 1,024 bytes long: shorten it",
         _ if is_taken => {
             "the image has one of this key already: give each a key of its own, such as \
              \"prediction\" and \"truth\""
         }
         _ => return Ok(()),
     };
-    Err(of_layer(kind, key, Error::LayerKey { reason }))
+    Err(of_layer(kind, &beginning(key), Error::LayerKey { reason }))
 }
 
 fn of_layer(kind: LayerKind, key: &str, error: Error) -> Error {

@@ -49,7 +49,7 @@ pub const MAX_TENSOR_BYTES: u64 = 4 << 30;
 pub const MAX_IMAGES: usize = 100_000;
 
 /// What resizing a picture takes at most, besides the picture before and after.
-const MAX_RESIZE_BYTES: usize = 4 << 30;
+const MAX_RESIZE_BYTES: u64 = 4 << 30;
 
 /// Refuses a tensor that is too large before anything is allocated for it.
 pub(crate) fn check_tensor(shape: &[usize], dtype: DType) -> Result<()> {

@@ -55,10 +55,9 @@ impl Resize {
 /// Refuses what would take too much memory on the way: where pixels are mixed, `image` holds the
 /// width before and the height after, four floats a pixel.
 pub(super) fn check(from: (usize, usize), to: (usize, usize)) -> Result<()> {
-    let on_the_way = from
-        .0
-        .saturating_mul(to.1)
-        .saturating_mul(4 * size_of::<f32>());
+    let on_the_way = (from.0 as u64)
+        .saturating_mul(to.1 as u64)
+        .saturating_mul(4 * size_of::<f32>() as u64);
     let fits = from.0.max(from.1) <= u32::MAX as usize && on_the_way <= MAX_RESIZE_BYTES;
     if fits || factors(from, to).is_some() {
         return Ok(());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ledger::{self, Ledger};
+use super::row::check_length;
 use super::settings::{Environment, Settings};
 use super::turn::Turn;
 use super::{Run, RunMode, Shared, machine, resume, signal, start};
@@ -519,20 +520,21 @@ fn entries(config: &(impl Serialize + ?Sized)) -> Result<Vec<(String, Json)>> {
                 .into(),
         });
     };
-    entries
-        .iter()
-        .try_for_each(|(key, _)| check_config_key(key))?;
-    Ok(entries)
+    let checked = entries.into_iter().map(|(key, value)| {
+        check_config_key(&key)?;
+        let value = value.checked(&key)?;
+        Ok((key, value))
+    });
+    checked.collect()
 }
 
 pub(super) fn check_config_key(key: &str) -> Result<()> {
-    let reason = match key {
-        "" => "a key must not be empty",
-        json::WANDB => "this part of the config is W&B's own: rename it",
-        _ => return Ok(()),
-    };
-    Err(Error::Key {
-        key: key.into(),
-        reason,
-    })
+    check_length(key)?;
+    match key {
+        json::WANDB => Err(Error::Key {
+            key: key.into(),
+            reason: "this part of the config is W&B's own: rename it",
+        }),
+        _ => Ok(()),
+    }
 }

@@ -147,9 +147,15 @@ pub enum RunMode {
 /// | the memory between two sizes of a picture ([`Resize`](crate::Resize)) | 4 GiB |
 /// | boxes of a layer | 1,000,000 |
 /// | a picture or mask file | 256 MiB, and the pixels above; what isn't pixels stays packed |
+/// | the coefficients of a progressive JPEG file | 1 GiB |
 /// | what is read of a `.npy` or `.safetensors` file | 4 GiB, and a header of 64 KiB or 100 MB |
-/// | a value: its texts, the values in it, its depth | 16 MiB, 2,000,000, 100 levels |
-/// | a caption, a key | 1 MiB, 64 KiB |
+/// | a value: its texts, the values in it, its depth | 16 MiB, 2,000,000, 63 levels below its key |
+/// | a key, or all keys that lead to a nested value | 64 KiB |
+/// | a key of pictures, of a layer over one | 62 KiB, 1 KiB |
+/// | a caption | 1 MiB |
+///
+/// Of a value that holds maps, each value in them is written with all keys that lead to it, the row's
+/// among them: these count as texts and as values.
 ///
 /// A picture is worked on in a few copies at a time, one for each worker;
 /// [`RunBuilder::queue_bytes`] limits what waits.
@@ -234,7 +240,7 @@ impl Run {
     /// [`Error::Finished`] after the end.
     pub fn summary(&self, key: &str, value: impl Into<Value>) -> Result<()> {
         row::check_key(key)?;
-        let json = json_only(value.into(), "the summary")?;
+        let json = json_only(key, value.into(), "the summary")?;
         self.0
             .give(|ledger, pipeline| ledger.set_summary(pipeline, key, json))
     }
@@ -246,7 +252,7 @@ impl Run {
     /// As for [`summary`](Self::summary).
     pub fn config(&self, key: &str, value: impl Into<Value>) -> Result<()> {
         builder::check_config_key(key)?;
-        let json = json_only(value.into(), "the config")?;
+        let json = json_only(key, value.into(), "the config")?;
         self.0.give(|_, pipeline| pipeline.set_config(key, json))
     }
 
@@ -402,9 +408,9 @@ impl Drop for Run {
     }
 }
 
-fn json_only(value: Value, place: &str) -> Result<Json> {
+fn json_only(key: &str, value: Value, place: &str) -> Result<Json> {
     match value.0 {
-        Kind::Json(json) => json.checked(),
+        Kind::Json(json) => json.checked(key),
         Kind::Image(_) | Kind::Images(_) => Err(Error::Value {
             reason: format!("{place} takes no image: log it, and its last one is in the summary"),
         }),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::value::{Kind, Value};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, beginning};
 use crate::image::{Image, list};
 use crate::sink::MediaKey;
-use crate::value::Json;
+use crate::value::{Json, MAX_WAY};
 
-/// The longest key, in bytes.
-const MAX_KEY: usize = 1 << 16;
+/// The longest key of pictures, in bytes: records write what a layer is called after it, and what
+/// is said of it.
+const MAX_MEDIA_KEY: usize = MAX_WAY - (2 << 10);
 
 /// The values of one step, each under its key. Where a key comes twice, the last value stays.
 ///
@@ -139,31 +140,50 @@ impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Row {
 }
 
 pub(super) fn check_key(key: &str) -> Result<()> {
-    let reason = match key {
-        "" => "a key must not be empty",
-        _ if key.len() > MAX_KEY => "a key is at most 65,536 bytes long: shorten it",
-        _ if key.starts_with('_') => {
-            "keys that begin with `_` are W&B's own (`_step`, `_runtime`): rename it"
-        }
-        _ => return Ok(()),
+    check_length(key)?;
+    match key.starts_with('_') {
+        false => Ok(()),
+        true => Err(Error::Key {
+            key: key.into(),
+            reason: "keys that begin with `_` are W&B's own (`_step`, `_runtime`): rename it",
+        }),
+    }
+}
+
+/// What goes for keys of rows, the summary and the config alike.
+pub(super) fn check_length(key: &str) -> Result<()> {
+    let reason = match key.len() {
+        0 => "a key must not be empty",
+        1..=MAX_WAY => return Ok(()),
+        _ => "a key is at most 65,536 bytes long: shorten it",
     };
     Err(Error::Key {
-        key: key.into(),
+        key: beginning(key),
         reason,
     })
+}
+
+fn media_key(key: &str) -> Result<MediaKey> {
+    match key.len() {
+        ..=MAX_MEDIA_KEY => MediaKey::new(key),
+        _ => Err(Error::Key {
+            key: beginning(key),
+            reason: "a key of pictures is at most 63,488 bytes long: shorten it",
+        }),
+    }
 }
 
 fn checked(key: &str, value: Value) -> Result<Checked> {
     check_key(key)?;
     match value.0 {
-        Kind::Json(json) => json.checked().map(Checked::Json),
+        Kind::Json(json) => json.checked(key).map(Checked::Json),
         Kind::Image(image) => {
-            let media_key = MediaKey::new(key)?;
+            let media_key = media_key(key)?;
             image.check().map_err(|error| error.of_image(key, None))?;
             Ok(Checked::Image(media_key, image))
         }
         Kind::Images(images) => {
-            MediaKey::new(key)?;
+            media_key(key)?;
             CheckedList::new(key, images.checked(key)?).map(Checked::Images)
         }
     }
@@ -192,7 +212,7 @@ pub(super) struct CheckedMedia {
 impl CheckedMedia {
     pub(super) fn new(key: &str, value: Value) -> Result<Self> {
         check_key(key)?;
-        let media_key = MediaKey::new(key)?;
+        let media_key = media_key(key)?;
         let (is_list, images) = match value.0 {
             Kind::Json(json) => return Err(no_media(key, &json)),
             Kind::Image(image) => {

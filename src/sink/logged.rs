@@ -14,9 +14,7 @@ use super::records::{HistoryRecord, Item, RecordType};
 use super::stored;
 use crate::error::{Error, Result, counted};
 use crate::image::json::{self, NamedFile, each_named};
-
-/// How deep a value may be nested; deeper ones hold no media that W&B shows.
-pub(super) const MAX_NESTING: usize = 64;
+pub(super) use crate::value::MAX_NESTING;
 
 /// The media files of a run.
 #[derive(Debug)]

@@ -1,13 +1,11 @@
 //! How much memory a record takes once it is read: judged before any of it is taken.
 
 use super::wire::{self, fields};
+use crate::value::MAX_WAY;
 
 /// The most memory that may be made of one record, in bytes: 512 MiB, as it is judged here. A row
 /// may hold over a million leaves, or 700,000 objects, or a list of 8,000,000 numbers.
 pub(super) const MAX_MEMORY: u64 = 512 << 20;
-
-/// The longest way of keys to a value, in bytes, as this crate takes them.
-const MAX_WAY: usize = 1 << 16;
 
 // What each thing takes once read, with what the allocator adds.
 const FIELD: u64 = 64;

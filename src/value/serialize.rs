@@ -2,19 +2,18 @@
 //!
 //! Enums take serde_json's shape: a unit variant is its name, any other a map of one entry.
 
-use std::cell::Cell;
 use std::fmt::Display;
 
 use serde::ser::{self, Serialize};
 
-use super::{Json, MAX_DEPTH, MAX_VALUES, too_deep, too_long};
-use crate::error::{Error, Result};
+use super::{Json, MAX_DEPTH, Room, too_deep};
+use crate::error::{Error, Result, beginning};
 
 pub(super) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<Json> {
     value
         .serialize(Serializer {
-            room: MAX_DEPTH,
-            left: &Cell::new(MAX_VALUES),
+            levels: MAX_DEPTH,
+            room: &Room::new(),
         })
         .map_err(|Refused(reason)| Error::Value { reason })
 }
@@ -34,24 +33,37 @@ type Made<T = Json> = std::result::Result<T, Refused>;
 #[derive(Clone, Copy)]
 struct Serializer<'c> {
     /// How many levels may still stand in this one.
-    room: usize,
-    /// How many values may still be made.
-    left: &'c Cell<usize>,
+    levels: usize,
+    /// What may still be made.
+    room: &'c Room,
 }
 
 impl Serializer<'_> {
     /// For what stands one level deeper: the call stack is as deep as the value.
     fn inner(self) -> Made<Self> {
-        let room = self.room.checked_sub(1);
-        let room = room.ok_or_else(|| Refused(too_deep()))?;
-        Ok(Self { room, ..self })
+        let levels = self.levels.checked_sub(1);
+        let levels = levels.ok_or_else(|| Refused(too_deep()))?;
+        Ok(Self { levels, ..self })
     }
 
     /// One of the values in a list or a map.
     fn one<T: Serialize + ?Sized>(self, value: &T) -> Made {
-        let left = self.left.get().checked_sub(1);
-        self.left.set(left.ok_or_else(|| Refused(too_long()))?);
+        self.room.take_values(1).map_err(Refused)?;
         value.serialize(self)
+    }
+
+    /// A copy of a text, where there is room for it.
+    fn text(self, text: &str) -> Made<String> {
+        self.room.take_text(text).map_err(Refused)?;
+        Ok(text.into())
+    }
+
+    /// A value under the name of its variant, where it has one.
+    fn tagged(self, variant: Option<&str>, value: Json) -> Made {
+        match variant {
+            Some(variant) => Ok(Json::Map(vec![(self.text(variant)?, value)])),
+            None => Ok(value),
+        }
     }
 }
 
@@ -109,10 +121,10 @@ impl<'c> ser::Serializer for Serializer<'c> {
         Ok(Json::F64(v))
     }
     fn serialize_char(self, v: char) -> Made {
-        Ok(Json::String(v.into()))
+        self.serialize_str(v.encode_utf8(&mut [0; 4]))
     }
     fn serialize_str(self, v: &str) -> Made {
-        Ok(Json::String(v.into()))
+        self.text(v).map(Json::String)
     }
     fn serialize_bytes(self, v: &[u8]) -> Made {
         self.collect_seq(v)
@@ -130,7 +142,7 @@ impl<'c> ser::Serializer for Serializer<'c> {
         Ok(Json::Null)
     }
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Made {
-        Ok(Json::String(variant.into()))
+        self.serialize_str(variant)
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Made {
         value.serialize(self.inner()?)
@@ -142,7 +154,7 @@ impl<'c> ser::Serializer for Serializer<'c> {
         variant: &'static str,
         value: &T,
     ) -> Made {
-        Ok(tagged(Some(variant), value.serialize(self.inner()?)?))
+        self.tagged(Some(variant), value.serialize(self.inner()?)?)
     }
     fn serialize_seq(self, _: Option<usize>) -> Made<List<'c>> {
         List::new(self, None)
@@ -185,13 +197,6 @@ fn too_wide(value: impl Display) -> Refused {
     ))
 }
 
-fn tagged(variant: Option<&'static str>, value: Json) -> Json {
-    match variant {
-        Some(variant) => Json::Map(vec![(variant.into(), value)]),
-        None => value,
-    }
-}
-
 struct List<'c> {
     inner: Serializer<'c>,
     variant: Option<&'static str>,
@@ -213,7 +218,7 @@ impl<'c> List<'c> {
     }
 
     fn finish(self) -> Made {
-        Ok(tagged(self.variant, Json::List(self.values)))
+        self.inner.tagged(self.variant, Json::List(self.values))
     }
 }
 
@@ -262,7 +267,7 @@ impl<'c> Map<'c> {
     }
 
     fn finish(self) -> Made {
-        Ok(tagged(self.variant, Json::Map(self.entries)))
+        self.inner.tagged(self.variant, Json::Map(self.entries))
     }
 }
 
@@ -289,7 +294,7 @@ fn key_text(key: Json) -> Made<String> {
         Json::Bool(_) | Json::I64(_) | Json::U64(_) => Ok(key.to_text()),
         other => Err(Refused(format!(
             "a map has the key {}, but a key is a text or an integer",
-            other.to_text()
+            beginning(&other.to_text())
         ))),
     }
 }
@@ -304,7 +309,8 @@ macro_rules! record {
                 key: &'static str,
                 value: &T,
             ) -> Made<()> {
-                self.push(key.into(), value)
+                let key = self.inner.text(key)?;
+                self.push(key, value)
             }
             fn end(self) -> Made {
                 self.finish()
@@ -323,7 +329,12 @@ mod tests {
 
     use super::*;
 
-    #[derive(Serialize)]
+    #[derive(Clone, Serialize)]
+    struct Named {
+        a_name_of_16_bytes: u8,
+    }
+
+    #[derive(Clone, Serialize)]
     enum Variant {
         Unit,
         Newtype(f32),
@@ -410,10 +421,33 @@ mod tests {
     #[test]
     fn values_are_as_deep_as_a_stack_allows() {
         check(nested(2), "[[null]]");
-        assert!(to_json(&nested(50)).is_ok());
-        check_refused(nested(51), "nested over 100 levels");
-        check_refused(nested(2000), "nested over 100 levels");
+        assert!(to_json(&nested(31)).is_ok());
+        check_refused(nested(32), "nested over 63 levels");
+        check_refused(nested(2000), "nested over 63 levels");
         check_refused(vec![[0_u8; 9]; 250_000], "over 2,000,000 values");
+    }
+
+    #[test]
+    fn texts_are_refused_before_they_are_copied() {
+        let text = "x".repeat(1 << 20);
+        let texts = |count: usize| vec![&text; count];
+        assert!(to_json(&texts(16)).is_ok());
+        check_refused(texts(17), "texts of over 16 MiB");
+        check_refused(texts(2_000_000), "texts of over 16 MiB");
+        let keys = |count: usize| vec![BTreeMap::from([(&text, 0)]); count];
+        assert!(to_json(&keys(16)).is_ok());
+        check_refused(keys(17), "texts of over 16 MiB");
+        let variants = vec![Variant::Unit; 1_999_999];
+        assert!(to_json(&variants).is_ok());
+        check_refused(
+            vec![
+                Named {
+                    a_name_of_16_bytes: 1
+                };
+                1_000_000
+            ],
+            "texts of over 16 MiB",
+        );
     }
 
     #[test]

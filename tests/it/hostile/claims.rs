@@ -8,9 +8,10 @@ use wandb_image::sink::MemorySink;
 use wandb_image::{
     BoundingBox, BoundingBoxes2D, BoxFormat, DType, Domain, Error, Grid, HostTensor, Image,
     ImageList, ImageMask, ImageOptions, IntoWandbImage, MaskOptions, Mode, Pixels, Position,
-    Resize, Result, Row, Snapshot, Value,
+    Resize, Result, Row, Run, Snapshot, Value,
 };
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -84,6 +85,10 @@ fn allocation() {
 )]
 fn all() {
     tensors();
+    candle_views();
+    ndarray_views();
+    tch_views();
+    burn_views();
     options();
     lists();
     layers();
@@ -194,6 +199,90 @@ fn tensors() {
     let host = HostTensor::new([huge, huge], vec![0_u8; 3]);
     refused("a host tensor", host, "more than fit into memory");
 }
+
+/// A view of over 4 GiB with one element behind it, a batch of images: no entrance copies it.
+#[cfg(any(
+    feature = "candle",
+    feature = "burn-example",
+    feature = "tch",
+    feature = "ndarray"
+))]
+fn check_view(framework: &str, view: &impl IntoWandbImage) {
+    const SIZE: &str = "it takes over 4 GiB";
+    let check = |entrance: &str, made: Result<()>| {
+        refused(&format!("a view of {framework} {entrance}"), made, SIZE);
+    };
+    let images = view.shape().unwrap()[0];
+    // 4 GiB at most if each element were a byte.
+    let most = ImageOptions::new().max_images(images - 1);
+    check("as a picture", view.to_wandb_image().map(drop));
+    check("as pictures", view.to_wandb_images().map(drop));
+    check(
+        "as the first pictures",
+        view.to_wandb_images_with(&most).map(drop),
+    );
+    check("as a tensor", view.to_host().map(drop));
+    check("as a snapshot", view.snapshot().map(drop));
+    let all = Vec::from_iter(0..images);
+    check("as a selection", view.select(&all).map(drop));
+    check("again and again", view.select(&vec![0; images]).map(drop));
+    check("as masks", view.to_wandb_masks().map(drop));
+    check("as a mask", view.to_wandb_mask().map(drop));
+    let boxes = BoundingBoxes2D::from_tensor(view, BoxFormat::Xyxy, Domain::Pixel);
+    check("as boxes", boxes.map(drop));
+}
+
+#[cfg(feature = "candle")]
+fn candle_views() {
+    use candle_core::{DType, Device, Tensor};
+    let one = |dtype| Tensor::zeros((1, 1, 1, 1), dtype, &Device::Cpu).unwrap();
+    let check = |dtype, shape: [usize; 4]| {
+        check_view("candle", &one(dtype).broadcast_as(&shape).unwrap());
+    };
+    check(DType::F32, [1_000_000, 3, 1024, 1024]);
+    check(DType::F64, [1_000, 3, 1024, 1024]);
+    check(DType::F8E4M3, [1_000, 3, 1024, 1024]);
+}
+
+#[cfg(not(feature = "candle"))]
+fn candle_views() {}
+
+#[cfg(feature = "ndarray")]
+fn ndarray_views() {
+    let check = |shape: [usize; 4]| {
+        let one = ndarray::Array4::<f64>::zeros((1, 1, 1, 1));
+        check_view("ndarray", &one.broadcast(shape).unwrap());
+    };
+    check([1_000_000, 1024, 1024, 3]);
+    check([1_000, 1024, 1024, 3]);
+}
+
+#[cfg(not(feature = "ndarray"))]
+fn ndarray_views() {}
+
+#[cfg(feature = "tch")]
+fn tch_views() {
+    use tch::{Device, Kind, Tensor};
+    let check = |kind, shape: [i64; 4]| {
+        let one = Tensor::zeros([1, 1, 1, 1], (kind, Device::Cpu));
+        check_view("tch", &one.expand(shape, false));
+    };
+    check(Kind::Float, [1_000_000, 3, 1024, 1024]);
+    check(Kind::Double, [1_000, 3, 1024, 1024]);
+}
+
+#[cfg(not(feature = "tch"))]
+fn tch_views() {}
+
+#[cfg(feature = "burn-example")]
+fn burn_views() {
+    let one = burn::tensor::Tensor::<4>::zeros([1, 1, 1, 1], &burn::tensor::Device::flex());
+    check_view("burn", &one.clone().expand([1_000_000, 3, 1024, 1024]));
+    check_view("burn", &one.expand([1_000, 3, 1024, 1024]));
+}
+
+#[cfg(not(feature = "burn-example"))]
+fn burn_views() {}
 
 fn grey(width: u32, height: u32) -> Pixels {
     let len = width as usize * height as usize;
@@ -336,24 +425,24 @@ fn values() {
     let run = wandb_image::init().start_on(MemorySink::new()).unwrap();
     let deep = (0..500).fold(serde_json::Value::Null, |value, _| vec![value].into());
     let serialized = Value::from_serialize(&deep);
-    refused("a serialized value", serialized, "nested over 100 levels");
+    refused("a serialized value", serialized, "nested over 63 levels");
     refused(
         "a value of a row",
         run.log([("k", deep.clone())]),
-        "nested over 100 levels",
+        "nested over 63 levels",
     );
     refused(
         "a value of the summary",
         run.summary("k", deep.clone()),
-        "nested over 100 levels",
+        "nested over 63 levels",
     );
     refused(
         "a value of the config",
         run.config("k", deep.clone()),
-        "nested over 100 levels",
+        "nested over 63 levels",
     );
     let config = wandb_image::init().config(&serde_json::json!({ "k": deep }));
-    refused("the config", config, "nested over 100 levels");
+    refused("the config", config, "nested over 63 levels");
     let long = "x".repeat(17 << 20);
     refused("a text", run.log([("k", &*long)]), "over 16 MiB");
     refused(
@@ -364,10 +453,83 @@ fn values() {
     let serialized = Value::from_serialize(&vec![vec![0_u8; 1024]; 10_000]);
     refused("a serialized list", serialized, "over 2,000,000 values");
     let key = "k".repeat((1 << 16) + 1);
-    let error = run.log([(key, 1)]).unwrap_err().to_string();
-    assert!(error.ends_with("a key is at most 65,536 bytes long: shorten it"));
+    const KEY: &str = "a key is at most 65,536 bytes long: shorten it";
+    refused("a key", run.log([(&*key, 1)]), KEY);
+    refused(
+        "a key of an image",
+        run.log([(&*key, Image::from(grey(1, 1)))]),
+        KEY,
+    );
+    refused("a key of the summary", run.summary(&key, 1), KEY);
+    refused("a key of the config", run.config(&key, 1), KEY);
+    let config = wandb_image::init().config(&BTreeMap::from([(&*key, 1)]));
+    refused("a key of the first config", config, KEY);
+    ways(&run);
+    texts();
     assert_eq!(run.step(), 0);
     run.finish().unwrap();
+}
+
+/// Each leaf of a value has all keys that lead to it.
+fn ways(run: &Run) {
+    let under = |key: String| {
+        let entries = (0..100_000).map(|i| (i.to_string(), i.into()));
+        let entries = serde_json::Map::from_iter(entries);
+        serde_json::Map::from_iter([(key, entries.into())]).into()
+    };
+    let check = |value: serde_json::Value, expected: &str| {
+        refused("keys of a value", run.log([("k", value.clone())]), expected);
+        refused(
+            "keys of the summary",
+            run.summary("k", value.clone()),
+            expected,
+        );
+        refused(
+            "keys of the config",
+            run.config("k", value.clone()),
+            expected,
+        );
+        let serialized = Value::from_serialize(&value).unwrap();
+        refused(
+            "keys that are serialized",
+            run.log([("k", serialized)]),
+            expected,
+        );
+        let config = wandb_image::init().config(&BTreeMap::from([("k", value)]));
+        refused("keys of the first config", config, expected);
+    };
+    check(
+        under("k".repeat(1 << 20)),
+        "take over 65,536 bytes: shorten them",
+    );
+    check(under("k".repeat(60_000)), "over 16 MiB");
+    let key = "k".repeat(60_000);
+    refused(
+        "a key of many leaves",
+        run.log([(key, under("k".into()))]),
+        "over 16 MiB",
+    );
+    // These are taken.
+    run.summary("k", under("k".into())).unwrap();
+}
+
+/// Few texts, over and over.
+fn texts() {
+    let text = "x".repeat(1 << 20);
+    let texts = vec![&text; 1_999_999];
+    refused(
+        "serialized texts",
+        Value::from_serialize(&texts),
+        "over 16 MiB",
+    );
+    let config = wandb_image::init().config(&BTreeMap::from([("k", texts)]));
+    refused("texts of the config", config, "over 16 MiB");
+    let maps = vec![BTreeMap::from([(&text, 0)]); 10_000];
+    refused(
+        "serialized keys",
+        Value::from_serialize(&maps),
+        "over 16 MiB",
+    );
 }
 
 fn check_file(entrance: &str, file: &[u8], expected: &str) {
@@ -444,19 +606,28 @@ fn png_files() {
 }
 
 fn other_picture_files() {
-    let jpeg = |width: u16, height: u16| {
+    let jpeg_of = |is_progressive, colours, width: u16, height: u16| {
         let mut file = Vec::new();
-        jpeg_encoder::Encoder::new(&mut file, 90)
-            .encode(&[9; 8 * 8], 8, 8, jpeg_encoder::ColorType::Luma)
-            .unwrap();
-        let frame = file
-            .windows(2)
-            .position(|marker| marker == [0xff, 0xc0])
-            .unwrap();
+        let mut encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+        encoder.set_progressive(is_progressive);
+        encoder.encode(&[9; 8 * 8 * 4], 8, 8, colours).unwrap();
+        let start = [0xff, if is_progressive { 0xc2 } else { 0xc0 }];
+        let frame = file.windows(2).position(|marker| marker == start).unwrap();
         file[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
         file[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
         file
     };
+    let jpeg = |width, height| jpeg_of(false, jpeg_encoder::ColorType::Luma, width, height);
+    let progressive = |colours, width, height, expected: &str| {
+        assert!(Image::from_bytes(jpeg_of(true, colours, 8, 8)).is_ok());
+        let file = jpeg_of(true, colours, width, height);
+        check_file("a progressive JPEG file", &file, expected);
+    };
+    use jpeg_encoder::ColorType::{Cmyk, Luma, Rgb};
+    const COEFFICIENTS: &str = "the coefficients of";
+    progressive(Rgb, 13_400, 13_400, COEFFICIENTS);
+    progressive(Cmyk, 11_600, 11_600, COEFFICIENTS);
+    progressive(Luma, 65_500, 65_500, "pixels take over 1 GiB");
     assert!(Image::from_bytes(jpeg(8, 8)).is_ok());
     check_file("a JPEG file", &jpeg(65_500, 65_500), "over 1 GiB");
     check_file(
@@ -591,6 +762,19 @@ fn tensor_files() {
         read_safetensors(path, &[""; 0]),
         "4 GiB",
     );
+    for dtype in ["F8_E4M3", "F8_E5M2"] {
+        // As F32 it takes four times as much.
+        let header = info("[1342177280]", "[0,1342177280]").replace("F32", dtype);
+        let len = (header.len() as u64).to_le_bytes();
+        let path = sparse(&[&len[..], header.as_bytes()].concat());
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(8 + header.len() as u64 + (5 << 28)).unwrap();
+        refused(
+            "a file of short floats",
+            read_safetensors(path, &[""; 0]),
+            "4 GiB",
+        );
+    }
     let path = sparse(&50_000_000_000_u64.to_le_bytes());
     refused(
         "a safetensors header",

@@ -6,9 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use serde_json::Value as Json;
-use wandb_image::sink::image_path;
-use wandb_image::{Image, Mode, Pixels, Row};
+use serde_json::{Value as Json, json};
+use wandb_image::sink::reader::LogReader;
+use wandb_image::sink::records::RecordType;
+use wandb_image::sink::verify::verify;
+use wandb_image::sink::{image_path, logged};
+use wandb_image::{Image, ImageMask, Mode, Pixels, Row, RunBuilder, RunMode};
 
 use crate::client::{Client, hashes, sha256};
 
@@ -336,4 +339,49 @@ fn wandb_sync_uploads_what_such_keys_make() {
         uploaded.insert(path.clone());
     }
     assert_eq!(uploaded.len(), keys.len());
+}
+
+/// What is taken can be read back: a row whose keys are as long as they may be, and a summary as
+/// deep as it may be, also after the run went on.
+#[test]
+fn the_longest_ways_are_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |builder: RunBuilder| builder.mode(RunMode::Offline).start().unwrap();
+    let run = start(wandb_image::init().dir(dir.path()));
+    let nested = |levels| (0..levels).fold(json!(1), |value, _| json!({ "a": value }));
+    run.summary("deep", nested(63)).unwrap();
+    assert!(run.summary("deep", nested(64)).is_err());
+    let long = |bytes| "k".repeat(bytes);
+    run.log([(long(65_536), 1)]).unwrap();
+    run.log([("deep row", nested(63))]).unwrap();
+    run.log([(long(32_768), json!({ long(32_768): 1 }))])
+        .unwrap();
+    let picture = || Image::from(Pixels::new(1, 1, Mode::L, vec![7]).unwrap());
+    let mask = || ImageMask::new(1, 1, vec![0]).unwrap();
+    let over = picture().masks(long(1024), mask()).unwrap();
+    assert!(picture().masks(long(1025), mask()).is_err());
+    run.log([(long(63_488), over.clone())]).unwrap();
+    run.log([(long(63_487) + "l", vec![over; 109])]).unwrap();
+    assert!(run.log([(long(63_489), picture())]).is_err());
+    run.finish().unwrap();
+
+    let path = run.dir().unwrap();
+    let media = logged::media(path).unwrap();
+    assert!(media.damage.is_none(), "{:?}", media.damage);
+    assert_eq!(media.files.len(), 2 * 110);
+    assert!(verify(path).unwrap().is_sound());
+    let resumed = start(wandb_image::init().resume(path));
+    resumed.summary("deep", json!({ "b": 1 })).unwrap();
+    resumed.finish().unwrap();
+    let log = logged::find_log(path).unwrap();
+    let removed = LogReader::open(log).unwrap().flat_map(|record| {
+        let record = record.unwrap().record_type;
+        match record {
+            Some(RecordType::Summary(summary)) => summary.remove,
+            _ => Vec::new(),
+        }
+    });
+    // What isn't known of a summary can't be replaced.
+    let removed: Vec<_> = removed.map(|item| item.nested_key.len()).collect();
+    assert_eq!(removed, [64]);
 }
