@@ -76,6 +76,11 @@ last_rise() {
     awk '{ for (i = 2; i < NF; i++) if ($i == "cov:" && $(i + 1) > cov) { cov = $(i + 1); at = $1 } } END { print at + 0 }' "$1"
 }
 
+# replace FOLDER OTHER: the other takes its place; where that fails, one of both stays.
+replace() {
+    rm -rf -- "$1.new" && mv -- "$2" "$1.new" && rm -rf -- "$1" && mv -- "$1.new" "$1"
+}
+
 # fuzz TARGET
 fuzz() {
     local target=$1 program=$programs/$1 corpus=$folder/corpus/$1 artifacts=$folder/artifacts/$1 mine=$work/$1
@@ -95,9 +100,9 @@ fuzz() {
         "$mine/least" "$corpus" "$mine/new" >"$mine/merge" 2>&1; then
         tail -n 20 "$mine/merge"
         crashes=1
-    else
-        rm -rf -- "$corpus"
-        mv "$mine/least" "$corpus"
+    elif ! replace "$corpus" "$mine/least"; then
+        echo "the corpus $corpus could not be replaced; $corpus.new may hold the new one"
+        crashes=1
     fi
     printf '%-12s %9s executions; coverage %s after half the time and %s at the end, risen last after %s s; corpus %s inputs, %s bytes; %s crashes\n' \
         "$target" "${execs:-0}" "$(coverage_after "$mine/log" $((seconds / 2)))" \

@@ -184,15 +184,16 @@ package() {
         echo "the working tree has changes, which go into the package too"
         dirty=(--allow-dirty)
     fi
-    cargo package --locked --list "${dirty[@]}" >"$tools/package.txt"
+    cargo package --locked --list ${dirty[@]+"${dirty[@]}"} >"$tools/package.txt"
     local wanted
     for wanted in integrations/mod.rs src/lib.rs LICENSE-MIT LICENSE-APACHE THIRD-PARTY.md CHANGELOG.md README.md; do
         grep -qx "$wanted" "$tools/package.txt" || { echo "the package lacks $wanted"; return 1; }
     done
-    cargo package --locked "${dirty[@]}"
+    cargo package --locked ${dirty[@]+"${dirty[@]}"}
     # What is in it is whole: its own tests don't lean on what isn't.
-    local unpacked=("${CARGO_TARGET_DIR:-target}"/package/wandb-image-*/Cargo.toml)
-    cargo test --locked --no-run --manifest-path "${unpacked[-1]}"
+    local target=${CARGO_TARGET_DIR:-$PWD/target}
+    local unpacked=("$target"/package/wandb-image-*/Cargo.toml)
+    CARGO_TARGET_DIR=$target cargo test --locked --no-run --manifest-path "${unpacked[0]}"
 }
 
 # ---- a Vulkan device whose memory is not the host's, without a GPU ----

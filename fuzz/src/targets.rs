@@ -2,6 +2,7 @@
 //! asserted here. `scripts/fuzz.sh` runs them under libFuzzer.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use half::{bf16, f16};
 use wandb_image::sink::records::{HistoryRecord, Record, RecordType};
@@ -12,6 +13,9 @@ use wandb_image::{
     ImageOptions, IntoWandbImage, Invalid, Layout, MaskOptions, Mode, Normalize, Pixels, PngEffort,
     Position, Resize, Snapshot, to_uint8,
 };
+
+#[path = "reference.rs"]
+mod reference;
 
 // ---- choices from bytes ----
 
@@ -156,7 +160,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The payloads that were written are read back; of a log that is cut, the first of them.
+/// The payloads that were written are read back; of a log that is cut, or of which a byte is
+/// changed, those before it.
 fn read_back(mut bytes: Bytes<'_>) {
     let cut = usize::from(bytes.u16());
     let repeats = usize::from(bytes.u8());
@@ -165,7 +170,10 @@ fn read_back(mut bytes: Bytes<'_>) {
         payloads.push(bytes.piece().repeat(1 + repeats));
     }
     let mut log = FILE_HEADER.to_vec();
-    payloads.iter().for_each(|payload| frame(&mut log, payload));
+    let places: Vec<_> = payloads
+        .iter()
+        .map(|payload| frame(&mut log, payload))
+        .collect();
     let read = |log: &[u8]| -> (Vec<Vec<u8>>, bool) {
         let reader = LogReader::from_reader("log", log).expect("it has a header");
         let (mut read, mut failed) = (Vec::new(), false);
@@ -181,16 +189,31 @@ fn read_back(mut bytes: Bytes<'_>) {
         read(&log) == (payloads.clone(), false),
         "it reads otherwise"
     );
-    let cut = log.len().saturating_sub(cut).max(FILE_HEADER.len());
-    let (first, _) = read(&log[..cut]);
-    assert!(payloads.starts_with(&first), "a cut log reads otherwise");
+    let at = log.len().saturating_sub(cut).max(FILE_HEADER.len());
+    let before = places.iter().filter(|place| place.end <= at).count();
+    let (first, _) = read(&log[..at]);
+    assert!(
+        first == payloads[..before],
+        "a log cut at {at} reads otherwise"
+    );
+    if places.iter().any(|place| place.contains(&at)) {
+        let mut changed = log.clone();
+        changed[at] ^= repeats as u8 | 1;
+        assert!(
+            read(&changed) == (payloads[..before].to_vec(), true),
+            "a log with another byte at {at} reads otherwise"
+        );
+    }
     read_log(&log);
 }
 
-/// LevelDB's framing, written by what is said of it and not by what the crate does.
-fn frame(log: &mut Vec<u8>, payload: &[u8]) {
+/// LevelDB's framing, written by what is said of it and not by what the crate does. Returns where
+/// the record lies.
+fn frame(log: &mut Vec<u8>, payload: &[u8]) -> Range<usize> {
     let mut rest = payload;
     let mut is_first = true;
+    let left = BLOCK - log.len() % BLOCK;
+    let start = log.len() + if left < 7 { left } else { 0 };
     loop {
         let left = BLOCK - log.len() % BLOCK;
         if left < 7 {
@@ -211,7 +234,7 @@ fn frame(log: &mut Vec<u8>, payload: &[u8]) {
         let at = log.len() - data.len() - 7;
         set_checksum(log, at);
         if after.is_empty() {
-            return;
+            return start..log.len();
         }
         (rest, is_first) = (after, false);
     }
@@ -241,25 +264,42 @@ fn with_checksums(mut log: Vec<u8>) -> Vec<u8> {
 }
 
 /// Any run is verified, and repaired or refused: what repair writes is sound, and nothing of a sound
-/// run is missing in it.
+/// run is missing in it, nor a row that damage elsewhere left whole.
 pub fn repair(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    match bytes.u8() {
+        0 => check_repair(bytes.0, None),
+        1 => check_repair(&with_checksums(bytes.0.to_vec()), None),
+        _ => repair_of_records(bytes),
+    }
+}
+
+/// A byte is changed, or none; then the length of the record that it lies in.
+fn repair_of_records(mut bytes: Bytes<'_>) {
+    let (change, at) = (bytes.u8(), usize::from(bytes.u16()));
+    let chosen = log_of_records(bytes);
+    let at = at % chosen.log.len();
+    chosen.check_damaged(at, change);
+    let hit = chosen.places.iter().find(|place| place.contains(&at));
+    if let (Some(place), 1..) = (hit, change) {
+        chosen.check_damaged(place.start + 4, change);
+    }
+}
+
+/// Repairs the run of a log; of `whole` rows the marks are known.
+fn check_repair(log: &[u8], whole: Option<Vec<&str>>) {
     use wandb_image::sink::{repair::repair, verify::verify};
 
-    let mut bytes = Bytes(data);
-    let log = match bytes.u8() {
-        0 => bytes.0.to_vec(),
-        1 => with_checksums(bytes.0.to_vec()),
-        _ => log_of_records(bytes),
-    };
     let dir = tempfile::tempdir().expect("a directory can be made");
     let run = dir.path().join("offline-run-20260101_000000-a");
     let images = run.join("files/media/images");
     std::fs::create_dir_all(&images).expect("a directory can be made");
     std::fs::write(images.join("a.png"), "picture").expect("a file can be written");
-    std::fs::write(run.join("run-a.wandb"), &log).expect("a file can be written");
+    std::fs::write(run.join("run-a.wandb"), log).expect("a file can be written");
     let report = verify(&run).expect("it can be read");
     let Ok(repaired) = repair(&run, dir.path().join("out")) else {
         assert!(!report.is_sound(), "a sound run is not repaired");
+        assert_eq!(whole.unwrap_or_default(), [""; 0], "rows were whole");
         return;
     };
     let again = verify(&repaired.dir).expect("it can be read");
@@ -275,22 +315,55 @@ pub fn repair(data: &[u8]) {
     );
     let log = logged::find_log(&repaired.dir).expect("it was written");
     let records = LogReader::open(log).expect("it has a header");
-    assert_eq!(
-        records.filter(Result::is_ok).count() as u64,
-        repaired.records
-    );
+    let records: Vec<Record> = records.map_while(Result::ok).collect();
+    assert_eq!(records.len() as u64, repaired.records);
+    if let Some(whole) = whole {
+        let found: Vec<_> = records.iter().filter_map(row).filter_map(mark).collect();
+        assert_eq!(found, whole, "the rows that were repaired, and those to be");
+    }
 }
 
-/// A log of records that were chosen, and perhaps of a byte that was changed.
-fn log_of_records(mut bytes: Bytes<'_>) -> Vec<u8> {
+/// The key under which each row has a number of its own.
+const MARK: &str = "#";
+
+fn mark(row: &HistoryRecord) -> Option<String> {
+    let mut items = row.item.iter();
+    let mark = items.find(|item| item.nested_key == [MARK])?;
+    Some(mark.value_json.clone())
+}
+
+/// A log of records that were chosen.
+struct Chosen {
+    log: Vec<u8>,
+    places: Vec<Range<usize>>,
+    /// Where rows lie, each with its mark.
+    rows: Vec<(Range<usize>, String)>,
+}
+
+impl Chosen {
+    /// Every row that another byte doesn't hit is repaired, unless so much looks like a record that
+    /// it needn't be found.
+    fn check_damaged(&self, at: usize, change: u8) {
+        let mut log = self.log.clone();
+        log[at] ^= change;
+        let is_hit = |place: &Range<usize>| change != 0 && place.contains(&at);
+        let whole = self.rows.iter().filter(|(place, _)| !is_hit(place));
+        let whole = whole.map(|(_, mark)| &**mark).collect();
+        let is_searched = searched(&log) <= MOST_SEARCHED;
+        check_repair(&log, is_searched.then_some(whole));
+    }
+}
+
+fn log_of_records(mut bytes: Bytes<'_>) -> Chosen {
     use prost::Message;
     use wandb_image::sink::records::{
         ConfigRecord, FilesRecord, HeaderRecord, RunExitRecord, RunRecord, SummaryRecord,
     };
 
     let mut log = FILE_HEADER.to_vec();
-    let (change, at) = (bytes.u8(), usize::from(bytes.u16()));
+    let mut places = Vec::new();
     let mut num = 0;
+    let mut rows = Vec::new();
     while !bytes.0.is_empty() {
         num += i64::from(bytes.u8() % 3);
         let record_type = match bytes.u8() % 10 {
@@ -305,26 +378,49 @@ fn log_of_records(mut bytes: Bytes<'_>) -> Vec<u8> {
             5 => Some(RecordType::Summary(SummaryRecord::default())),
             6 => Some(RecordType::Config(ConfigRecord::default())),
             7 => {
-                frame(&mut log, bytes.piece());
+                places.push(frame(&mut log, bytes.piece()));
                 continue;
             }
-            _ => Some(RecordType::History(row_of_pieces(&mut bytes))),
+            _ => Some(RecordType::History(row_of_pieces(&mut bytes, rows.len()))),
         };
         let record = Record {
             num,
             record_type,
             ..Record::default()
         };
-        frame(&mut log, &record.encode_to_vec());
+        let place = frame(&mut log, &record.encode_to_vec());
+        places.push(place.clone());
+        rows.extend(row(&record).and_then(mark).map(|mark| (place, mark)));
     }
-    let at = at % log.len();
-    log[at] ^= change;
-    log
+    Chosen { log, places, rows }
+}
+
+/// How many bytes behind damage are compared with a checksum, before a block is given up.
+const MOST_SEARCHED: usize = 4 << 20;
+
+/// How many there could be at most.
+fn searched(log: &[u8]) -> usize {
+    let claims = log.windows(7).enumerate().map(|(at, chunk)| {
+        let len = usize::from(u16::from_le_bytes([chunk[4], chunk[5]]));
+        let end = at + 7 + len;
+        let fits = end <= log.len() && end <= (at / BLOCK + 1) * BLOCK;
+        if fits && matches!(chunk[6], 1..=4) {
+            len
+        } else {
+            0
+        }
+    });
+    claims.sum()
 }
 
 /// A row of what rows hold, and of what they don't.
-fn row_of_pieces(bytes: &mut Bytes<'_>) -> HistoryRecord {
+fn row_of_pieces(bytes: &mut Bytes<'_>, number: usize) -> HistoryRecord {
     let mut row = HistoryRecord::default();
+    row.item.push(wandb_image::sink::records::Item {
+        nested_key: vec![MARK.into()],
+        value_json: number.to_string(),
+        ..Default::default()
+    });
     for _ in 0..bytes.u8() % 6 {
         let mut item = wandb_image::sink::records::Item::default();
         for _ in 0..1 + bytes.u8() % 3 {
@@ -395,14 +491,34 @@ fn check_picture(image: &Image, file: &[u8]) {
     assert_eq!(pixels.mode(), image.mode());
     let other = image::load_from_memory(file);
     match (image.format(), other) {
-        // Both round, but not in the same way.
-        ("jpg", _) => {}
+        ("jpg", Ok(other)) => check_near(&pixels, &Image::from(other)),
+        // Another reader may be stricter.
+        ("jpg", Err(_)) => {}
         (_, Ok(other)) => {
             let other = Image::from(other).pixels().expect("it has pixels");
             assert!(other == pixels, "another reader gives other pixels");
         }
         (format, Err(error)) => panic!("no {format} for another reader: {error}"),
     }
+}
+
+/// Two readers of JPEG round, but not in the same way.
+fn check_near(pixels: &Pixels, other: &Image) {
+    const MOST_LEVELS: u64 = 3;
+    let other = other.pixels().expect("it has pixels");
+    assert_eq!(
+        (pixels.width(), pixels.height(), pixels.mode()),
+        (other.width(), other.height(), other.mode())
+    );
+    let pairs = pixels.as_bytes().iter().zip(other.as_bytes());
+    let apart: u64 = pairs
+        .map(|(one, other)| u64::from(one.abs_diff(*other)))
+        .sum();
+    assert!(
+        apart <= MOST_LEVELS * pixels.as_bytes().len() as u64,
+        "{apart} levels apart, of {} samples",
+        pixels.as_bytes().len()
+    );
 }
 
 fn claimed_pixels(file: &[u8]) -> Option<u64> {
@@ -489,11 +605,61 @@ pub fn safetensors(data: &[u8]) {
         );
     }
     let other = safetensors::SafeTensors::deserialize(&file);
-    assert_eq!(other.expect("another reader takes it").len(), tensors.len());
+    let other = other.expect("another reader takes it");
+    assert_eq!(other.len(), tensors.len());
+    for (name, tensor) in &tensors {
+        let other = other.tensor(name).expect("it has the same names");
+        assert_eq!(tensor.shape(), other.shape());
+        check_elements(tensor, other.dtype(), other.data());
+    }
 }
 
-/// Any file, its length made right or not, is an error or an array whose bytes are those that
-/// follow the header, whatever their order.
+/// The elements are the file's, or its floats of 8 bits.
+#[cfg(feature = "cli")]
+fn check_elements(tensor: &HostTensor, dtype: safetensors::Dtype, data: &[u8]) {
+    use safetensors::Dtype;
+
+    let small = |mantissa_bits, bias| {
+        let values = data.iter();
+        values.map(move |&byte| reference::small_float(byte, mantissa_bits, bias))
+    };
+    let expected: Vec<f32> = match dtype {
+        Dtype::F8_E4M3 => {
+            let is_nan = data.iter().map(|byte| byte & 0x7F == 0x7F);
+            let values = small(3, 7).zip(is_nan);
+            values
+                .map(|(value, is_nan)| if is_nan { f32::NAN } else { value })
+                .collect()
+        }
+        Dtype::F8_E5M2 => {
+            let special = |byte: u8| match byte & 0x7F {
+                0x7C => f32::INFINITY.copysign(f32::from(byte as i8)),
+                _ => f32::NAN,
+            };
+            let pairs = small(2, 15).zip(data);
+            let finite = |byte: u8| byte & 0x7F < 0x7C;
+            pairs
+                .map(|(value, &byte)| if finite(byte) { value } else { special(byte) })
+                .collect()
+        }
+        _ => {
+            assert_eq!(
+                format!("{:?}", tensor.dtype()),
+                format!("{dtype:?}").replace("BOOL", "Bool")
+            );
+            assert!(bits(tensor) == data, "other elements were read");
+            return;
+        }
+    };
+    let Elements::F32(values) = tensor.elements() else {
+        panic!("{dtype:?} became {}", tensor.dtype());
+    };
+    let is_same = |(one, other): (&f32, &f32)| one == other || one.is_nan() && other.is_nan();
+    assert!(values.len() == expected.len() && values.iter().zip(&expected).all(is_same));
+}
+
+/// Any file, its length made right or not, is an error or an array whose elements are those that
+/// follow the header, in the order that it says. A file as NumPy writes it is read.
 #[cfg(feature = "cli")]
 pub fn npy(data: &[u8]) {
     let mut bytes = Bytes(data);
@@ -505,26 +671,76 @@ pub fn npy(data: &[u8]) {
             let len = if version == 1 { &len[..2] } else { &len[..] };
             [b"\x93NUMPY", &[version, 0][..], len, header, bytes.0].concat()
         }
-        choice => npy_file(choice, &mut bytes),
+        choice => {
+            let (file, shape) = npy_file(choice, &mut bytes);
+            check_shape(&file, shape);
+            file
+        }
     };
     let Ok(array) = wandb_image::decode::npy_from_bytes(&file) else {
         return;
     };
     check_tensor(&array);
-    let sorted = |mut bytes: Vec<u8>| {
-        bytes.sort_unstable();
-        bytes
+    let (header, elements) = file.split_at(file.len() - array.size_bytes());
+    let orders = orders(header);
+    let is_so = |&(is_big, is_fortran): &(bool, bool)| {
+        bits(&array) == in_order(elements, &array, is_big, is_fortran)
     };
-    let elements = &file[file.len() - array.size_bytes()..];
-    assert!(
-        sorted(bits(&array)) == sorted(elements.to_vec()),
-        "bytes were lost"
-    );
+    assert!(orders.iter().any(is_so), "it is none of {orders:?}");
 }
 
-/// A file as NumPy writes it.
+/// The elements of a file, of the array's shape and dtype, little-endian and in C order.
 #[cfg(feature = "cli")]
-fn npy_file(choice: u8, bytes: &mut Bytes<'_>) -> Vec<u8> {
+fn in_order(elements: &[u8], array: &HostTensor, is_big: bool, is_fortran: bool) -> Vec<u8> {
+    let size = array.dtype().size();
+    let place = |at| match is_fortran {
+        true => reference::in_fortran_order(at, array.shape()),
+        false => at,
+    };
+    let element = |at| {
+        let mut element = elements[place(at) * size..][..size].to_vec();
+        if is_big {
+            element.reverse();
+        }
+        element
+    };
+    (0..elements.len() / size).flat_map(element).collect()
+}
+
+/// Whether the numbers may be big-endian and in Fortran order: one answer, where the header says
+/// one thing and once.
+#[cfg(feature = "cli")]
+fn orders(header: &[u8]) -> Vec<(bool, bool)> {
+    let says = |text: &str| {
+        header
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    let is_big = [(says("'<") || says("'|"), false), (says("'>"), true)];
+    let is_fortran = [(says("False"), false), (says("True"), true)];
+    let mut orders = Vec::new();
+    for (_, is_big) in is_big.into_iter().filter(|(is_said, _)| *is_said) {
+        let fortran = is_fortran.into_iter().filter(|(is_said, _)| *is_said);
+        orders.extend(fortran.map(|(_, is_fortran)| (is_big, is_fortran)));
+    }
+    orders
+}
+
+/// The shape is read, where there is such a dtype.
+#[cfg(feature = "cli")]
+fn check_shape(file: &[u8], shape: Option<Vec<usize>>) {
+    let Some(shape) = shape else {
+        return;
+    };
+    let array = wandb_image::decode::npy_from_bytes(file);
+    let array = array.expect("it is as NumPy writes it");
+    assert_eq!(array.shape(), shape);
+}
+
+/// A file as NumPy writes it, and its shape, where NumPy has that dtype and a picture is made of
+/// it.
+#[cfg(feature = "cli")]
+fn npy_file(choice: u8, bytes: &mut Bytes<'_>) -> (Vec<u8>, Option<Vec<usize>>) {
     let (order, size) = (["<", ">"][usize::from(choice & 1)], 1 << (choice >> 1 & 3));
     let kind = bytes.one_of(&["u", "i", "f", "b"]);
     let fortran = bytes.one_of(&["True", "False"]);
@@ -532,12 +748,19 @@ fn npy_file(choice: u8, bytes: &mut Bytes<'_>) -> Vec<u8> {
         .map(|_| (bytes.u8() % 6).into())
         .collect();
     let shape: String = dims.iter().map(|dim| format!("{dim}, ")).collect();
+    let order = if size == 1 && kind != "f" { "|" } else { order };
     let header = format!(
         "{{'descr': '{order}{kind}{size}', 'fortran_order': {fortran}, 'shape': ({shape}), }}\n"
     );
     let data = bytes.filled(dims.iter().product::<usize>() * size);
     let len = (header.len() as u16).to_le_bytes();
-    [b"\x93NUMPY\x01\x00", &len[..], header.as_bytes(), &data].concat()
+    let is_read = match kind {
+        "b" => size == 1 && data.iter().all(|&byte| byte < 2),
+        "f" => size > 1,
+        _ => true,
+    };
+    let file = [b"\x93NUMPY\x01\x00", &len[..], header.as_bytes(), &data].concat();
+    (file, is_read.then_some(dims))
 }
 
 // ---- keys ----
@@ -698,42 +921,240 @@ fn small_shape(bytes: &mut Bytes<'_>) -> Vec<usize> {
     }
 }
 
-/// Any tensor under any options is an error or a picture of the size that was foretold: the same
-/// each time, through a snapshot, and by the images of a batch.
+/// Any tensor under any options is an error or a picture of the size that was foretold, with the
+/// pixels that the rules say: the same each time, from a snapshot that is read later, and as an
+/// image of a batch.
 pub fn normalize(data: &[u8]) {
     let mut bytes = Bytes(data);
     let dtype = bytes.one_of(&DTYPES);
     let shape = small_shape(&mut bytes);
-    let (options, rule) = options(&mut bytes);
+    let asked = options(&mut bytes);
     let tensor = tensor(&shape, dtype, &mut bytes);
     if bytes.u8() == 0 {
-        claim(&shape, dtype, &options, &mut bytes);
+        claim(&shape, dtype, &asked.options, &mut bytes);
     }
-    let bytes_given = bits(&to_uint8(&tensor));
-    assert_eq!(bytes_given.len(), shape.iter().product::<usize>());
-    let one = tensor.to_wandb_image_with(&options);
-    if let Ok(image) = &one {
-        check_image(image);
-        check_as_it_is(image, &tensor, &rule);
-        let again = tensor
-            .to_wandb_image_with(&options)
-            .expect("it was one before");
-        assert!(
-            is_small(image) || *image == again,
-            "it isn't the same twice"
-        );
-    }
-    if let Ok(images) = tensor.to_wandb_images_with(&options) {
-        let limit = if shape.len() == 4 { shape[0] } else { 1 };
-        assert!((1..=limit).contains(&images.len()));
-        images.iter().for_each(check_image);
+    // Any bits are, as floats, mostly far from each other.
+    let seed = crc32fast::hash(data);
+    let ranges = RANGES.iter().cycle().skip(seed as usize % RANGES.len());
+    let is_tiny = shape.iter().product::<usize>() <= 32;
+    let ranges = ranges.take(if is_tiny { RANGES.len() } else { 1 });
+    let likely = ranges.map(|range| likely(&shape, dtype, *range, seed));
+    for tensor in std::iter::once(tensor).chain(likely) {
+        check_to_uint8(&tensor);
+        if let Ok(image) = tensor.to_wandb_image_with(&asked.options) {
+            check_image(&image);
+            check_again(&image, &tensor, &asked);
+        }
+        if let Ok(images) = tensor.to_wandb_images_with(&asked.options) {
+            images.iter().for_each(check_image);
+            check_batch(&images, &tensor, &asked);
+        }
     }
 }
 
-fn options(bytes: &mut Bytes<'_>) -> (ImageOptions, Option<Normalize>) {
-    let mut options = ImageOptions::new()
-        .layout(bytes.one_of(&[Layout::Chw, Layout::Hwc]))
-        .file_type(bytes.one_of(&[FileType::Png, FileType::jpg(), FileType::Bmp]));
+/// Those of values as a model puts them out, and as it shouldn't.
+const RANGES: [(f64, f64); 8] = [
+    (0.0, 1.0),
+    (-1.0, 1.0),
+    (-3.0, 3.0),
+    (0.0, 255.0),
+    (0.0, 1.6e-5),
+    (100.0, 100.5),
+    (-4e4, 6e4),
+    (-3e38, 3e38),
+];
+
+/// A tensor of values within a range, and perhaps of some that are in none.
+fn likely(shape: &[usize], dtype: DType, (low, high): (f64, f64), seed: u32) -> HostTensor {
+    const ODD: [f64; 5] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0];
+    let mut state = u64::from(seed);
+    let has_odd = seed & 0x300 == 0;
+    let mut random = || {
+        // SplitMix64.
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    };
+    let mut value = || match random() {
+        bits if has_odd && bits % 8 == 0 => ODD[(bits >> 8) as usize % ODD.len()],
+        bits => low + (high - low) * ((bits >> 11) as f64 / (1_u64 << 53) as f64),
+    };
+    let len = shape.iter().product::<usize>();
+    let values: Vec<f64> = (0..len).map(|_| value()).collect();
+    macro_rules! cast {
+        ($cast:expr) => {
+            HostTensor::new(shape, values.into_iter().map($cast).collect())
+        };
+    }
+    let tensor = match dtype {
+        DType::Bool => cast!(|x| x > low.midpoint(high)),
+        DType::U8 => cast!(|x| x as u8),
+        DType::I8 => cast!(|x| x as i8),
+        DType::U16 => cast!(|x| x as u16),
+        DType::I16 => cast!(|x| x as i16),
+        DType::U32 => cast!(|x| x as u32),
+        DType::I32 => cast!(|x| x as i32),
+        DType::U64 => cast!(|x| x as u64),
+        DType::I64 => cast!(|x| x as i64),
+        DType::F16 => cast!(f16::from_f64),
+        DType::BF16 => cast!(bf16::from_f64),
+        DType::F32 => cast!(|x| x as f32),
+        DType::F64 => cast!(|x| x),
+        other => panic!("{other}"),
+    };
+    tensor.expect("the elements fill the shape")
+}
+
+fn check_to_uint8(tensor: &HostTensor) {
+    let values = reference::numbers(tensor);
+    let rule = reference::Rule {
+        normalize: Normalize::ToUint8,
+        dtype: tensor.dtype(),
+        range: reference::range(&values, tensor.dtype()),
+    };
+    let bytes = to_uint8(tensor);
+    assert_eq!(bytes.shape(), tensor.shape());
+    assert_eq!(bits(&bytes), rule.pixels(&values, 1, Layout::Hwc));
+}
+
+fn check_again(image: &Image, tensor: &HostTensor, asked: &Asked) {
+    if !is_small(image) {
+        return;
+    }
+    let again = tensor.to_wandb_image_with(&asked.options);
+    let again = again.expect("it was one before");
+    assert!(*image == again, "it isn't the same twice");
+    let later = Later(tensor.to_host().expect("it is on the host"));
+    let later = later.to_wandb_image_with(&asked.options);
+    let later = later.expect("a snapshot has the same shape");
+    assert!(*image == later, "it is another through a snapshot");
+}
+
+/// A tensor whose elements come when its picture is made.
+struct Later(HostTensor);
+
+impl IntoWandbImage for Later {
+    fn to_host(&self) -> wandb_image::Result<HostTensor> {
+        self.0.to_host()
+    }
+    fn snapshot(&self) -> wandb_image::Result<Snapshot> {
+        let tensor = self.0.to_host()?;
+        let (shape, dtype) = (tensor.shape().to_vec(), tensor.dtype());
+        Ok(Snapshot::new(shape, dtype, move || Ok(tensor)))
+    }
+}
+
+/// Each image of a batch is the one that its own values make, alone or by the range of all. A
+/// tensor of rank 2 or 3 is a batch of one.
+fn check_batch(images: &[Image], tensor: &HostTensor, asked: &Asked) {
+    let shape = tensor.shape();
+    let there = if shape.len() == 4 { shape[0] } else { 1 };
+    let limit = asked.max_images.unwrap_or(there);
+    assert_eq!(images.len(), there.min(limit));
+    let values = reference::numbers(tensor);
+    let image_len = values.len() / there;
+    let taken = &values[..images.len() * image_len];
+    let range = |values| reference::range(values, tensor.dtype());
+    for (index, image) in images.iter().enumerate() {
+        if !is_small(image) {
+            continue;
+        }
+        let own = &taken[index * image_len..][..image_len];
+        check_seen(image, own, range(own), asked, shape.len());
+        let ranged = if asked.is_ranged_together { taken } else { own };
+        let rule = reference::Rule {
+            normalize: asked.rule(image.mode()),
+            dtype: tensor.dtype(),
+            range: range(ranged),
+        };
+        check_pixels(image, own, shape, asked, &rule);
+        if shape.len() == 4 && !asked.is_ranged_together {
+            let alone = tensor.select(&[index]).and_then(Snapshot::into_host);
+            let alone = alone.expect("it is there");
+            let alone = alone.to_wandb_images_with(&asked.options);
+            let alone = alone.expect("it is one of a batch");
+            assert!(alone[0] == *image, "image {index} is another alone");
+        }
+    }
+}
+
+fn check_seen(image: &Image, values: &[f64], range: (f64, f64), asked: &Asked, rank: usize) {
+    let seen = image.observed().expect("it was made before");
+    let seen = seen.expect("it has values");
+    let count = |is: fn(&&f64) -> bool| values.iter().filter(is).count() as u64;
+    assert_eq!(seen.count, values.len() as u64);
+    assert_eq!(seen.nan, count(|value| value.is_nan()));
+    assert_eq!(seen.infinite, count(|value| value.is_infinite()));
+    if rank < 4 || !asked.is_ranged_together {
+        assert_eq!((seen.min, seen.max), range);
+    }
+}
+
+/// The pixels of a picture that is neither resized nor converted are what the rule says.
+fn check_pixels(
+    image: &Image,
+    values: &[f64],
+    shape: &[usize],
+    asked: &Asked,
+    rule: &reference::Rule,
+) {
+    let (channels, height, width) = match (shape, asked.layout) {
+        (&[height, width], _) => (1, height, width),
+        (&[.., height, width, channels], Layout::Hwc) => (channels, height, width),
+        (&[.., channels, height, width], _) => (channels, height, width),
+        _ => panic!("a picture of shape {shape:?}"),
+    };
+    let is_sized = (image.width(), image.height()) == (width as u32, height as u32);
+    assert!(is_sized || asked.is_resized || asked.is_limited);
+    if asked.is_resized || !is_sized || image.mode().channels() != channels {
+        return;
+    }
+    let expected = match image.mode() {
+        Mode::I16 => values
+            .iter()
+            .flat_map(|&x| (x as u16).to_le_bytes())
+            .collect(),
+        _ => rule.pixels(values, channels, asked.layout),
+    };
+    let pixels = image.pixels().expect("it was made before");
+    assert!(
+        pixels.as_bytes() == expected,
+        "{rule:?} makes {:?} of {values:?}, not {expected:?}",
+        pixels.as_bytes()
+    );
+}
+
+/// Options, and what of them can't be read back.
+struct Asked {
+    options: ImageOptions,
+    layout: Layout,
+    rule: Option<Normalize>,
+    is_ranged_together: bool,
+    is_resized: bool,
+    is_limited: bool,
+    max_images: Option<usize>,
+}
+
+impl Asked {
+    /// As documented, with the default for tensors.
+    fn rule(&self, mode: Mode) -> Normalize {
+        let default = if mode == Mode::I16 {
+            Normalize::Off
+        } else {
+            Normalize::MinMax
+        };
+        self.rule.clone().unwrap_or(default)
+    }
+}
+
+fn options(bytes: &mut Bytes<'_>) -> Asked {
+    let layout = bytes.one_of(&[Layout::Chw, Layout::Hwc]);
+    let mut options = ImageOptions::new().layout(layout).file_type(bytes.one_of(&[
+        FileType::Png,
+        FileType::jpg(),
+        FileType::Bmp,
+    ]));
     let rule = match bytes.u8() % 9 {
         0 => None,
         1 => Some(Normalize::MinMax),
@@ -758,17 +1179,21 @@ fn options(bytes: &mut Bytes<'_>) -> (ImageOptions, Option<Normalize>) {
     if bytes.flag() {
         options = options.mode(bytes.one_of(&modes));
     }
-    if bytes.flag() {
-        options = options.scale_each(bytes.flag());
+    let scale_each = bytes.flag().then(|| bytes.flag());
+    if let Some(scale_each) = scale_each {
+        options = options.scale_each(scale_each);
     }
-    if bytes.flag() {
+    let is_resized = bytes.flag();
+    if is_resized {
         options = options.resize(resize(bytes));
     }
-    if bytes.flag() {
+    let is_limited = bytes.flag();
+    if is_limited {
         options = options.max_side(bytes.u8().into());
     }
-    if bytes.flag() {
-        options = options.max_images(bytes.u8().into());
+    let max_images = bytes.flag().then(|| bytes.u8().into());
+    if let Some(limit) = max_images {
+        options = options.max_images(limit);
     }
     if bytes.flag() {
         let grid = Grid::new()
@@ -776,7 +1201,15 @@ fn options(bytes: &mut Bytes<'_>) -> (ImageOptions, Option<Normalize>) {
             .padding(usize::from(bytes.u8() % 20));
         options = options.grid(grid.pad_value(bytes.f64()));
     }
-    (options, rule)
+    Asked {
+        options,
+        layout,
+        rule,
+        is_ranged_together: scale_each == Some(false),
+        is_resized,
+        is_limited,
+        max_images,
+    }
 }
 
 fn resize(bytes: &mut Bytes<'_>) -> Resize {
@@ -815,17 +1248,6 @@ fn check_image(image: &Image) {
         "{seen:?}"
     );
     assert!(seen.min <= seen.max, "{seen:?}");
-}
-
-/// Bytes that are pixels already are the pixels.
-fn check_as_it_is(image: &Image, tensor: &HostTensor, rule: &Option<Normalize>) {
-    let shape = tensor.shape();
-    let is_grey = shape.len() == 2 && image.mode() == Mode::L;
-    let is_sized = is_grey && (image.height(), image.width()) == (shape[0] as u32, shape[1] as u32);
-    if let (Elements::U8(values), Some(Normalize::Off), true) = (tensor.elements(), rule, is_sized)
-    {
-        assert_eq!(image.pixels().expect("it was made").as_bytes(), values);
-    }
 }
 
 /// A tensor that claims to be larger than it is fails, and takes no memory for the claim.

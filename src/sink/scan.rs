@@ -240,13 +240,27 @@ impl<R: Read> Scanner<R> {
         self.damage.get_or_insert(Open { from, reason });
     }
 
-    /// Where to go on after the chunk at `at`, which is broken: behind it, if its length is right.
+    /// Where to go on after the chunk at `at`, which is broken: behind it, if its length is right. A
+    /// wrong one can lead to a chunk too, past whole ones that stand in a row up to there.
     fn next_chunk(&mut self) -> usize {
         let claimed = self.at + HEADER + claimed_length(&self.block[self.at..]);
+        let next = self.search(self.at + 1);
         match chunk_at(&self.block, claimed) {
-            Ok(_) => claimed,
-            Err(_) => self.search(self.at + 1),
+            Ok(_) if !self.leads(next, claimed) => claimed,
+            _ => next,
         }
+    }
+
+    /// Whether whole chunks stand in a row from one place to another.
+    fn leads(&self, from: usize, to: usize) -> bool {
+        let mut at = from;
+        while at < to {
+            match chunk_at(&self.block, at) {
+                Ok((_, length)) => at += HEADER + length,
+                Err(_) => return false,
+            }
+        }
+        at == to
     }
 
     /// The next place in the block where a chunk is whole, or the block's end: also where too much
@@ -499,6 +513,17 @@ mod tests {
         check(&changed(31, 0xFF), &["7..26", past, "55..94"]);
         let header = "!0..7: it does not begin as a W&B transaction log does";
         check(&changed(3, 0), &[header, "7..26", "26..55", "55..94"]);
+    }
+
+    /// Rows of one size, whose frames are a power of two: a bit of the length leads to another one.
+    #[test]
+    fn a_length_that_leads_to_a_later_record_loses_none_between() {
+        let (mut bytes, places) = log(&[2, 3, 4, 5].map(|number| record(number, 55)));
+        let place = |i: usize| format!("{}..{}", places[i].0, places[i].1);
+        assert_eq!(places[0].1 - places[0].0, 64);
+        bytes[places[1].0 + 4] ^= 64;
+        let lost = format!("!{}: the checksum does not match", place(1));
+        check(&bytes, &[&place(0), &lost, &place(2), &place(3)]);
     }
 
     #[test]

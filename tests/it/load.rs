@@ -73,11 +73,21 @@ fn log_pictures(run: &Run, thread: u32, is_over: &AtomicBool) -> u64 {
     })
 }
 
+/// Ends the threads also where the one that waits for them panics.
+struct UntilDropped<'a>(&'a AtomicBool);
+
+impl Drop for UntilDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// The memory at intervals while all threads log, and how many rows and pictures they logged.
 fn hold(run: &Run, time: Duration) -> (Vec<f64>, u64, u64) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let is_over = &is_over;
+        let running = UntilDropped(is_over);
         let scalars: Vec<_> = (0..THREADS)
             .map(|thread| scope.spawn(move || log_scalars(run, thread, is_over)))
             .collect();
@@ -90,7 +100,7 @@ fn hold(run: &Run, time: Duration) -> (Vec<f64>, u64, u64) {
             thread::sleep(Duration::from_millis(200));
             memory.push(resident_mib());
         }
-        is_over.store(true, Ordering::SeqCst);
+        drop(running);
         let sum = |threads: Vec<thread::ScopedJoinHandle<'_, u64>>| -> u64 {
             let counts = threads.into_iter().map(|thread| thread.join().unwrap());
             counts.sum()

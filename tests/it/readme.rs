@@ -82,7 +82,7 @@ fn last_cells(head: &str) -> Vec<String> {
     cells
 }
 
-/// The tests that a cell names are there.
+/// The tests that a cell names are there, and run.
 fn check_tests(cell: &str, sources: &str) {
     let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
     assert!(!names.is_empty(), "no test: {cell}");
@@ -90,8 +90,9 @@ fn check_tests(cell: &str, sources: &str) {
         let function = format!("fn {name}() {{");
         let before = sources.split_once(&function).map(|(before, _)| before);
         let attributes = before.and_then(|before| before.rsplit("\n\n").next());
-        let is_test = attributes.is_some_and(|lines| lines.contains("#[test]"));
-        assert!(is_test, "no test {name}");
+        let has = |attribute| attributes.is_some_and(|lines| lines.contains(attribute));
+        assert!(has("#[test]"), "no test {name}");
+        assert!(!has("#[ignore"), "{name} is ignored");
     }
 }
 
@@ -104,6 +105,12 @@ fn check_table(head: &str) {
     for cell in last_cells(head) {
         check_tests(&cell, &sources);
     }
+}
+
+#[test]
+#[should_panic = "is ignored"]
+fn a_test_that_is_ignored_is_no_proof() {
+    check_tests("`one`", "\n\n#[test]\n#[ignore = \"slow\"]\nfn one() {\n");
 }
 
 #[test]

@@ -410,6 +410,30 @@ fn a_second_run_record_is_an_update_or_of_another_run() {
 }
 
 #[test]
+fn every_run_record_without_an_id_gets_that_of_the_log() {
+    let update = |run_id: &str| {
+        let (run_id, display_name) = (run_id.into(), "renamed".into());
+        record(RecordType::Run(RunRecord {
+            run_id,
+            display_name,
+            ..RunRecord::default()
+        }))
+    };
+    for later in ["", "r1"] {
+        let desk = Desk::new().without(1).with(1, run(""));
+        let desk = desk.with(4, update(later));
+        desk.write();
+        let repaired = desk.repair();
+        assert!(repaired.missing.is_empty(), "{:?}", repaired.missing);
+        let records = records(&repaired);
+        assert_eq!(records.len(), desk.records.len());
+        assert_eq!(records[1], run("r1"), "the project stays");
+        assert_eq!(records[4], update("r1"));
+        assert!(verify(&repaired.dir).unwrap().is_sound());
+    }
+}
+
+#[test]
 fn rows_after_the_exit_come_before_it() {
     let late = row(2, vec![item(&["loss"], "1")]);
     let desk = Desk::new().with(6, late).with(7, exit());

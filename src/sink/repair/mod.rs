@@ -157,7 +157,7 @@ pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> 
         Durability::Process,
     )?;
     let path = directory.path().to_path_buf();
-    let repair = Repair::new(survey, directory);
+    let repair = Repair::new(survey, directory, target.run_id.clone());
     let repaired = repair.run(&log, &target);
     repaired.inspect_err(|_| remove(&path))
 }
@@ -195,6 +195,8 @@ fn unrepairable(run: &Path, reason: &'static str) -> Error {
 struct Repair {
     survey: Survey,
     directory: Directory,
+    /// The clean run's.
+    run_id: String,
     repaired: Repaired,
     steps: Steps,
     /// The files that were copied.
@@ -209,7 +211,7 @@ struct Repair {
 }
 
 impl Repair {
-    fn new(survey: Survey, directory: Directory) -> Self {
+    fn new(survey: Survey, directory: Directory, run_id: String) -> Self {
         let repaired = Repaired {
             dir: directory.path().into(),
             source: survey.report.clone(),
@@ -221,6 +223,7 @@ impl Repair {
             steps: steps_of(survey.run.as_deref()),
             survey,
             directory,
+            run_id,
             repaired,
             copied: BTreeSet::new(),
             listed: BTreeSet::new(),
@@ -283,15 +286,19 @@ impl Repair {
                 ..RunRecord::default()
             }));
         };
-        if self.repaired.source.run_id.is_none() {
+        if lacks_run_id(&run) {
             let message = format!("the run record got the run id {:?}", target.run_id);
             self.changed(Place::default(), message);
-            let mut id = Vec::new();
-            wire::put(&mut id, 1, target.run_id.as_bytes());
-            // Fields that stand twice are merged.
-            wire::put(&mut run, RUN, &id);
+            self.put_run_id(&mut run);
         }
         self.write(&run)
+    }
+
+    /// Fields that stand twice are merged.
+    fn put_run_id(&self, run: &mut Vec<u8>) {
+        let mut id = Vec::new();
+        wire::put(&mut id, 1, self.run_id.as_bytes());
+        wire::put(run, RUN, &id);
     }
 
     fn records(&mut self, log: &Path) -> Result<()> {
@@ -371,14 +378,17 @@ impl Repair {
             self.usable += 1;
             return Ok(());
         }
-        match &self.repaired.source.run_id {
-            Some(id) if *id != run.run_id => {
-                let message = format!("a run record of another run, {:?}", cut(run.run_id.clone()));
-                self.missing(place, message);
-                Ok(())
-            }
-            _ => self.kept(bytes),
+        if run.run_id == self.run_id {
+            return self.kept(bytes);
         }
+        if run.run_id.is_empty() && self.repaired.source.run_id.is_none() {
+            let mut update = bytes.to_vec();
+            self.put_run_id(&mut update);
+            return self.kept(&update);
+        }
+        let message = format!("a run record of another run, {:?}", cut(run.run_id.clone()));
+        self.missing(place, message);
+        Ok(())
     }
 
     fn files_record(&mut self, bytes: &[u8]) -> Result<()> {
@@ -424,6 +434,11 @@ impl Repair {
         }
         self.directory.flush()
     }
+}
+
+fn lacks_run_id(record: &[u8]) -> bool {
+    let run = RunRecord::decode(&*content(record, RUN));
+    run.is_ok_and(|run| run.run_id.is_empty())
 }
 
 fn tell(told: &mut Vec<Change>, place: Place, message: impl Into<String>) {

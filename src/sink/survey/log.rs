@@ -172,8 +172,10 @@ impl Survey {
 
     fn first_run(&mut self, run: &RunRecord, place: Place, bytes: Vec<u8>) {
         self.report.run_id = Some(run.run_id.clone()).filter(|id| !id.is_empty());
-        self.steps = Steps::from(run.starting_step);
-        self.run = Some(bytes);
+        if self.run.is_none() {
+            self.steps = Steps::from(run.starting_step);
+            self.run = Some(bytes);
+        }
         if run.run_id.is_empty() {
             let message = "the run record has no run_id, without which `wandb sync` fails and \
                            doesn't say why: repair takes it from the log's name";

@@ -1,6 +1,8 @@
 //! What a process logs until it is killed, and says of it.
 
 use std::io::Write;
+use std::panic;
+use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +19,9 @@ use wandb_image::{
 /// Each thread logs rows under its own key: 0, 1, 2, …
 pub(super) const THREADS: [&str; 4] = ["log", "list", "log_at", "same row"];
 
+/// Something for each of them.
+pub(super) type PerThread<T> = [T; THREADS.len()];
+
 /// The task of a child.
 #[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Task {
@@ -25,6 +30,8 @@ pub(super) struct Task {
     pub(super) flushes: u64,
     /// It kills itself when so many flushes have returned.
     pub(super) killed_at: Option<u64>,
+    /// It fails as this flush begins.
+    pub(super) fails_at: Option<u64>,
     pub(super) is_synchronous: bool,
     /// The least time from one row of a thread to its next, in microseconds.
     pub(super) pause_us: u64,
@@ -41,9 +48,9 @@ pub(super) enum Said {
     Row(usize, u64),
     /// A flush has returned: the same of each thread, and the number of the flush, which is in the
     /// summary and the config.
-    Flushed([u64; 4], u64),
+    Flushed(PerThread<u64>, u64),
     Finishing,
-    Finished([u64; 4], u64),
+    Finished(PerThread<u64>, u64),
 }
 
 const PREFIX: &str = "said ";
@@ -105,12 +112,23 @@ struct Load {
     run: Run,
     task: Task,
     /// How many rows each thread has logged.
-    logged: [AtomicU64; 4],
+    logged: PerThread<AtomicU64>,
     is_over: AtomicBool,
+}
+
+/// Any panic ends the process, as no kill does: its other threads would log on, also where nobody
+/// listens any more.
+fn abort_on_panic() {
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        print(info);
+        process::abort();
+    }));
 }
 
 /// Logs until it has finished, or is killed.
 pub(super) fn run(task: Task) {
+    abort_on_panic();
     Said::Starting.say();
     let run = init()
         .overflow(Overflow::Block)
@@ -141,7 +159,7 @@ pub(super) fn run(task: Task) {
 }
 
 impl Load {
-    fn logged(&self) -> [u64; 4] {
+    fn logged(&self) -> PerThread<u64> {
         self.logged
             .each_ref()
             .map(|rows| rows.load(Ordering::SeqCst))
@@ -151,6 +169,7 @@ impl Load {
         let mut random = Rng::with_seed(self.task.seed);
         for flush in 1..=self.task.flushes {
             thread::sleep(Duration::from_millis(random.u64(1..40)));
+            assert_ne!(self.task.fails_at, Some(flush), "as it was told to");
             self.run.summary("flush", flush).unwrap();
             self.run.config("flush", flush).unwrap();
             let logged = self.logged();
