@@ -968,7 +968,7 @@ const RANGES: [(f64, f64); 8] = [
 fn likely(shape: &[usize], dtype: DType, (low, high): (f64, f64), seed: u32) -> HostTensor {
     const ODD: [f64; 5] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0];
     let mut state = u64::from(seed);
-    let has_odd = seed & 0x300 == 0;
+    let has_odd = seed & 1 == 0;
     let mut random = || {
         // SplitMix64.
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -39,7 +39,9 @@ use crate::error::{Error, Result, rows_and_pictures};
 use crate::image::Image;
 use crate::tensor::pool;
 use crate::value::Json;
-use queue::{Entry, Failure, Job, Load, Outcome, Phase, Picture, Place, State, Taker, Work};
+use queue::{
+    Entry, Failure, InquiryId, Job, Load, Outcome, Phase, Picture, Place, State, Taker, Work,
+};
 use row::{PictureId, PreparedImage};
 use sync::{Condvar, Instant, Mutex, MutexGuard};
 use worker::Role;
@@ -180,15 +182,12 @@ impl Pipeline {
 
     /// Gives an open row to the writer.
     pub(crate) fn close_row(&self, row: QueuedRow) {
-        let state = self.0.lock();
-        let mut state = self.0.with_room_for_row(state);
-        state.give(Entry::Row(row));
-        self.0.wake_writer(state);
+        self.0.give_in_time(Entry::Row(row));
     }
 
     /// Gives the writer the pictures of a call, under the one key of this row.
     pub(crate) fn give_media(&self, call: Call, row: QueuedRow) {
-        self.give(Entry::Media { call, row });
+        self.0.give(Entry::Media { call, row });
     }
 
     /// Waits until the pictures of a call are written, and returns their JSON.
@@ -208,19 +207,12 @@ impl Pipeline {
 
     pub(crate) fn set_summary(&self, key: &str, value: Json) {
         let key = key.into();
-        self.give(Entry::Summary { key, value });
+        self.0.give_in_time(Entry::Summary { key, value });
     }
 
     pub(crate) fn set_config(&self, key: &str, value: Json) {
         let key = key.into();
-        self.give(Entry::Config { key, value });
-    }
-
-    fn give(&self, entry: Entry<QueuedRow>) -> u64 {
-        let mut state = self.0.lock();
-        let number = state.give(entry);
-        self.0.wake_writer(state);
-        number
+        self.0.give_in_time(Entry::Config { key, value });
     }
 
     /// Takes note of a failure that happened before anything was given.
@@ -233,33 +225,12 @@ impl Pipeline {
         self.0.lock().stats()
     }
 
-    /// Waits until everything that was given is done, and returns the first failure since this
-    /// was last asked.
-    pub(crate) fn settle(&self) -> Result<()> {
-        self.settle_when(State::is_idle)
-    }
-
-    /// The same, with a flush after it.
-    pub(crate) fn settle_flushed(&self) -> Result<()> {
-        let number = self.give(Entry::Flush);
-        self.settle_when(|state| state.is_idle() && state.has_done(number))
-    }
-
-    fn settle_when(&self, is_settled: impl Fn(&State) -> bool) -> Result<()> {
-        let mut state = self.0.wait_until(None, is_settled, |_, _| None).0;
-        state.take_unreported().first_failure()
-    }
-
-    /// Waits until everything before is on disk.
-    pub(crate) fn flush(&self, until: Deadline) -> Result<()> {
-        let number = self.give(Entry::Flush);
-        let (mut state, is_done) =
-            self.0
-                .wait_until(Some(until), |state| state.has_done(number), |_, _| None);
-        let report = state.take_unconfirmed();
-        match is_done {
-            true => report.result(),
-            false => Err(report.unfinished(&state.stats(), until.timeout)),
+    /// Begins to take note of what is lost, for a call that is to return it: before anything is
+    /// given that it is about.
+    pub(crate) fn inquire(&self) -> Inquiry<'_> {
+        Inquiry {
+            shared: &self.0,
+            id: self.0.lock().inquire(),
         }
     }
 
@@ -309,6 +280,49 @@ impl Pipeline {
     }
 }
 
+/// A call that will return what is lost. Others that return it too take nothing from it.
+#[derive(Debug)]
+pub(crate) struct Inquiry<'p> {
+    shared: &'p Shared,
+    id: InquiryId,
+}
+
+impl Inquiry<'_> {
+    /// Waits until everything that was given is done, and returns the first failure.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.settle_when(State::is_idle)
+    }
+
+    /// The same, with a flush after it.
+    pub(crate) fn settle_flushed(&self) -> Result<()> {
+        let number = self.shared.give(Entry::Flush);
+        self.settle_when(|state| state.is_idle() && state.has_done(number))
+    }
+
+    fn settle_when(&self, is_settled: impl Fn(&State) -> bool) -> Result<()> {
+        let (mut state, _) = self.shared.wait_until(None, is_settled, |_, _| None);
+        state.take_unreported(self.id).first_failure()
+    }
+
+    /// Waits until everything before is on disk.
+    pub(crate) fn flush(&self, until: Deadline) -> Result<()> {
+        let number = self.shared.give(Entry::Flush);
+        let is_done = |state: &State| state.has_done(number);
+        let (mut state, is_done) = self.shared.wait_until(Some(until), is_done, |_, _| None);
+        let report = state.take_unconfirmed(self.id);
+        match is_done {
+            true => report.result(),
+            false => Err(report.unfinished(&state.stats(), until.timeout)),
+        }
+    }
+}
+
+impl Drop for Inquiry<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().end_inquiry(self.id);
+    }
+}
+
 #[cfg(all(test, loom))]
 impl Pipeline {
     /// Lets time pass: who waits with a limit wakes up.
@@ -354,6 +368,22 @@ impl Shared {
     }
 
     // ---- callers ----
+
+    fn give(&self, entry: Entry<QueuedRow>) -> u64 {
+        let bytes = entry.size_bytes();
+        let mut state = self.lock();
+        let number = state.give(entry, bytes);
+        self.wake_writer(state);
+        number
+    }
+
+    /// The same, once there is room where nothing may grow.
+    fn give_in_time(&self, entry: Entry<QueuedRow>) {
+        let bytes = entry.size_bytes();
+        let mut state = self.with_room_for_entry(self.lock(), bytes);
+        state.give(entry, bytes);
+        self.wake_writer(state);
+    }
 
     /// Makes room for pictures, or waits for it, as the policy says. Also returns the pictures
     /// that were dropped for it, and whether they were the first ones.
@@ -408,11 +438,17 @@ impl Shared {
         state
     }
 
-    /// Rows are waited for only where nothing may be dropped and nothing may grow.
-    fn with_room_for_row<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Values are waited for only where nothing may be dropped and nothing may grow. Those that
+    /// nothing under way could make room for are taken beyond the bound.
+    fn with_room_for_entry<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        bytes: u64,
+    ) -> MutexGuard<'a, State> {
         let must_wait = |state: &State| {
             state.limits.overflow == Overflow::Block
-                && !state.has_room_for_rows()
+                && !state.has_room_for_entry(bytes)
+                && !state.is_idle()
                 && state.phase == Phase::Running
                 && !worker::is_ours()
         };
@@ -517,8 +553,8 @@ impl Shared {
         self.tell(failure);
     }
 
-    fn exit_done(&self, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().exit_done(result);
+    fn exit_done(&self, result: Result<u64, Arc<Error>>, has_exit: bool) {
+        let failure = self.lock().exit_done(result, has_exit);
         pool::clear();
         self.notify();
         self.tell(failure);
@@ -617,6 +653,11 @@ impl Deadline {
             began: Instant::now(),
             timeout,
         }
+    }
+
+    /// Its time is up.
+    pub(crate) fn now() -> Self {
+        Self::after(Duration::ZERO)
     }
 
     pub(crate) fn left(self) -> Duration {

@@ -12,10 +12,13 @@ use crate::error::{Error, Result};
 /// are logged faster than they are encoded, or when the disk is slow. What is counted is the
 /// memory that is held: of a picture that isn't made yet its tensor and its pixels, of one that
 /// is made the bytes of its file, until it is written. A picture that alone is larger than the
-/// bound is taken when the queue is empty.
+/// bound is taken when the queue is empty. Of a closed row's other values, and of those of the
+/// summary and the config, what they take over 1 KiB is counted too, such as that of a long text
+/// or list: so pictures give way to them.
 ///
-/// Scalars are never dropped, whatever is chosen. A row whose pictures are dropped is written
-/// with its other values. The first drop is told as a warning, the number at the end of the run
+/// Scalars, texts and lists are never dropped, whatever is chosen. A row whose pictures are dropped
+/// is written with its other values. So where the disk stands still, rows without pictures go on to
+/// queue, beyond both bounds, unless the policy is [`Block`](Self::Block). The first drop is told as a warning, the number at the end of the run
 /// and in [`Run::stats`](crate::Run::stats).
 ///
 /// ```
@@ -39,9 +42,10 @@ pub enum Overflow {
     /// another thread that does.
     Wait(Duration),
     /// Waits for room without limit: nothing is dropped, and training is as fast as the disk. Rows
-    /// without pictures wait too where [`queue_rows`](crate::RunBuilder::queue_rows) is reached.
+    /// without pictures wait too, and so do values of the summary and the config, where
+    /// [`queue_rows`](crate::RunBuilder::queue_rows) is reached or their long values find no room.
     /// Pictures of one step that fill the queue by themselves are taken beyond its bound, since
-    /// their row isn't written before the step moves on.
+    /// their row isn't written before the step moves on; and so are that row's long values.
     Block,
     /// Never waits: makes room by dropping the oldest pictures that aren't written yet, and the
     /// new ones where that is not enough.

@@ -12,7 +12,10 @@ use memory::{Held, Memory};
 
 use super::overflow::{Limits, Overflow};
 use super::report::Report;
-use super::row::{PictureId, Pictures, Prepared, PreparedImage, PreparedRow, Queued, QueuedRow};
+use super::row::{
+    PictureId, Pictures, Prepared, PreparedImage, PreparedRow, Queued, QueuedRow, beyond_scalars,
+    size_of_value,
+};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -42,6 +45,19 @@ pub(super) enum Entry<R> {
     },
     Flush,
     Exit(i32),
+}
+
+impl Entry<QueuedRow> {
+    /// The memory that its values take, pictures aside, beyond that of a few scalars.
+    pub(super) fn size_bytes(&self) -> u64 {
+        match self {
+            Entry::Row(row) | Entry::Media { row, .. } => row.size_bytes(),
+            Entry::Summary { key, value } | Entry::Config { key, value } => {
+                beyond_scalars(size_of_value(key, value))
+            }
+            Entry::Flush | Entry::Exit(_) => 0,
+        }
+    }
 }
 
 /// What the writer does next.
@@ -193,9 +209,10 @@ impl Outcome {
     }
 }
 
-/// Whether it is told once, and what it tells can't be made good.
+/// Whether it is told once, and what it tells can't be made good: files that are gone, and values
+/// that no record takes.
 fn is_lasting(error: &Error) -> bool {
-    matches!(error, Error::RunDirectoryLost { .. })
+    matches!(error, Error::RunDirectoryLost { .. } | Error::Value { .. })
 }
 
 fn unwritten(what: String, step: u64, error: Error) -> Arc<Error> {
@@ -210,7 +227,7 @@ fn unwritten(what: String, step: u64, error: Error) -> Arc<Error> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,
-    /// `finish` was called: who waits for room waits no longer.
+    /// `finish` was called: who waits for room waits no longer. It may be called again.
     Closing,
     /// The exit record is on disk.
     Ended,
@@ -222,7 +239,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// How long callers have waited for room since the queue was last empty.
     pub(super) waited: Duration,
-    entries: VecDeque<Entry<QueuedRow>>,
+    /// Each with the bytes that it counts.
+    entries: VecDeque<(Entry<QueuedRow>, u64)>,
     pictures: BTreeMap<PictureId, Picture>,
     /// What the pictures that aren't made yet hold together.
     memory: Memory,
@@ -257,9 +275,16 @@ pub(super) struct State {
     is_orphan: bool,
     stats: Stats,
     totals: Report,
+    /// What no call was told of.
     unreported: Report,
+    /// What each call that will ask is to be told.
+    inquiries: BTreeMap<InquiryId, Report>,
+    next_inquiry: InquiryId,
     said: BTreeSet<String>,
 }
+
+/// The number of a call that will ask what was lost.
+pub(super) type InquiryId = u64;
 
 impl State {
     pub(super) fn new(limits: Limits) -> Self {
@@ -291,6 +316,8 @@ impl State {
             stats: Stats::default(),
             totals: Report::default(),
             unreported: Report::default(),
+            inquiries: BTreeMap::new(),
+            next_inquiry: 0,
             said: BTreeSet::new(),
         }
     }
@@ -305,11 +332,19 @@ impl State {
     // ---- taking ----
 
     pub(super) fn has_room(&self, load: &Load) -> bool {
-        let fits = || self.bytes.saturating_add(self.memory.added_by(load)) <= self.limits.bytes;
-        self.has_room_for_rows() && (self.bytes == 0 || fits())
+        self.has_room_for_rows() && self.has_room_for_bytes(self.memory.added_by(load))
     }
 
-    pub(super) fn has_room_for_rows(&self) -> bool {
+    /// Whether the writer can be given an entry of so many bytes.
+    pub(super) fn has_room_for_entry(&self, bytes: u64) -> bool {
+        self.has_room_for_rows() && (bytes == 0 || self.has_room_for_bytes(bytes))
+    }
+
+    fn has_room_for_bytes(&self, bytes: u64) -> bool {
+        self.bytes == 0 || self.bytes.saturating_add(bytes) <= self.limits.bytes
+    }
+
+    fn has_room_for_rows(&self) -> bool {
         self.entries.len() < self.limits.rows
     }
 
@@ -508,9 +543,10 @@ impl State {
         self.stats.rows.accept(1);
     }
 
-    /// Gives the writer an entry. Returns its number, for `has_done`.
-    pub(super) fn give(&mut self, entry: Entry<QueuedRow>) -> u64 {
-        self.entries.push_back(entry);
+    /// Gives the writer an entry, of so many bytes. Returns its number, for `has_done`.
+    pub(super) fn give(&mut self, entry: Entry<QueuedRow>, bytes: u64) -> u64 {
+        self.entries.push_back((entry, bytes));
+        self.bytes += bytes;
         self.given += 1;
         self.given
     }
@@ -617,7 +653,13 @@ impl State {
 
     fn report(&mut self, change: impl Fn(&mut Report)) {
         change(&mut self.totals);
+        self.report_once(change);
+    }
+
+    /// The same of what doesn't count at the end.
+    fn report_once(&mut self, change: impl Fn(&mut Report)) {
         change(&mut self.unreported);
+        self.inquiries.values_mut().for_each(change);
     }
 
     // ---- writing ----
@@ -642,8 +684,9 @@ impl State {
         if !self.has_ready_entry() {
             return None;
         }
-        let entry = self.entries.pop_front()?;
+        let (entry, bytes) = self.entries.pop_front()?;
         self.is_writing = true;
+        self.in_hand += bytes;
         Some(match entry {
             Entry::Row(row) => Entry::Row(self.collect(row)),
             Entry::Media { call, row } => Entry::Media {
@@ -659,7 +702,7 @@ impl State {
 
     /// A picture of the next entry isn't made yet. What a flush or the end confirms is also told.
     fn is_held_up(&self) -> bool {
-        match self.entries.front() {
+        match self.entries.front().map(|(entry, _)| entry) {
             Some(Entry::Flush | Entry::Exit(_)) => self.telling > 0,
             Some(Entry::Row(row)) => self.awaited.contains_key(&Waiter::Row(row.step)),
             Some(Entry::Media { call, .. }) => self.awaited.contains_key(&Waiter::Call(*call)),
@@ -784,9 +827,9 @@ impl State {
             self.flush_failure = None;
         }
         let error = result.err()?;
-        self.unreported.fail(&error);
-        if !is_flush || is_lasting(&error) {
-            self.totals.fail(&error);
+        match !is_flush || is_lasting(&error) {
+            true => self.fail(&error),
+            false => self.report_once(|report| report.fail(&error)),
         }
         self.record_failure(error)
     }
@@ -814,21 +857,32 @@ impl State {
         self.record_failure(error)
     }
 
-    /// Ends the run, or lets it go on where its end can't be written. A failure is returned where
-    /// nobody is left to ask for it.
-    pub(super) fn exit_done(&mut self, result: Result<u64, Arc<Error>>) -> Option<Failure> {
+    /// Ends the run, or lets it go on where its end can't be written: with rows only if the exit
+    /// record isn't either, since nothing that follows it would be uploaded. A failure is returned
+    /// where nobody is left to ask for it.
+    pub(super) fn exit_done(
+        &mut self,
+        result: Result<u64, Arc<Error>>,
+        has_exit: bool,
+    ) -> Option<Failure> {
         self.entry_done(*result.as_ref().unwrap_or(&0));
         let (lasting, failure): (Vec<_>, Vec<_>) = result
             .err()
             .into_iter()
             .partition(|error| is_lasting(error));
+        // `finish` returns the first failure alone.
+        let is_told = !self.totals.has_failure();
         lasting.iter().for_each(|error| self.totals.fail(error));
         self.exit_failure = failure.into_iter().next();
         let Some(error) = self.exit_failure.clone() else {
             self.phase = Phase::Ended;
-            return None;
+            let untold = lasting.into_iter().find(|_| !is_told);
+            return untold.and_then(|error| self.record_failure(error));
         };
-        self.phase = Phase::Running;
+        self.phase = match has_exit {
+            true => Phase::Closing,
+            false => Phase::Running,
+        };
         self.exit = None;
         self.is_orphan.then(|| Failure {
             key: "".into(),
@@ -865,7 +919,7 @@ impl State {
         if let Some(number) = self.exit {
             return number;
         }
-        let number = self.give(Entry::Exit(exit_code));
+        let number = self.give(Entry::Exit(exit_code), 0);
         self.exit = Some(number);
         number
     }
@@ -878,18 +932,34 @@ impl State {
         }
     }
 
-    /// What was lost since this was last asked.
-    pub(super) fn take_unreported(&mut self) -> Report {
-        std::mem::take(&mut self.unreported)
+    /// Begins to take note of what is lost for a call that will ask: from now on, and what no call
+    /// was told of yet.
+    pub(super) fn inquire(&mut self) -> InquiryId {
+        let id = self.next_inquiry;
+        self.next_inquiry += 1;
+        self.inquiries.insert(id, self.unreported.clone());
+        id
+    }
+
+    /// What was lost. A later call isn't told of it, but one that has begun to inquire is.
+    pub(super) fn take_unreported(&mut self, inquiry: InquiryId) -> Report {
+        self.unreported = Report::default();
+        let report = self.inquiries.get_mut(&inquiry);
+        report.map(std::mem::take).unwrap_or_default()
     }
 
     /// The same, and what a flush that nobody asked for couldn't write.
-    pub(super) fn take_unconfirmed(&mut self) -> Report {
-        let mut report = self.take_unreported();
+    pub(super) fn take_unconfirmed(&mut self, inquiry: InquiryId) -> Report {
+        let mut report = self.take_unreported(inquiry);
         if let Some(error) = &self.flush_failure {
             report.fail(error);
         }
         report
+    }
+
+    /// The call has ended.
+    pub(super) fn end_inquiry(&mut self, inquiry: InquiryId) {
+        self.inquiries.remove(&inquiry);
     }
 
     /// What was lost in all, and the end where it couldn't be written.

@@ -39,6 +39,10 @@ impl Report {
         self.first.get_or_insert_with(|| Arc::clone(error));
     }
 
+    pub(super) fn has_failure(&self) -> bool {
+        self.first.is_some()
+    }
+
     pub(super) fn lacks_rows(&self) -> bool {
         self.rows_failed > 0
     }

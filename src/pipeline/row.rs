@@ -34,6 +34,43 @@ pub(crate) struct Pictures {
     pub(crate) ids: Vec<PictureId>,
 }
 
+impl QueuedRow {
+    /// The memory that its values take, pictures aside, beyond that of a few scalars.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let values = self.values.iter().map(|(key, value)| match value {
+            Queued::Json(json) => size_of_value(key, json),
+            Queued::Pictures(_) => 0,
+        });
+        beyond_scalars(values.sum())
+    }
+}
+
+/// What a few scalars take counts as nothing: their number is limited instead.
+pub(super) fn beyond_scalars(bytes: usize) -> u64 {
+    const SCALARS: usize = 1 << 10;
+    bytes.saturating_sub(SCALARS) as u64
+}
+
+pub(super) fn size_of_value(key: &str, value: &Json) -> usize {
+    key.len() + size_of::<(String, Queued)>() + heap_bytes(value)
+}
+
+fn heap_bytes(value: &Json) -> usize {
+    match value {
+        Json::String(text) => text.len(),
+        Json::List(values) => {
+            let inner = values.iter().map(heap_bytes).sum::<usize>();
+            size_of_val(&values[..]) + inner
+        }
+        Json::Map(entries) => {
+            let inner = entries.iter();
+            let inner = inner.map(|(key, value)| key.len() + heap_bytes(value));
+            size_of_val(&entries[..]) + inner.sum::<usize>()
+        }
+        Json::Null | Json::Bool(_) | Json::I64(_) | Json::U64(_) | Json::F64(_) => 0,
+    }
+}
+
 impl Queued {
     pub(crate) fn pictures(&self) -> &[PictureId] {
         match self {
@@ -134,5 +171,36 @@ impl From<EncodedLayer> for PreparedLayer {
             bytes: layer.bytes,
             names: layer.names,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(values: &[serde_json::Value], at_least: u64, at_most: u64) {
+        let values = values.iter().cloned().enumerate();
+        let values = values.map(|(i, value)| (i.to_string(), Queued::Json(value.into())));
+        let row = QueuedRow {
+            step: 0,
+            logged: super::super::Clock::start().now(),
+            values: values.collect(),
+        };
+        let bytes = row.size_bytes();
+        assert!((at_least..=at_most).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn long_values_count_and_a_few_scalars_do_not() {
+        use serde_json::json;
+        check(&[], 0, 0);
+        check(&vec![json!(0.5); 10], 0, 0);
+        check(&[json!("warm-up"), json!(true), json!(null)], 0, 0);
+        check(&vec![json!(0.5); 10_000], 500_000, 2_000_000);
+        let text = "x".repeat(1 << 20);
+        check(&[json!(text)], 1_000_000, 1 << 20);
+        check(&[json!([[text], {"a": text}])], 2_000_000, 2_200_000);
+        check(&[json!({text: 1})], 1_000_000, 1_100_000);
+        check(&[json!(vec![0; 10_000])], 240_000, 400_000);
     }
 }

@@ -25,7 +25,8 @@ pub struct Stats {
     /// Pictures, each of a list by itself, also those of
     /// [`media_json`](crate::Run::media_json).
     pub pictures: Counts,
-    /// Bytes that pictures on their way hold now.
+    /// Bytes that pictures and long values on their way hold now, as
+    /// [`Overflow`](crate::Overflow) counts them.
     pub queued_bytes: u64,
     /// Bytes of picture files and records that were given to the disk.
     pub bytes_written: u64,

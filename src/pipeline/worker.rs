@@ -164,7 +164,7 @@ fn exit(shared: &Shared, writer: &mut Writer, code: i32) {
             .iter()
             .for_each(|text| shared.voice.warn(text));
     }
-    shared.exit_done(result);
+    shared.exit_done(result, writer.has_exit());
 }
 
 /// The bytes that it wrote.

@@ -1,6 +1,7 @@
 //! From rows to records and files, in order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use prost::Message;
 
@@ -11,7 +12,7 @@ use super::notice::Notices;
 use super::place::{FileKind, KnownFiles, NamedFile, Namer};
 use super::queue::{Failure, Outcome};
 use super::row::{Prepared, PreparedImage, PreparedLayer, PreparedRow};
-use super::summary::Summary;
+use super::summary::{Part, Summary};
 use crate::error::{Error, Result};
 use crate::image::classes::Classes;
 use crate::image::json::{self, LoggedImage, LoggedLayer};
@@ -37,6 +38,9 @@ pub(crate) struct Writer {
     /// Something was taken that no flush has confirmed.
     has_unflushed: bool,
     has_exit: bool,
+    /// Values that the sink will never take into the summary, with the first reason, until that
+    /// is returned.
+    given_up: Option<(BTreeSet<String>, Error)>,
 }
 
 /// The files that the last row with each key names.
@@ -56,6 +60,7 @@ impl Writer {
             bytes_written: 0,
             has_unflushed: false,
             has_exit: false,
+            given_up: None,
         }
     }
 
@@ -67,10 +72,7 @@ impl Writer {
         past: &Resumed,
         is_own_log: bool,
     ) -> Self {
-        let mut summary = Summary::resumed(past.summary.items());
-        if is_own_log {
-            summary.written();
-        }
+        let mut summary = Summary::resumed(past.summary.items(), is_own_log);
         for (key, leaves) in &past.since {
             summary.set(key, leaves.clone());
         }
@@ -93,7 +95,7 @@ impl Writer {
         self.record(RecordType::Header(header))?;
         self.record(RecordType::Run(run))?;
         self.record(RecordType::Environment(environment))?;
-        self.flush()
+        self.flush_all()
     }
 
     /// Writes a row: the files first, then the record that they are there, then the row that
@@ -295,6 +297,11 @@ impl Writer {
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
+        self.flush_all()?;
+        self.tell_given_up()
+    }
+
+    fn flush_all(&mut self) -> Result<()> {
         let summary = match self.summary.changed() {
             true => self.write_summary(),
             false => Ok(()),
@@ -311,13 +318,39 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes what has changed, in as many records as it takes.
     fn write_summary(&mut self) -> Result<()> {
         let runtime = Json::I64(self.clock.runtime().into());
         let own = Json::Map(vec![(json::WANDB_RUNTIME.into(), runtime)]);
         self.summary.set(json::WANDB, leaves(json::WANDB, &own));
-        self.record(RecordType::Summary(self.summary.pending()))?;
-        self.summary.written();
+        let mut parts = self.summary.pending().into_iter();
+        parts.try_for_each(|part| self.write_part(part))
+    }
+
+    /// A value that the sink will never take keeps no other back.
+    fn write_part(&mut self, mut part: Part) -> Result<()> {
+        let record = std::mem::take(&mut part.record);
+        match self.record(RecordType::Summary(record)) {
+            Ok(()) => self.summary.written(part.up_to_date()),
+            Err(error) if is_for_good(&error) => {
+                self.summary.given_up(part.up_to_date());
+                let given_up = self.given_up.get_or_insert((BTreeSet::new(), error));
+                given_up.0.extend(part.keys);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    fn tell_given_up(&mut self) -> Result<()> {
+        self.given_up.take().map_or(Ok(()), |(keys, error)| {
+            let keys: Vec<String> = keys.iter().map(|key| format!("{key:?}")).collect();
+            let reason = format!(
+                "the summary keeps what it had under {}, since no record takes the new value: {error}",
+                keys.join(", ")
+            );
+            Err(Error::Value { reason })
+        })
     }
 
     /// Writes the summary and the exit record. Where either fails, it can be called again.
@@ -333,7 +366,12 @@ impl Writer {
         self.flush_sink()?;
         // Nothing follows: another run may take what it holds, such as a file.
         self.sink = Box::new(Discard);
-        Ok(())
+        self.tell_given_up()
+    }
+
+    /// Whether the exit record is written, after which nothing may follow.
+    pub(super) fn has_exit(&self) -> bool {
+        self.has_exit
     }
 
     /// What was noticed in all, to be said at the end.
@@ -426,6 +464,15 @@ fn files_record(paths: BTreeSet<String>) -> FilesRecord {
     FilesRecord {
         files: paths.into_iter().map(item).collect(),
     }
+}
+
+/// Whether the sink refuses a record for what it is: it would refuse it again.
+fn is_for_good(error: &Error) -> bool {
+    let source = match error {
+        Error::Io { source, .. } => source,
+        _ => return false,
+    };
+    source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none()
 }
 
 /// As in the SDK, `null` doesn't replace the last value of a key.

@@ -300,7 +300,8 @@ impl RunBuilder {
     }
 
     /// The most memory that pictures on their way may hold, in bytes, at least 1. 256 MiB by
-    /// default. See [`Overflow`].
+    /// default. Long texts and lists take of it too, and go beyond it unless the policy is
+    /// [`Overflow::Block`]. See [`Overflow`].
     pub fn queue_bytes(mut self, bytes: u64) -> Self {
         self.limits.bytes = bytes;
         self

@@ -25,7 +25,7 @@ pub use row::Row;
 pub use value::{Scalar, Value};
 
 use crate::error::{Error, Result, counted, rows_and_pictures};
-use crate::pipeline::{Deadline, Leftovers, Pipeline, Stats, Voice};
+use crate::pipeline::{Deadline, Inquiry, Leftovers, Pipeline, Stats, Voice};
 use crate::sink::Durability;
 use crate::value::Json;
 use ledger::Ledger;
@@ -187,7 +187,9 @@ impl Run {
     /// # Errors
     ///
     /// [`Error::Key`] for a key that can't be, [`Error::Image`] for what is known to be wrong with
-    /// a picture without making it, [`Error::Finished`] after the end. Where the run is
+    /// a picture without making it, [`Error::Finished`] after the end. On a thread of a run's own,
+    /// which can't wait (in a tensor that is being read, or a listener of `tracing` that is told
+    /// something), [`Error::Value`] while another thread logs. Where the run is
     /// [synchronous](RunBuilder::synchronous), also [`Error::Unwritten`] for what could not be
     /// made or written.
     ///
@@ -324,7 +326,8 @@ impl Run {
     ///
     /// [`Error::Incomplete`] says what isn't on disk: what is still on its way when the time is
     /// up, or what the end itself met (call it again then), and whatever was dropped or has failed
-    /// since the run began, with its first failure.
+    /// since the run began, with its first failure. Where the exit record is written already and
+    /// only its flush has failed, nothing more can be logged.
     pub fn finish(&self) -> Result<()> {
         self.finish_with(0)
     }
@@ -417,11 +420,11 @@ fn json_only(key: &str, value: Value, place: &str) -> Result<Json> {
     }
 }
 
-fn waits_for_itself(key: &str) -> Error {
+fn waits_for_itself(what: &str) -> Error {
     Error::Value {
         reason: format!(
-            "the JSON of {key:?} was asked for on a thread that makes pictures or writes them, \
-             and which would wait for itself: ask before, on a thread of your own"
+            "{what} on a thread that makes pictures or writes them, and which would wait for \
+             itself: do it on a thread of your own"
         ),
     }
 }
@@ -458,10 +461,11 @@ impl Shared {
             RunMode::Offline | RunMode::Online => row,
         };
         let mut leftovers = Leftovers::default();
-        let result = self.ledger.take(|ledger| {
+        let result = self.in_turn(|ledger| {
+            let inquiry = self.inquire();
             ledger.log(&self.pipeline, step, row, &mut leftovers)?;
             self.next_step.store(ledger.next_step(), Ordering::SeqCst);
-            self.settled()
+            self.settled(inquiry)
         });
         self.pipeline.tidy(leftovers);
         result
@@ -471,12 +475,15 @@ impl Shared {
         ledger::check_step(step)?;
         let key = media.key.clone();
         if !Pipeline::may_wait() {
-            return Err(waits_for_itself(&key));
+            return Err(waits_for_itself(&format!(
+                "the JSON of {key:?} was asked for"
+            )));
         }
         let mut leftovers = Leftovers::default();
-        let given = self.ledger.take(|ledger| {
+        let given = self.in_turn(|ledger| {
+            let inquiry = self.inquire();
             let call = ledger.media(&self.pipeline, step, media, &mut leftovers)?;
-            Ok((call, self.settled()))
+            Ok((call, self.settled(inquiry)))
         });
         self.pipeline.tidy(leftovers);
         let (call, settled) = given?;
@@ -484,33 +491,61 @@ impl Shared {
         settled.map(|()| json)
     }
 
+    /// Does the work when it is this thread's turn. Whose turn it is may wait for a thread of the
+    /// pipeline, which therefore doesn't wait.
+    fn in_turn<T>(&self, work: impl FnOnce(&mut Ledger) -> Result<T>) -> Result<T> {
+        match Pipeline::may_wait() {
+            true => self.ledger.take(work),
+            false => {
+                let done = self.ledger.take_until(Deadline::now(), work);
+                done.unwrap_or_else(|| Err(waits_for_itself("it was logged")))
+            }
+        }
+    }
+
+    /// The same for what has a limit of time. None where that is up.
+    fn in_turn_until<T>(&self, until: Deadline, work: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+        let until = match Pipeline::may_wait() {
+            true => until,
+            false => Deadline::now(),
+        };
+        self.ledger.take_until(until, work)
+    }
+
+    /// Where the run is synchronous, of what is given from now on.
+    fn inquire(&self) -> Option<Inquiry<'_>> {
+        self.is_synchronous.then(|| self.pipeline.inquire())
+    }
+
     /// Where the run is synchronous, waits for what was given.
-    fn settled(&self) -> Result<()> {
-        match self.is_synchronous {
-            false => Ok(()),
-            true => match self.durability {
-                Durability::Process => self.pipeline.settle(),
-                Durability::Fsync => self.pipeline.settle_flushed(),
-            },
+    fn settled(&self, inquiry: Option<Inquiry<'_>>) -> Result<()> {
+        let Some(inquiry) = inquiry else {
+            return Ok(());
+        };
+        match self.durability {
+            Durability::Process => inquiry.settle(),
+            Durability::Fsync => inquiry.settle_flushed(),
         }
     }
 
     fn give(&self, entry: impl FnOnce(&mut Ledger, &Pipeline)) -> Result<()> {
-        self.ledger.take(|ledger| {
+        self.in_turn(|ledger| {
             ledger.check_running(&self.pipeline)?;
+            let inquiry = self.inquire();
             entry(ledger, &self.pipeline);
-            self.settled()
+            self.settled(inquiry)
         })
     }
 
     fn flush(&self, until: Deadline) -> Result<()> {
-        let closed = self.ledger.take_until(until, |ledger| {
+        let inquiry = self.pipeline.inquire();
+        let closed = self.in_turn_until(until, |ledger| {
             ledger.check_running(&self.pipeline)?;
             ledger.close(&self.pipeline);
             Ok(())
         });
         match closed {
-            Some(closed) => closed.and_then(|()| self.pipeline.flush(until)),
+            Some(closed) => closed.and_then(|()| inquiry.flush(until)),
             None => self.pipeline.late(until),
         }
     }
@@ -520,9 +555,7 @@ impl Shared {
         self.exit_code.store(exit_code, Ordering::SeqCst);
         *self.asked() = Some(until);
         self.pipeline.close();
-        let closed = self
-            .ledger
-            .take_until(until, |ledger| ledger.close(&self.pipeline));
+        let closed = self.in_turn_until(until, |ledger| ledger.close(&self.pipeline));
         let result = match closed {
             Some(()) => self.pipeline.finish(exit_code, until),
             None => self.pipeline.late(until),

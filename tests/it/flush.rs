@@ -1,12 +1,15 @@
 //! What is flushed without being asked for, and what a flush that fails costs.
 
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use wandb_image::sink::RecordSink;
-use wandb_image::sink::records::{Record, RecordType};
+use wandb_image::sink::reader::LogReader;
+use wandb_image::sink::records::{Record, RecordType, SummaryRecord};
+use wandb_image::sink::{MemorySink, RecordSink, logged};
 use wandb_image::{Durability, Error, Result, Row, Run, RunBuilder, init};
 
 use crate::pipeline::{Gate, LONG, SHORT, behind, check_error, eventually, plain};
@@ -276,4 +279,103 @@ fn a_synchronous_row_is_flushed_where_it_must_survive_a_loss_of_power() {
     run.log([("loss", 0.25)]).unwrap();
     assert_eq!(sink.count("row"), 2);
     let _ = run.finish();
+}
+
+/// The keys of the summary, in the order in which they were written.
+fn summary_keys(records: impl IntoIterator<Item = RecordType>) -> Vec<String> {
+    let summary = |record| match record {
+        RecordType::Summary(SummaryRecord { update, .. }) => Some(update),
+        _ => None,
+    };
+    let items = records.into_iter().filter_map(summary).flatten();
+    items.map(|item| item.path()[0].to_owned()).collect()
+}
+
+fn records_of(run: &Path) -> Vec<RecordType> {
+    let records = LogReader::open(logged::find_log(run).unwrap()).unwrap();
+    let records = records.map(|record| record.unwrap().record_type.unwrap());
+    records.collect()
+}
+
+#[test]
+fn a_summary_that_is_too_long_for_a_record_is_written_in_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = init().dir(dir.path()).start().unwrap();
+    let text = "x".repeat(15 << 20);
+    let keys = ["a", "b", "c", "d", "e"];
+    // Before a flush comes by itself.
+    run.log(
+        keys[..4]
+            .iter()
+            .map(|key| (*key, text.as_str()))
+            .collect::<Row>(),
+    )
+    .unwrap();
+    run.summary(keys[4], text.as_str()).unwrap();
+    run.flush(LONG).unwrap();
+    run.finish().unwrap();
+    let records = records_of(run.dir().unwrap());
+    assert!(matches!(records.last(), Some(RecordType::Exit(_))));
+    let written = summary_keys(records);
+    for key in keys {
+        assert_eq!(written.iter().filter(|other| *other == key).count(), 1);
+    }
+}
+
+/// Takes no summary with a key that begins with `long`.
+#[derive(Clone, Default)]
+struct Particular(MemorySink);
+
+impl RecordSink for Particular {
+    fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.0.media(path, bytes)
+    }
+    fn record(&mut self, record: &Record) -> Result<()> {
+        let keys = summary_keys(record.record_type.clone());
+        match keys.iter().any(|key| key.starts_with("long")) {
+            true => Err(Error::Io {
+                action: "write to",
+                path: "the/log".into(),
+                source: io::Error::new(io::ErrorKind::InvalidInput, "it is too long"),
+            }),
+            false => self.0.record(record),
+        }
+    }
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_value_that_no_record_holds_keeps_no_other_out_of_the_summary() {
+    let sink = Particular::default();
+    let run = init().start_on(sink.clone()).unwrap();
+    // Too much for one part.
+    let text = "x".repeat(9 << 20);
+    run.summary("long", text.as_str()).unwrap();
+    run.log([("loss", 0.5)]).unwrap();
+    check_error(run.flush(LONG), &["\"long\"", "summary", "it is too long"]);
+    run.flush(LONG).unwrap();
+    run.summary("long too", text.as_str()).unwrap();
+    check_error(run.finish(), &["\"long\"", "it is too long"]);
+    check_error(run.finish(), &["\"long\""]);
+    let records = sink.0.records();
+    assert!(matches!(records.last(), Some(RecordType::Exit(_))));
+    assert!(summary_keys(records).contains(&"loss".into()));
+}
+
+#[test]
+fn nothing_follows_an_exit_record_whose_flush_failed() {
+    let sink = Noting::default();
+    let run = sink.start(init());
+    run.log([("loss", 0.5)]).unwrap();
+    sink.is_refusing.store(true, Ordering::SeqCst);
+    check_error(run.finish(), &["planned"]);
+    let logged = run.log([("loss", 0.25)]);
+    assert!(matches!(logged, Err(Error::Finished { .. })), "{logged:?}");
+    sink.is_refusing.store(false, Ordering::SeqCst);
+    run.finish().unwrap();
+    let mut notes = sink.notes();
+    notes.retain(|note| *note != "refused");
+    assert_eq!(notes, ["row", "summary", "exit", "flush"]);
 }

@@ -1224,6 +1224,31 @@ pub(super) mod listening {
         fn exit(&self, _: &Id) {}
     }
 
+    /// A subscriber that does something whenever it is told anything.
+    pub(crate) struct Calls(Box<dyn Fn() + Send + Sync>);
+
+    impl Calls {
+        pub(crate) fn new(call: impl Fn() + Send + Sync + 'static) -> Self {
+            Self(Box::new(call))
+        }
+    }
+
+    impl Subscriber for Calls {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn event(&self, _: &Event<'_>) {
+            (self.0)();
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
     struct Message<'a>(&'a Told);
 
     impl Visit for Message<'_> {

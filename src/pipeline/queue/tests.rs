@@ -31,7 +31,7 @@ struct Play {
 impl Play {
     fn new(seed: u64, overflow: Overflow) -> Self {
         let limits = Limits {
-            bytes: 3_000,
+            bytes: 3_500,
             rows: 20,
             overflow,
             workers: 2,
@@ -125,7 +125,7 @@ impl Play {
             logged: self.clock.now(),
             values: BTreeMap::from([("m".into(), pictures)]),
         };
-        self.state.give(Entry::Media { call, row });
+        self.state.give(Entry::Media { call, row }, 0);
         self.calls.push((call, ids.len()));
     }
 
@@ -155,7 +155,8 @@ impl Play {
 
     fn close(&mut self) {
         if let Some(row) = self.open.take() {
-            self.state.give(Entry::Row(row));
+            let bytes = self.random.u64(..8) / 7 * 200;
+            self.state.give(Entry::Row(row), bytes);
         }
     }
 
@@ -246,7 +247,8 @@ impl Play {
         let shared: BTreeSet<Held> = unmade.flat_map(|p| p.held.iter().copied()).collect();
         let shared: u64 = shared.iter().map(|held| held.1).sum();
         assert_eq!(self.state.memory.bytes(), shared);
-        let held = pictures + shared + self.state.in_hand;
+        let values: u64 = self.state.entries.iter().map(|(_, bytes)| bytes).sum();
+        let held = pictures + shared + values + self.state.in_hand;
         assert_eq!(stats.queued_bytes, held);
         let waits = |picture: &&Picture| matches!(picture.making, Making::Waiting(_));
         let waiting = self.state.pictures.values().filter(waits).count();
@@ -327,7 +329,7 @@ fn no_flush_is_due_after_the_end() {
         let exit = state.next_work(false);
         assert!(matches!(exit, Some(Work::Entry(Entry::Exit(0)))));
         let result = if has_ended { Ok(1) } else { Err(planned()) };
-        state.exit_done(result);
+        state.exit_done(result, false);
         assert!(matches!(state.next_work(true), Some(Work::End)));
     }
 }
@@ -340,12 +342,14 @@ fn check_flushes(by_itself: &[bool], own: Option<bool>, is_failure: bool) {
     for is_good in by_itself {
         state.flushed(result(*is_good));
     }
+    let inquiry = state.inquire();
     if let Some(is_good) = own {
-        state.give(Entry::Flush);
+        state.give(Entry::Flush, 0);
         state.next_work(false);
         state.other_done(true, result(is_good));
     }
-    assert_eq!(state.take_unconfirmed().result().is_err(), is_failure);
+    let report = state.take_unconfirmed(inquiry);
+    assert_eq!(report.result().is_err(), is_failure);
     assert!(state.totals().result().is_ok(), "the end flushes again");
 }
 
@@ -365,4 +369,30 @@ fn flushes_that_fail_by_themselves_are_told_once() {
     assert!(state.flushed(Err(planned())).is_none());
     assert!(state.flushed(Ok(5)).is_none());
     assert_eq!(state.stats().bytes_written, 5);
+}
+
+/// Calls that begin to ask and that are told, in this order, with a failure before, in between and
+/// after. Of each, whether it is told of one.
+#[test]
+fn a_failure_is_told_to_every_call_that_covers_it_and_to_no_later_one() {
+    let mut state = State::new(Limits::default());
+    let is_told = |state: &mut State, inquiry| {
+        let report = state.take_unreported(inquiry);
+        state.end_inquiry(inquiry);
+        report.result().is_err()
+    };
+    state.fail(&planned());
+    let (first, second) = (state.inquire(), state.inquire());
+    assert!(is_told(&mut state, second));
+    assert!(is_told(&mut state, first));
+    let (first, second) = (state.inquire(), state.inquire());
+    assert!(!is_told(&mut state, second));
+    state.fail(&planned());
+    let third = state.inquire();
+    assert!(is_told(&mut state, first));
+    assert!(is_told(&mut state, third));
+    let fourth = state.inquire();
+    assert!(!is_told(&mut state, fourth));
+    assert!(state.inquiries.is_empty());
+    assert!(state.totals().result().is_err());
 }

@@ -52,6 +52,11 @@ impl Subscriber for Deaf {
 
 /// Runs the program in every order, and the check after each, when all threads have ended.
 fn explore(program: fn(&Disk), after: fn(&Disk)) {
+    explore_at_most(3_000, program, after);
+}
+
+/// The same with another number of orders for loom.
+fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
     let orders = Arc::new(AtomicU64::new(0));
     let last = Arc::new(Mutex::new(None::<Disk>));
     let check_last = move |last: &Mutex<Option<Disk>>| {
@@ -71,21 +76,21 @@ fn explore(program: fn(&Disk), after: fn(&Disk)) {
             program(&disk);
         }
     };
-    dispatcher::with_default(&Dispatch::new(Deaf), || in_every_order(body));
+    dispatcher::with_default(&Dispatch::new(Deaf), || in_every_order(most, body));
     check_last(&last);
     println!("{} orders", orders.load(Ordering::SeqCst));
 }
 
 /// One interruption by itself first: the orders with two may be too many to come to all of those.
 #[cfg(not(feature = "shuttle-test"))]
-fn in_every_order(program: impl Fn() + Send + Sync + 'static) {
+fn in_every_order(most: usize, program: impl Fn() + Send + Sync + 'static) {
     let program = Arc::new(program);
     let given = loom::model::Builder::new().preemption_bound;
     for bound in given.map_or(vec![1, 2], |bound| vec![bound]) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(bound);
         if model.max_duration.is_none() && model.max_permutations.is_none() {
-            model.max_permutations = Some(3_000);
+            model.max_permutations = Some(most);
         }
         model.max_branches = 100_000;
         model.checkpoint_interval = 1_000;
@@ -96,7 +101,7 @@ fn in_every_order(program: impl Fn() + Send + Sync + 'static) {
 
 /// Half of them with a thread drawn at each step, half with few changes at drawn moments.
 #[cfg(feature = "shuttle-test")]
-fn in_every_order(program: impl Fn() + Send + Sync + 'static) {
+fn in_every_order(_: usize, program: impl Fn() + Send + Sync + 'static) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
     let orders = std::env::var("SHUTTLE_ORDERS").map_or(2_000, |orders| orders.parse().unwrap());
     let mut config = shuttle::Config::new();
@@ -576,6 +581,23 @@ fn a_synchronous_run_confirms_each_row_to_each_caller() {
         check_end(&run, disk);
     };
     explore(program, nothing_more);
+}
+
+/// Whoever flushes meanwhile, a caller learns that its own row was refused. What comes to this is
+/// beyond the first ten thousand orders.
+#[test]
+fn a_synchronous_row_that_fails_is_told_to_its_caller() {
+    let program = |disk: &Disk| {
+        let run = disk.start(init().synchronous(true));
+        disk.set_broken(true);
+        let other = beside(&run, |run| drop(run.log([("a", 1)]).unwrap_err()));
+        let _ = run.flush(LONG);
+        other.join().unwrap();
+        disk.set_broken(false);
+        run.finish().unwrap_err();
+        assert_eq!(check_end(&run, disk).rows.failed, 1);
+    };
+    explore_at_most(20_000, program, |disk| assert!(disk.has_end()));
 }
 
 /// More threads than loom takes.
