@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 ///
 /// Scalars, texts and lists are never dropped, whatever is chosen. A row whose pictures are dropped
 /// is written with its other values. So where the disk stands still, rows without pictures go on to
-/// queue, beyond both bounds, unless the policy is [`Block`](Self::Block). The first drop is told as a warning, the number at the end of the run
-/// and in [`Run::stats`](crate::Run::stats).
+/// queue, beyond both bounds, unless the policy is [`Block`](Self::Block). The first drop is told
+/// as a warning, the number at the end of the run and in [`Run::stats`](crate::Run::stats).
 ///
 /// ```
 /// use std::time::Duration;

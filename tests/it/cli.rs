@@ -9,6 +9,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::child::without_wandb;
+
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/files");
 
 /// A directory with the files of a user.
@@ -57,11 +59,7 @@ impl Desk {
     /// Runs the command there, with no variable of W&B's set.
     fn command(&self, args: &[&str], variables: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wandb-image"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("WANDB_") {
-                command.env_remove(name);
-            }
-        }
+        without_wandb(&mut command);
         command.current_dir(self.0.path()).args(args);
         command.envs(variables.iter().copied());
         Ran::from(command.output().unwrap())

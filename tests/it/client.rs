@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::child::without_wandb;
+
 /// W&B's client, in a home of its own: no settings, no credentials, no reports.
 pub(crate) struct Client {
     python: PathBuf,
@@ -41,11 +43,7 @@ impl Client {
 
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("WANDB_") {
-                command.env_remove(name);
-            }
-        }
+        without_wandb(&mut command);
         for name in [
             "HOME",
             "WANDB_CONFIG_DIR",

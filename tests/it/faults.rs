@@ -10,6 +10,7 @@ use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{Record, RecordType};
 use wandb_image::{Error, Image, Mode, Pixels, Result, Row, Run, RunBuilder, Stats, init};
 
+use crate::child;
 use crate::run::listening::Told;
 use crate::soak;
 
@@ -652,27 +653,8 @@ mod processes {
 
     /// A command line that ends in this binary.
     fn command(before: &[&str], task: &str, dir: &Path) -> Command {
-        let exe = std::env::current_exe().unwrap();
-        let args = [
-            "--ignored",
-            "--exact",
-            "faults::processes::child",
-            "--nocapture",
-        ];
-        let mut command = match before.split_first() {
-            None => Command::new(exe),
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(exe);
-                command
-            }
-        };
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"WANDB_") {
-                command.env_remove(name);
-            }
-        }
-        command.args(args).env(TASK, task).env("WANDB_DIR", dir);
+        let mut command = child::of_this_binary(before, "faults::processes::child");
+        command.env(TASK, task).env("WANDB_DIR", dir);
         command
     }
 

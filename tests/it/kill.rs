@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::RecordType;
 use wandb_image::{Error, RunMode, init};
 
+use crate::child;
 use crate::client::{Client, Received, hashes};
 use crate::rows;
 use crate::soak;
@@ -45,15 +46,8 @@ fn child() {
 }
 
 fn spawn(root: &Path, run_id: &str, task: &Task) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"WANDB_") {
-            command.env_remove(name);
-        }
-    }
     let stderr = File::create(root.join(format!("{run_id}.stderr"))).unwrap();
-    command
-        .args(["--ignored", "--exact", "kill::child", "--nocapture"])
+    child::of_this_binary(&[], "kill::child")
         .env(TASK, serde_json::to_string(task).unwrap())
         .env("WANDB_DIR", root)
         .env("WANDB_RUN_ID", run_id)

@@ -9,6 +9,7 @@
 mod bad_input;
 #[cfg(feature = "burn-train")]
 mod burn_train;
+mod child;
 #[cfg(feature = "cli")]
 mod cli;
 mod client;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use wandb_image::{
     Classes, Error, Image, ImageMask, Mode, Pixels, Row, Run, RunBuilder, RunMode, init,
 };
 
+use crate::child;
 use crate::client::{Backend, Client, Received, hashes, parse, sha256};
 use crate::framed::{self, Framed};
 use crate::soak;
@@ -222,14 +223,7 @@ fn child() {
 }
 
 fn spawn(class: &str, dir: &Path, run: Option<&Path>) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let wandb =
-        std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WANDB_"));
-    for (name, _) in wandb {
-        command.env_remove(name);
-    }
-    command
-        .args(["--ignored", "--exact", "resume::child", "--nocapture"])
+    child::of_this_binary(&[], "resume::child")
         .env(TASK, class)
         .env("WANDB_DIR", dir)
         .envs(run.map(|run| (RUN, run)))
@@ -285,8 +279,7 @@ fn said(dir: &Path, run: &Path) -> String {
 // ---- with W&B's client ----
 
 fn rounds() -> u64 {
-    let rounds = std::env::var("WANDB_IMAGE_RESUMES").ok();
-    rounds.map_or(3, |rounds| rounds.parse().unwrap())
+    soak::number("WANDB_IMAGE_RESUMES", 3)
 }
 
 #[test]
@@ -334,21 +327,12 @@ fn a_run_that_is_killed_again_and_again_arrives_whole() {
         received.json("exit.json"),
         json!({"complete": true, "exitcode": 0})
     );
-    report(&format!(
-        "SOAK resumes={} rows_confirmed={rows} rows_found={all} files_checked={files}",
-        rounds()
-    ));
-}
-
-fn report(line: &str) {
-    if let Some(file) = std::env::var_os("WANDB_IMAGE_SOAK_REPORT") {
-        let mut file = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(file)
-            .unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
+    soak::report(&[
+        ("resumes", rounds()),
+        ("rows_confirmed", rows),
+        ("rows_found", all),
+        ("files_checked", files as u64),
+    ]);
 }
 
 #[test]
@@ -398,13 +382,8 @@ fn a_run_that_was_synced_goes_on_beside_itself() {
     sync(&client, &third, &backend);
     // What is synced already is passed over.
     sync(&client, &dir.path().join("wandb"), &backend);
-    for (run, step) in [(&first, 3), (&second, 5)] {
-        let error = resumed(run).start().unwrap_err();
-        assert!(matches!(error, Error::Resume { .. }), "{error}");
-        assert!(
-            error.to_string().contains("goes on with it already"),
-            "{step}: {error}"
-        );
+    for run in [&first, &second] {
+        check_refused(resumed(run), "goes on with it already");
     }
     assert_eq!(fs::read(find_log(&first).unwrap()).unwrap(), before);
 

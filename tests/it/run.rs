@@ -13,6 +13,8 @@ use wandb_image::{
     Pixels, Result, Row, Run, RunMode, Snapshot, Value, init,
 };
 
+use crate::child;
+
 const SOON: Duration = Duration::from_secs(60);
 
 fn image(level: u8) -> Image {
@@ -1013,19 +1015,7 @@ mod processes {
     }
 
     fn spawn(task: &str, dir: &Path, variables: &[(&str, &str)]) -> Child {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let wandb =
-            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WANDB_"));
-        for (name, _) in wandb {
-            command.env_remove(name);
-        }
-        command
-            .args([
-                "--ignored",
-                "--exact",
-                "run::processes::child",
-                "--nocapture",
-            ])
+        child::of_this_binary(&[], "run::processes::child")
             .env(TASK, task)
             .env("WANDB_DIR", dir)
             .envs(variables.iter().copied())

@@ -3,7 +3,6 @@
 //! `WANDB_IMAGE_TORN=long` cuts at every byte of the whole log and flips every bit.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use wandb_image::sink::logged::find_log;
@@ -13,6 +12,7 @@ use wandb_image::{Error, Image, Mode, Pixels, Row, RunMode};
 
 use crate::client::Client;
 use crate::framed::{BLOCK, Framed, exit, files, item, row, run};
+use crate::soak;
 
 pub(crate) fn is_long() -> bool {
     std::env::var("WANDB_IMAGE_TORN").is_ok_and(|form| form == "long")
@@ -144,8 +144,11 @@ fn a_log_that_is_cut_gives_every_whole_record() {
     if is_long() {
         cuts = (7..=log.bytes.len()).collect();
     }
-    let found = cuts.iter().map(|&cut| check_cut(&records, &log, cut)).sum();
-    soak(cuts.len(), found);
+    let found: usize = cuts.iter().map(|&cut| check_cut(&records, &log, cut)).sum();
+    soak::report(&[
+        ("torn_logs", cuts.len() as u64),
+        ("records_found", found as u64),
+    ]);
 }
 
 /// A run of this crate's own, with pictures, as a kill would leave it.
@@ -268,17 +271,4 @@ fn check_synced(client: &Client, dir: &Path, lost: usize) {
     assert_eq!(received.len(), rows, "{lost} bytes lost");
     let steps: Vec<_> = received.iter().map(|row| row["_step"].as_u64()).collect();
     assert_eq!(steps, (0..rows as u64).map(Some).collect::<Vec<_>>());
-}
-
-/// A line for the report of `scripts/soak.sh`.
-fn soak(logs: usize, records: usize) {
-    let Some(report) = std::env::var_os("WANDB_IMAGE_SOAK_REPORT").filter(|_| is_long()) else {
-        return;
-    };
-    let mut report = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(report)
-        .unwrap();
-    writeln!(report, "SOAK torn_logs={logs} records_found={records}").unwrap();
 }

@@ -14,7 +14,7 @@ use wandb_image::sink::records::{
     ConfigRecord, HeaderRecord, HistoryRecord, Item, Record, RecordType, RunRecord, SummaryRecord,
 };
 use wandb_image::sink::repair::{Repaired, repair};
-use wandb_image::sink::verify::{FaultKind, Report, verify};
+use wandb_image::sink::verify::{Fault, FaultKind, Report, verify};
 use wandb_image::{Error, Image, Mode, Pixels, Row, RunMode};
 
 use crate::client::{Client, hashes, sha256};
@@ -125,9 +125,9 @@ fn image(key: &str, path: &str) -> Vec<Item> {
 
 /// One fault of this kind, and no other; notes beside it are passed over unless it is one.
 fn check(report: &Report, kind: FaultKind, expected: &str) {
-    let is_seen = |fault: &&_| match kind.is_note() {
-        true => fault_kind(fault) == kind,
-        false => !fault_kind(fault).is_note(),
+    let is_seen = |fault: &&Fault| match kind.is_note() {
+        true => fault.kind == kind,
+        false => !fault.kind.is_note(),
     };
     let found: Vec<_> = report.faults.iter().filter(is_seen).collect();
     assert_eq!(
@@ -140,10 +140,6 @@ fn check(report: &Report, kind: FaultKind, expected: &str) {
     assert_eq!(report.is_sound(), kind.is_note());
     let text = found[0].to_string();
     assert!(text.contains(expected), "{expected:?} is not in: {text}");
-}
-
-fn fault_kind(fault: &wandb_image::sink::verify::Fault) -> FaultKind {
-    fault.kind
 }
 
 fn missing(repaired: &Repaired) -> Vec<String> {
@@ -1385,7 +1381,6 @@ fn two_steps_in_a_row_are_read_as_wandb_sync_reads_them() {
     desk.records[4] = both("20", "12");
     desk.write();
     let arrived = client.sync(&desk.run());
-    println!("{:?}", arrived.rows());
     assert_eq!(steps(&arrived.rows()), [9, 12]);
     let resumed = wandb_image::init()
         .mode(RunMode::Offline)
