@@ -240,6 +240,19 @@ pub enum Error {
         next: u64,
     },
 
+    /// A step that a run has from before it was resumed.
+    #[error(
+        "step {step} was logged before the run was resumed, and can't take more: it goes on at step \
+         {next}; where training goes on from an older checkpoint, skip the steps below the step() \
+         that the run begins with"
+    )]
+    StepBeforeResume {
+        /// The step given.
+        step: u64,
+        /// The first step after what was logged before.
+        next: u64,
+    },
+
     /// A call on a run that has ended.
     #[error("the run {run_id} is finished: start a new one to log more")]
     Finished {
@@ -506,7 +519,7 @@ pub enum Error {
         /// The run.
         path: PathBuf,
         /// Why.
-        reason: &'static str,
+        reason: String,
     },
 
     /// A class id with two names.

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, beginning};
 
 /// The keys that lead to a value at most, that of its row among them: what the readers of a log
 /// follow.
@@ -52,7 +52,9 @@ impl Json {
         let fits = self.fits(MAX_DEPTH, &room);
         match fits.and_then(|()| self.ways_fit(Way::default().on(key)?, &room)) {
             Ok(()) => Ok(self),
-            Err(reason) => Err(Error::Value { reason }),
+            Err(reason) => Err(Error::Value {
+                reason: format!("under {:?}, {reason}", beginning(key)),
+            }),
         }
     }
 
@@ -132,21 +134,21 @@ impl Room {
     }
 
     fn take_text(&self, text: &str) -> Result<(), String> {
-        take(&self.text, written_len(text))
+        take(&self.text, written_len(text), TOO_LONG)
     }
 
     fn take_values(&self, count: usize) -> Result<(), String> {
-        take(&self.values, count)
+        take(&self.values, count, TOO_MANY)
     }
 
     fn take_way(&self, way: Way) -> Result<(), String> {
-        take(&self.text, way.bytes)?;
-        take(&self.values, way.keys)
+        take(&self.text, way.bytes, WAYS_TOO_LONG)?;
+        take(&self.values, way.keys, WAYS_TOO_MANY)
     }
 }
 
-fn take(room: &Cell<usize>, taken: usize) -> Result<(), String> {
-    room.set(room.get().checked_sub(taken).ok_or_else(too_long)?);
+fn take(room: &Cell<usize>, taken: usize, excess: &str) -> Result<(), String> {
+    room.set(room.get().checked_sub(taken).ok_or(excess)?);
     Ok(())
 }
 
@@ -178,11 +180,15 @@ fn written_len(text: &str) -> usize {
     text.bytes().map(len).sum()
 }
 
-fn too_long() -> String {
-    "it holds over 2,000,000 values, or texts of over 16 MiB (all keys that lead to a value in a map \
-     count with it): log less of it, or as a file"
-        .into()
-}
+const TOO_LONG: &str = "it holds texts of over 16 MiB: shorten them, or log less of it";
+
+const TOO_MANY: &str = "it holds over 2,000,000 values: log less of it";
+
+const WAYS_TOO_LONG: &str = "it holds texts of over 16 MiB, since each value in a map is written with \
+                             all keys that lead to it: shorten the keys, or log less of it";
+
+const WAYS_TOO_MANY: &str = "it holds over 2,000,000 values, since each value in a map counts with \
+                             all keys that lead to it: log less of it";
 
 fn way_too_long() -> String {
     "the keys that lead to a value in it take over 65,536 bytes: shorten them".into()

@@ -344,10 +344,19 @@ fn channels_hint(shape: &[usize], layout: Layout, channels: usize) -> String {
     };
     let fits = |channels| matches!(channels, 1 | 3 | 4);
     match layout {
-        Layout::Chw if fits(last) => format!(
-            "; its last dimension is {last}: where the channels come last, set \
-             ImageOptions::layout(Layout::Hwc)"
-        ),
+        Layout::Chw if fits(last) => {
+            let batch = match shape.len() {
+                3 => format!(
+                    "; where it is a batch of grey images, reshape it to ({first}, 1, {}, {last})",
+                    image[1]
+                ),
+                _ => String::new(),
+            };
+            format!(
+                "; its last dimension is {last}: where the channels come last, set \
+                 ImageOptions::layout(Layout::Hwc){batch}"
+            )
+        }
         Layout::Hwc if fits(first) => format!(
             "; its dimension before height and width is {first}: where the channels come first, \
              set ImageOptions::layout(Layout::Chw)"

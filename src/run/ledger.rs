@@ -14,6 +14,8 @@ pub(super) struct Ledger {
     clock: Clock,
     run_id: String,
     starting_step: u64,
+    /// The step after the last row of before, where the run is resumed.
+    resumed_at: Option<u64>,
     /// The step of the last row that was closed.
     last: Option<u64>,
     /// A row that still gathers values.
@@ -58,6 +60,7 @@ impl Ledger {
             clock,
             run_id,
             starting_step,
+            resumed_at: None,
             last: None,
             open: None,
             summaries: Vec::new(),
@@ -67,7 +70,12 @@ impl Ledger {
 
     /// The ledger of a run that goes on after this row.
     pub(super) fn resumed(self, last: Option<u64>) -> Self {
-        Self { last, ..self }
+        let resumed_at = last.map(|last| last.saturating_add(1));
+        Self {
+            last,
+            resumed_at,
+            ..self
+        }
     }
 
     /// The step that the next `log` takes.
@@ -86,6 +94,9 @@ impl Ledger {
             return check_step(self.next_step());
         };
         check_step(step)?;
+        if let Some(next) = self.resumed_at.filter(|&next| step < next) {
+            return Err(Error::StepBeforeResume { step, next });
+        }
         match (self.last, self.open_step()) {
             _ if step < self.starting_step => Err(Error::StepBeforeStart {
                 step,

@@ -221,6 +221,9 @@ impl fmt::Display for Place {
             _ => None,
         };
         let around = match (self.after_step, self.before_step) {
+            (Some(after), Some(before)) if before == after.saturating_add(1) => Some(format!(
+                "between steps {after} and {before}, which follow one another"
+            )),
             (Some(after), Some(before)) => Some(format!("between steps {after} and {before}")),
             (Some(after), None) => Some(format!("after step {after}")),
             (None, Some(before)) => Some(format!("before step {before}")),

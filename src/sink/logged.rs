@@ -126,11 +126,16 @@ pub fn find_log(run: impl AsRef<Path>) -> Result<PathBuf> {
             run,
             io::Error::new(
                 io::ErrorKind::NotFound,
-                format!(
-                    "the directory holds {} .wandb files, but a run's has one: {}",
-                    logs.len(),
-                    what_to_give(run, &RUNS)
-                ),
+                match logs.len() {
+                    0 => format!(
+                        "the directory holds no .wandb file, which is a run's log: {}",
+                        what_to_give(run, &RUNS)
+                    ),
+                    n => format!(
+                        "the directory holds {n} .wandb files, but a run's has one: give the log \
+                         itself"
+                    ),
+                },
             ),
         )),
     }

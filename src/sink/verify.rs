@@ -22,6 +22,10 @@ pub struct Report {
     pub records: u64,
     /// Rows of the history that are whole.
     pub rows: u64,
+    /// The step of the first of them, as `wandb sync` counts.
+    pub first_step: Option<i64>,
+    /// The step of the last.
+    pub last_step: Option<i64>,
     /// Media files that are there as the rows name them.
     pub media_files: u64,
     /// What is wrong, and what is worth a word: first what concerns the directory, then the log

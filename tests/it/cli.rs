@@ -774,7 +774,7 @@ fn check_no_run(run: &str, expected: &str) {
 #[test]
 fn ls_of_what_is_no_run_says_so() {
     check_no_run("none", "could not find the log of the run none");
-    check_no_run("folder", "holds 0 .wandb files");
+    check_no_run("folder", "holds no .wandb file");
     check_no_run("text.wandb", "text.wandb is damaged at byte 0");
 }
 
@@ -791,7 +791,7 @@ fn desk_with_run() -> (Desk, String) {
 fn verify_names_faults_and_its_exit_code_tells() {
     let (desk, run) = desk_with_run();
     let ran = desk.run(&["verify", &run]);
-    let sound = format!("{run}: sound, 1 row, 2 media files\n");
+    let sound = format!("{run}: sound, 1 row (step 0), 2 media files\n");
     assert_eq!(
         (ran.code, &*ran.stdout, &*ran.stderr),
         (Some(0), &*sound, "")
@@ -801,7 +801,7 @@ fn verify_names_faults_and_its_exit_code_tells() {
     fs::remove_file(&lost.file).unwrap();
     let ran = desk.run(&["verify", &run]);
     let path = row_text(&lost.row, "path");
-    let heading = format!("{run}: 1 fault, 1 row, 1 media file\n");
+    let heading = format!("{run}: 1 fault, 1 row (step 0), 1 media file\n");
     let fault = format!("  fault: step 0, \"dog\", {path}, record ");
     assert!(
         ran.stdout.starts_with(&(heading + &fault)),
@@ -874,7 +874,9 @@ fn repair_writes_a_clean_run_and_says_what_is_missing() {
     let clean = desk.list(&desk.path(ran.stdout.trim_end()));
     assert_eq!(keys(&clean), ["cat"]);
 
-    assert_eq!(lines.len(), 2, "{}", ran.stderr);
+    let next = format!("next: `wandb sync {}`", ran.stdout.trim_end());
+    assert!(lines[2].starts_with(&next), "{}", ran.stderr);
+    assert_eq!(lines.len(), 3, "{}", ran.stderr);
 
     let mut mark = wandb_image::sink::logged::find_log(Path::new(&run))
         .unwrap()
@@ -888,7 +890,8 @@ fn repair_writes_a_clean_run_and_says_what_is_missing() {
 
     let again = desk.run(&["repair", &run, "-o", "clean"]);
     assert_eq!((again.code, &*again.stdout), (Some(1), ""));
-    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    let expected = "exists already, and nothing is overwritten: choose another --out\n";
+    assert!(again.stderr.ends_with(expected), "{}", again.stderr);
 }
 
 #[test]
@@ -952,14 +955,17 @@ fn repair_of_what_holds_nothing_says_so() {
         ),
         (
             "run-a.wandb",
-            "error: run-a.wandb can't be repaired: its log holds nothing",
+            "error: run-a.wandb can't be repaired: its log holds no record",
         ),
         ("none", "error: could not find the log of the run none"),
     ] {
         let ran = desk.run(&["repair", run, "-o", "clean"]);
         assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
         assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
+        assert!(!desk.path("clean").exists());
     }
+    let ran = desk.run(&["verify", "none"]);
+    assert_eq!((ran.code, ran.stderr.lines().count()), (Some(1), 1));
 }
 
 fn check_help(args: &[&str], expected: &[&str]) {

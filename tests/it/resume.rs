@@ -905,14 +905,7 @@ fn steps_rise_over_the_stop() {
     let run = resumed(&path).start().unwrap();
     let error = run.log_at(2, [("n", 2)]).unwrap_err();
     assert!(
-        matches!(
-            error,
-            Error::StepWritten {
-                step: 2,
-                last: 2,
-                next: 3
-            }
-        ),
+        matches!(error, Error::StepBeforeResume { step: 2, next: 3 }),
         "{error}"
     );
     run.log_at(7, [("n", 7)]).unwrap();

@@ -917,7 +917,7 @@ fn damage_is_told_with_path_and_byte() {
 fn a_run_without_a_log_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let error = logged::media(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("holds 0 .wandb files"), "{error}");
+    assert!(error.contains("holds no .wandb file"), "{error}");
 }
 
 /// Tests that need a process of their own run this test binary again, at [`child`] alone.

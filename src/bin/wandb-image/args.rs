@@ -10,7 +10,7 @@ use wandb_image::{FileType, ImageOptions, Layout, Mode, Normalize};
 use crate::log::FileKind;
 use crate::normalize;
 
-/// Log tensors and pictures from files to a Weights & Biases run on disk, list what a run holds,
+/// Log tensors and pictures from files to a Weights & Biases run on disk, list its pictures,
 /// verify and repair it. Needs neither Python nor a network.
 #[derive(Parser)]
 #[command(name = "wandb-image", version)]
@@ -170,7 +170,7 @@ pub(crate) struct VerifyArgs {
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
 
-    /// A JSON list of objects: run, log, run_id, records, rows, media_files, faults; each fault
+    /// A JSON list of objects: run, log, run_id, records, rows, first_step, last_step, media_files, faults; each fault
     /// with kind, is_note, count, byte, to, record, step, after_step, before_step, key, path, message
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,19 +2,45 @@
 
 use std::io::{self, Write};
 
+use wandb_image::Error;
 use wandb_image::sink::repair::{self, Change, Repaired};
 use wandb_image::sink::verify::FaultKind;
 
 use crate::args::RepairArgs;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::print::{counted, print};
 use crate::table::visible;
 
 pub(crate) fn run(args: &RepairArgs) -> Result<()> {
-    let repaired = repair::repair(&args.run, &args.out)?;
+    let repaired = repair::repair(&args.run, &args.out).map_err(failure)?;
     // A closed stderr is no reason to fail.
-    let _ = write!(io::stderr(), "{}", told(&repaired));
+    let _ = write!(io::stderr(), "{}{}", told(&repaired), next(&repaired));
     print(&format!("{}\n", repaired.dir.display()))
+}
+
+/// What the library says of a new run's directory is of `--out` here.
+fn failure(error: Error) -> Failure {
+    let out = match &error {
+        Error::RunExists { path } => format!(
+            "{} exists already, and nothing is overwritten: choose another --out",
+            path.display()
+        ),
+        Error::RunDirectory { path, source } => format!(
+            "could not create {}: {source}; choose an --out that can be written",
+            path.display()
+        ),
+        _ => return error.into(),
+    };
+    Failure::new(out)
+}
+
+fn next(repaired: &Repaired) -> String {
+    let dir = repaired.dir.display().to_string();
+    format!(
+        "next: `wandb sync {}`, or resume it, and not the damaged one too, since both have the same \
+         run id\n",
+        visible(&dir)
+    )
 }
 
 fn told(repaired: &Repaired) -> String {

@@ -11,6 +11,9 @@ use crate::print::{counted, print};
 use crate::table::visible;
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
+    if let [run] = &args.runs[..] {
+        return show(&[verify(run)?], args.json, 1);
+    }
     let mut reports = Vec::new();
     for run in &args.runs {
         match verify(run) {
@@ -18,15 +21,19 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
             Err(error) => tell(&Failure::from(error)),
         }
     }
-    let text = match args.json {
-        true => json(&reports)?,
+    show(&reports, args.json, args.runs.len())
+}
+
+fn show(reports: &[Report], as_json: bool, all: usize) -> Result<()> {
+    let text = match as_json {
+        true => json(reports)?,
         false => reports.iter().map(lines).collect(),
     };
     print(&text)?;
     let sound = reports.iter().filter(|report| report.is_sound()).count();
-    match args.runs.len() - sound {
+    match all - sound {
         0 => Ok(()),
-        faulty => Err(Failure::new(summary(faulty, args.runs.len()))),
+        faulty => Err(Failure::new(summary(faulty, all))),
     }
 }
 
@@ -65,7 +72,12 @@ fn heading(report: &Report) -> String {
         0 => "sound".into(),
         faults => counted(faults, "fault"),
     };
-    let rows = counted(report.rows, "row");
+    let mut rows = counted(report.rows, "row");
+    rows += &match (report.first_step, report.last_step) {
+        (Some(first), Some(last)) if first == last => format!(" (step {first})"),
+        (Some(first), Some(last)) => format!(" (steps {first} to {last})"),
+        _ => String::new(),
+    };
     let files = counted(report.media_files, "media file");
     format!("{}: {verdict}, {rows}, {files}\n", shown(&report.run))
 }

@@ -7,7 +7,7 @@ mod target;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,13 @@ use serde::Serialize;
 
 use super::directory::{Directory, remove};
 use super::fault::{Fault, FaultKind, MAX_TOLD, Place, cut, placed};
+use super::framing::FILE_HEADER;
 use super::log::io_error;
-use super::logged::Steps;
+use super::logged::{Steps, what_to_give};
+use super::names::RUNS;
 use super::records::{FilesItem, Record, RecordType, RunRecord};
 use super::resumed::Upload;
-use super::scan::{Damage, Found, Payload, Scanner};
+use super::scan::{Damage, Found, NO_HEADER, Payload, Scanner};
 use super::survey::{Class, Survey, classify, steps_of, survey};
 use super::verify::Report;
 use super::wire::{self, fields};
@@ -146,10 +148,14 @@ pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> 
     let Some(log) = survey.report.log.clone() else {
         let is_begun = |fault: &Fault| fault.kind == FaultKind::BegunLog;
         let begun = survey.report.faults.iter().any(is_begun);
-        return Err(unrepairable(run, if begun { BEGUN_LOG } else { NO_LOG }));
+        return Err(match begun {
+            true => unrepairable(run, BEGUN_LOG),
+            false => unrepairable(run, no_log(run)),
+        });
     };
     let target = Target::new(&survey, &log, out);
     target.refuse_inside(run, &survey)?;
+    let is_new = !target.parent.exists();
     let directory = Directory::create(
         &target.parent,
         &target.name,
@@ -159,7 +165,13 @@ pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> 
     let path = directory.path().to_path_buf();
     let repair = Repair::new(survey, directory, target.run_id.clone());
     let repaired = repair.run(&log, &target);
-    repaired.inspect_err(|_| remove(&path))
+    repaired.inspect_err(|_| {
+        remove(&path);
+        if is_new {
+            // One that is not empty is somebody else's by now.
+            let _ = fs::remove_dir(&target.parent);
+        }
+    })
 }
 
 /// What is to be said where a sync of the damaged run began.
@@ -175,20 +187,17 @@ fn uploaded(log: &Path) -> Option<String> {
     ))
 }
 
-fn left_behind(report: &Report) -> Option<String> {
-    let mut faults = report.faults.iter();
-    let unnamed = faults.find(|fault| fault.kind == FaultKind::UnnamedFiles)?;
-    Some(format!("{}; they stay in the damaged run", unnamed.message))
+const BEGUN_LOG: &str = "its log has its temporary name still: give that file, run-….wandb.part";
+const NOTHING: &str = "its log holds no record that is whole";
+
+fn no_log(run: &Path) -> String {
+    format!("it has no .wandb file: {}", what_to_give(run, &RUNS))
 }
 
-const NO_LOG: &str = "it has no .wandb file: give the directory offline-run-… of a run, or its log";
-const BEGUN_LOG: &str = "its log has its temporary name still: give that file, run-….wandb.part";
-const NOTHING: &str = "its log holds nothing that is whole, but for its header";
-
-fn unrepairable(run: &Path, reason: &'static str) -> Error {
+fn unrepairable(run: &Path, reason: impl Into<String>) -> Error {
     Error::Unrepairable {
         path: run.into(),
-        reason,
+        reason: reason.into(),
     }
 }
 
@@ -216,7 +225,7 @@ impl Repair {
             dir: directory.path().into(),
             source: survey.report.clone(),
             uploaded: survey.report.log.as_deref().and_then(uploaded),
-            left_behind: left_behind(&survey.report),
+            left_behind: survey.left_behind.clone(),
             ..Repaired::default()
         };
         Self {
@@ -311,6 +320,9 @@ impl Repair {
                 Found::Record(payload) => {
                     whole += 1;
                     self.one(payload, whole)?;
+                }
+                Found::Damage(damage) if is_header(&damage) => {
+                    self.changed(self.place_of(&damage), "the log got a new header");
                 }
                 Found::Damage(damage) => {
                     let bytes = damage.to - damage.from;
@@ -434,6 +446,11 @@ impl Repair {
         }
         self.directory.flush()
     }
+}
+
+/// Whether nothing but the file's header is damaged.
+fn is_header(damage: &Damage) -> bool {
+    damage.reason == NO_HEADER && damage.to == FILE_HEADER.len() as u64
 }
 
 fn lacks_run_id(record: &[u8]) -> bool {

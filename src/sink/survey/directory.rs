@@ -65,24 +65,24 @@ impl Survey {
         }
     }
 
-    /// The files that nothing names.
+    /// The media files that no row names.
     pub(super) fn left_files(&mut self) {
-        let mut unnamed = Vec::new();
+        let (mut unnamed, mut listed) = (Vec::new(), Vec::new());
         for path in stored::all_below(self.files.dir()) {
-            let is_named = [&self.listed, &self.whole, &self.broken];
-            let is_named = is_named.iter().any(|named| named.contains(&path));
+            let is_named = self.whole.contains(&path) || self.broken.contains(&path);
             match path == files::PART {
                 true => self.temporary(path),
-                false if !is_named && path.starts_with("media/") => unnamed.push(path),
-                false => {}
+                false if is_named || !path.starts_with("media/") => {}
+                false if self.listed.contains(&path) => listed.push(path),
+                false => unnamed.push(path),
             }
         }
-        if let Some(first) = unnamed.first() {
-            let message = format!(
-                "no row names {}, the first being {first}: what would have named them was lost, or \
-                 never written",
-                counted(unnamed.len() as u64, "media file")
-            );
+        if let Some(message) = no_row_names(&unnamed) {
+            self.left_behind = Some(format!("{message}; they stay in the damaged run"));
+            self.fault(FaultKind::UnnamedFiles, Place::default(), message);
+        }
+        if let Some(message) = no_row_names(&listed) {
+            let message = format!("{message}; W&B gets the files alone");
             self.fault(FaultKind::UnnamedFiles, Place::default(), message);
         }
     }
@@ -92,6 +92,15 @@ impl Survey {
         let place = Place::of_path(path);
         self.fault(FaultKind::TemporaryFile, place, message);
     }
+}
+
+fn no_row_names(files: &[String]) -> Option<String> {
+    let first = files.first()?;
+    Some(format!(
+        "no row names {}, the first being {first}: what would have named them was lost, or never \
+         written",
+        counted(files.len() as u64, "media file")
+    ))
 }
 
 /// Whether another process holds the log, as one that writes it does.

@@ -68,9 +68,9 @@ impl Survey {
             (true, false) => (
                 FaultKind::TornEnd,
                 format!(
-                    "{reason}: the last {bytes} bytes are no whole record, since the writer was \
-                     killed or the power went; `wandb sync` uploads what is before them, and \
-                     repair leaves them out"
+                    "{reason}: the last {bytes} bytes are no whole record, as a kill or a power \
+                     cut leaves them; `wandb sync` uploads what is before them, resume cuts them \
+                     off and goes on, and repair leaves them out"
                 ),
             ),
             (false, false) => (
@@ -199,6 +199,8 @@ impl Survey {
         let given = step_of(&row.item);
         let last = self.steps.last();
         let step = self.steps.next(given);
+        self.report.first_step.get_or_insert(step);
+        self.report.last_step = Some(step);
         place.step = given.or(Some(step));
         for damage in self.behind.drain(..) {
             self.report.faults[damage].place.before_step = Some(step);
@@ -244,7 +246,7 @@ impl Survey {
             );
             self.fault(FaultKind::AfterExit, place, message);
         }
-        if self.exit.is_none() {
+        if self.exit.is_none() && !self.counts.contains_key(&FaultKind::BeingWritten) {
             let message = "there is no exit record, since the run didn't finish: W&B will take \
                            it for failed";
             self.fault(FaultKind::NoExit, Place::default(), message);

@@ -43,6 +43,8 @@ pub(super) struct Survey {
     pub(super) of_summary: BTreeSet<String>,
     /// The paths of which summaries alone say what isn't so.
     pub(super) broken_in_summary: BTreeSet<String>,
+    /// Media files that nothing names.
+    pub(super) left_behind: Option<String>,
     steps: Steps,
     /// Which faults are stretches of the log behind which no row was found yet.
     behind: Vec<usize>,
@@ -90,6 +92,10 @@ pub(super) fn survey(run: &Path) -> Result<Survey> {
         survey.report.log = Some(log.into());
         survey.directory(&folder, log);
         survey.read(log)?;
+        if survey.report.records == 0 {
+            let is_of_run = |fault: &Fault| fault.kind != FaultKind::NotOffline;
+            survey.report.faults.retain(is_of_run);
+        }
         survey.end();
     }
     survey.count_the_others();
@@ -129,6 +135,7 @@ impl Survey {
             broken: BTreeSet::new(),
             of_summary: BTreeSet::new(),
             broken_in_summary: BTreeSet::new(),
+            left_behind: None,
             steps: Steps::default(),
             behind: Vec::new(),
             counts: BTreeMap::new(),
