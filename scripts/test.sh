@@ -132,7 +132,7 @@ run_tests() {
 # The same but for those that run W&B's client or Pillow: the crate is the same under every
 # feature, so they run once, without one.
 run_own_tests() {
-    local group groups=(sync sync_overlays pillow kill resume torn verify faults)
+    local group groups=(artifacts sync sync_overlays pillow kill resume torn verify faults)
     cargo test --locked --features "$1" -- $(for group in "${groups[@]}"; do echo "--skip=$group::"; done)
 }
 

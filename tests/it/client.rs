@@ -109,6 +109,9 @@ impl Client {
     }
 }
 
+/// The folder of the artifacts, beside those of the entities.
+const ARTIFACTS: &str = "artifacts";
+
 /// The stand-in for W&B's server, ended on drop.
 pub(crate) struct Backend {
     server: Child,
@@ -145,7 +148,7 @@ impl Backend {
         for _ in ["entity", "project", "run"] {
             let folders: Vec<_> = children(&dir)
                 .into_iter()
-                .filter(|path| path.is_dir())
+                .filter(|path| path.is_dir() && !path.ends_with(ARTIFACTS))
                 .collect();
             assert_eq!(
                 folders.len(),
@@ -157,23 +160,21 @@ impl Backend {
         }
         Received {
             dir,
-            _backend: Rc::new(self),
+            backend: Rc::new(self),
         }
     }
 
     /// All runs that were synced, of any project.
     fn received_all(self, said: &str) -> BTreeMap<String, Received> {
         let backend = Rc::new(self);
-        let folders = |dir: PathBuf| children(&dir).into_iter().filter(|path| path.is_dir());
+        let is_run = |path: &PathBuf| path.is_dir() && !path.ends_with(ARTIFACTS);
+        let folders = |dir: PathBuf| children(&dir).into_iter().filter(is_run);
         let entities = folders(backend.data.path().join("data"));
         let runs = entities.flat_map(folders).flat_map(folders);
         let received = runs.map(|dir| {
             let run_id = dir.file_name().unwrap().to_str().unwrap().to_owned();
             let backend = Rc::clone(&backend);
-            let received = Received {
-                dir,
-                _backend: backend,
-            };
+            let received = Received { dir, backend };
             (run_id, received)
         });
         let received: BTreeMap<_, _> = received.collect();
@@ -215,7 +216,7 @@ fn children(dir: &Path) -> Vec<PathBuf> {
 /// What the backend has of one run.
 pub(crate) struct Received {
     pub(crate) dir: PathBuf,
-    _backend: Rc<Backend>,
+    backend: Rc<Backend>,
 }
 
 impl Received {
@@ -228,9 +229,33 @@ impl Received {
         text.lines().map(parse).collect()
     }
 
+    /// The first version of an artifact.
+    pub(crate) fn artifact(&self, kind: &str, name: &str) -> Artifact {
+        let dir = self.backend.data.path().join("data").join(ARTIFACTS);
+        let dir = dir.join(kind).join(name).join("v0");
+        assert!(dir.exists(), "{} didn't arrive", dir.display());
+        let backend = Rc::clone(&self.backend);
+        Artifact {
+            dir,
+            _backend: backend,
+        }
+    }
+
     /// The media files by their path in the run, each with its hash.
     pub(crate) fn media(&self) -> BTreeMap<String, String> {
         hashes(&self.dir.join("files"))
+    }
+}
+
+/// What the backend has of one version of an artifact.
+pub(crate) struct Artifact {
+    pub(crate) dir: PathBuf,
+    _backend: Rc<Backend>,
+}
+
+impl Artifact {
+    pub(crate) fn json(&self, name: &str) -> Value {
+        parse(&fs::read_to_string(self.dir.join(name)).unwrap())
     }
 }
 

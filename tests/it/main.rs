@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod artifacts;
 mod bad_input;
 #[cfg(feature = "burn-train")]
 mod burn_train;
