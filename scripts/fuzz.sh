@@ -76,6 +76,13 @@ last_rise() {
     awk '{ for (i = 2; i < NF; i++) if ($i == "cov:" && $(i + 1) > cov) { cov = $(i + 1); at = $1 } } END { print at + 0 }' "$1"
 }
 
+# keep_named FOLDER OTHER: what libFuzzer didn't name, such as a finding, goes to the other too.
+keep_named() {
+    { find "$1" -type f | grep -vE '/[0-9a-f]{40}$' || true; } | while IFS= read -r input; do
+        cp -- "$input" "$2/" || return 1
+    done
+}
+
 # replace FOLDER OTHER: the other takes its place; where that fails, one of both stays.
 replace() {
     rm -rf -- "$1.new" && mv -- "$2" "$1.new" && rm -rf -- "$1" && mv -- "$1.new" "$1"
@@ -100,7 +107,7 @@ fuzz() {
         "$mine/least" "$corpus" "$mine/new" >"$mine/merge" 2>&1; then
         tail -n 20 "$mine/merge"
         crashes=1
-    elif ! replace "$corpus" "$mine/least"; then
+    elif ! keep_named "$corpus" "$mine/least" || ! replace "$corpus" "$mine/least"; then
         echo "the corpus $corpus could not be replaced; $corpus.new may hold the new one"
         crashes=1
     fi
