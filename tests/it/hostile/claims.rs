@@ -28,10 +28,23 @@ use crate::framed::{self, Framed};
 #[cfg(target_os = "linux")]
 const MEMORY_KIB: u32 = 900_000;
 
-/// Runs an ignored test of this program in a process with little memory.
+/// That for the longest list of files, which is less than the claim too; libtorch takes some of it.
 #[cfg(target_os = "linux")]
-fn with_little_memory(test: &str) -> Output {
-    let limited = format!("ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\"");
+const MEMORY_OF_LIST_KIB: u32 = 1_600_000;
+
+/// Runs an ignored test of this program in a process with so much memory, and it passes.
+#[cfg(target_os = "linux")]
+fn passes_within(memory_kib: u32, test: &str) {
+    let output = within(memory_kib, test);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
+}
+
+#[cfg(target_os = "linux")]
+fn within(memory_kib: u32, test: &str) -> Output {
+    let limited = format!("ulimit -v {memory_kib} && exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.arg("-c").arg(limited);
     command.arg(std::env::current_exe().unwrap());
@@ -50,18 +63,14 @@ fn with_little_memory(test: &str) -> Output {
 #[cfg(target_os = "linux")]
 #[test]
 fn claims_are_refused_before_anything_is_allocated() {
-    let output = with_little_memory("hostile::claims::all");
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stdout}{stderr}");
-    assert!(stdout.contains("1 passed"), "{stdout}");
+    passes_within(MEMORY_KIB, "hostile::claims::all");
 }
 
 /// The test above can fail.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_allocation_of_a_claim_is_the_end() {
-    let output = with_little_memory("hostile::claims::allocation");
+    let output = within(MEMORY_KIB, "hostile::claims::allocation");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{stderr}");
     assert!(
@@ -101,11 +110,13 @@ fn all() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_log_takes_no_more_memory_than_is_said() {
-    let output = with_little_memory("hostile::claims::logs");
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stdout}{stderr}");
-    assert!(stdout.contains("1 passed"), "{stdout}");
+    passes_within(MEMORY_KIB, "hostile::claims::logs");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_list_of_files_takes_no_more_memory_than_is_said() {
+    passes_within(MEMORY_OF_LIST_KIB, "hostile::claims::listed");
 }
 
 /// One entrance: it refuses with these words.
@@ -891,12 +902,15 @@ fn logs() {
     check_told(&run, items);
     let repaired = repair(&run, dir.path().join("out 2")).unwrap();
     assert_eq!(repaired.missing_in_all, items);
-    check_listed();
 }
 
 /// The keys of rows that each take little in the log are 120 MiB a row in the list.
-fn check_listed() {
-    println!("a log whose list is large");
+#[test]
+#[cfg_attr(
+    target_os = "linux",
+    ignore = "run by a_list_of_files_takes_no_more_memory_than_is_said"
+)]
+fn listed() {
     let (files, key) = (2_000, "k".repeat(60 << 10));
     let names = serde_json::json!({ "_type": "images/separated", "filenames": vec!["a"; files] });
     let row = framed::row(0, vec![framed::item(&[&key], &names.to_string())]);
@@ -911,7 +925,7 @@ fn check_listed() {
     drop(of_a_row);
     let dir = tempfile::tempdir().unwrap();
     let mut log = Framed::of(&[framed::run("r1")]);
-    (0..20).for_each(|_| log.push(&row.encode_to_vec()));
+    (0..60).for_each(|_| log.push(&row.encode_to_vec()));
     let path = dir.path().join("run-r1.wandb");
     std::fs::write(&path, &log.bytes).unwrap();
     let listed = media(&path).unwrap();
