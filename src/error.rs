@@ -453,17 +453,75 @@ pub enum Error {
         rows_queued: u64,
         /// Pictures that were still on their way when the time was up.
         pictures_queued: u64,
+        /// Artifacts, and tables, that were still on their way when the time was up.
+        artifacts_queued: u64,
         /// How long was waited, where the time was up.
         waited: Option<Duration>,
         /// Rows that the disk refused.
         rows_failed: u64,
         /// Pictures that couldn't be made, and those that the disk refused.
         pictures_failed: u64,
+        /// Artifacts, and tables, that couldn't be made, and those that the disk refused.
+        artifacts_failed: u64,
         /// Pictures that were dropped since the queue was full.
         pictures_dropped: u64,
         /// The first failure.
         first: Option<Arc<Error>>,
     },
+
+    /// An artifact that can't be.
+    #[error("{reason}")]
+    Artifact {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+
+    /// A path in an artifact that can't be.
+    #[error(
+        "the path {path:?} in an artifact can't be: {reason}; give one such as \"train/0.png\""
+    )]
+    ArtifactPath {
+        /// The path, or its beginning.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// An artifact that couldn't be made, or written: nothing of it is uploaded.
+    #[error("the artifact {name:?} is not on disk: {source}")]
+    ArtifactUnwritten {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Arc<Error>,
+    },
+
+    /// A table, or a row of one, that can't be.
+    #[error("of a table: {reason}")]
+    Table {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+
+    /// A file that was added to an artifact, and changed before it was taken.
+    #[error(
+        "{} has changed since it was added to an artifact, which would have a wrong digest: add it \
+         when it is written, or by Artifact::add_mutable_file, which copies it",
+        path.display()
+    )]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// An image with masks or boxes, and no classes: W&B draws no layer of an artifact without the
+    /// names of its classes.
+    #[error(
+        "an image with masks or boxes needs classes where it goes into an artifact or a table, and \
+         this one has none: its boxes are none at all, or its masks are files; name the classes by \
+         Image::classes, or by class_labels of the layer"
+    )]
+    NoClasses,
 
     /// A panic of a tensor, a closure or a sink of your own, which was caught.
     #[error("it panicked while {when}: {message}")]
@@ -721,9 +779,11 @@ fn incomplete(error: &Error) -> String {
     let Error::Incomplete {
         rows_queued,
         pictures_queued,
+        artifacts_queued,
         waited,
         rows_failed,
         pictures_failed,
+        artifacts_failed,
         pictures_dropped,
         first,
     } = error
@@ -733,7 +793,7 @@ fn incomplete(error: &Error) -> String {
     let late = waited.map(|waited| {
         format!(
             "{} still on their way after {} s: call it again, or give it more time",
-            rows_and_pictures(*rows_queued, *pictures_queued),
+            counts(*rows_queued, *pictures_queued, *artifacts_queued),
             waited.as_secs_f32()
         )
     });
@@ -743,10 +803,10 @@ fn incomplete(error: &Error) -> String {
             counted(*pictures_dropped, "picture")
         )
     });
-    let failed = (*rows_failed + *pictures_failed > 0).then(|| {
+    let failed = (*rows_failed + *pictures_failed + *artifacts_failed > 0).then(|| {
         format!(
             "{} failed",
-            rows_and_pictures(*rows_failed, *pictures_failed)
+            counts(*rows_failed, *pictures_failed, *artifacts_failed)
         )
     });
     let first = first
@@ -760,15 +820,19 @@ fn incomplete(error: &Error) -> String {
 }
 
 /// What there is of rows and pictures, in words.
-pub(crate) fn rows_and_pictures(rows: u64, pictures: u64) -> String {
-    match (rows, pictures) {
-        (rows, 0) => counted(rows, "row"),
-        (0, pictures) => counted(pictures, "picture"),
-        _ => format!(
-            "{} and {}",
-            counted(rows, "row"),
-            counted(pictures, "picture")
-        ),
+/// As "2 rows and 1 picture"; of nothing, "0 rows".
+pub(crate) fn counts(rows: u64, pictures: u64, artifacts: u64) -> String {
+    let parts = [
+        (rows, "row"),
+        (pictures, "picture"),
+        (artifacts, "artifact"),
+    ];
+    let parts = parts.into_iter().filter(|(n, _)| *n > 0);
+    let parts: Vec<String> = parts.map(|(n, thing)| counted(n, thing)).collect();
+    match parts.split_last() {
+        None => counted(0, "row"),
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
     }
 }
 

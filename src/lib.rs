@@ -43,6 +43,12 @@ pub mod convert;
 
 pub mod sink;
 
+pub mod artifact;
+
+pub mod table;
+
+mod background;
+
 mod pipeline;
 
 pub mod run;
@@ -54,6 +60,7 @@ mod error;
 #[path = "../integrations/mod.rs"]
 pub mod integrations;
 
+pub use artifact::{Artifact, ArtifactMedia};
 pub use convert::{ImageOptions, IntoWandbImage};
 pub use encode::{FileType, PngEffort};
 pub use error::{BoxedError, Error, Result};
@@ -64,7 +71,9 @@ pub use image::list::{ImageList, Overlong};
 pub use image::mask::{ImageMask, MaskOptions};
 pub use pipeline::{Counts, Overflow, Stats};
 pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize, to_uint8};
-pub use run::{Row, Run, RunBuilder, RunMode, Scalar, Value, init};
+pub use run::{Row, Run, RunBuilder, RunMode, Value, init};
 pub use sample::{Choose, Every, IntoSamples, Keep, SampleLogger, Samples};
 pub use sink::Durability;
+pub use table::{Cell, IntoRow, Table};
 pub use tensor::{DType, HostTensor, Snapshot};
+pub use value::Scalar;

@@ -1,10 +1,14 @@
 //! JSON as W&B takes it: `NaN` and `Infinity` included, which serde_json makes null.
 
+pub(crate) mod python;
+mod scalar;
 mod serialize;
 
 use std::cell::Cell;
 use std::fmt::Write;
 
+pub use scalar::Scalar;
+pub(crate) use scalar::sealed::Sealed as IntoJson;
 use serde::Serialize;
 
 use crate::error::{Error, Result, beginning};
@@ -91,6 +95,40 @@ impl Json {
                 .try_for_each(|(key, value)| value.ways_fit(way.on(key)?, room)),
             _ if way.keys == 1 => Ok(()),
             _ => room.take_way(way),
+        }
+    }
+
+    /// The same with null for NaN, as the Python SDK has it in artifacts.
+    pub(crate) fn without_nan(self) -> Self {
+        match self {
+            Json::F64(value) if value.is_nan() => Json::Null,
+            Json::List(values) => Json::List(values.into_iter().map(Json::without_nan).collect()),
+            Json::Map(entries) => {
+                let entries = entries.into_iter();
+                Json::Map(
+                    entries
+                        .map(|(key, value)| (key, value.without_nan()))
+                        .collect(),
+                )
+            }
+            other => other,
+        }
+    }
+
+    /// The memory that it holds beyond itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Json::String(text) => text.len(),
+            Json::List(values) => {
+                let inner = values.iter().map(Json::heap_bytes).sum::<usize>();
+                size_of_val(&values[..]) + inner
+            }
+            Json::Map(entries) => {
+                let inner = entries.iter();
+                let inner = inner.map(|(key, value)| key.len() + value.heap_bytes());
+                size_of_val(&entries[..]) + inner.sum::<usize>()
+            }
+            Json::Null | Json::Bool(_) | Json::I64(_) | Json::U64(_) | Json::F64(_) => 0,
         }
     }
 

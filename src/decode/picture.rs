@@ -72,6 +72,13 @@ impl PictureFile {
         self.mode
     }
 
+    /// The name under which it was read; none of one that came from memory.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let is_read = self.path != Path::new(IN_MEMORY);
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        name.filter(|_| is_read)
+    }
+
     pub(crate) fn bytes(&self) -> Arc<Vec<u8>> {
         Arc::clone(&self.bytes)
     }

@@ -1,6 +1,8 @@
 //! W&B's JSON keys: the only file that spells them, to write them and to read them back.
 
+pub(crate) mod artifact;
 mod damaged;
+pub(crate) mod table;
 
 pub(crate) use damaged::{Way, label_key, label_keys, without};
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::artifact::ArtifactLayers;
 use super::boxes::{BoundingBox, BoundingBoxes2D, Domain, MadeBoxes};
 use super::classes::Classes;
 use super::frame::Frame;
@@ -206,6 +207,63 @@ impl Layers {
             layers.push(self.boxes_file(key, boxes, made, frame));
         }
         Ok((layers, noticed))
+    }
+
+    /// The same as an artifact holds them.
+    pub(super) fn in_artifact(&self, frame: Frame) -> Result<(ArtifactLayers, LayersNoticed)> {
+        let mut layers = ArtifactLayers::default();
+        let mut noticed = LayersNoticed::default();
+        for (key, boxes) in &self.boxes {
+            let made = boxes
+                .make(frame.picture())
+                .map_err(|error| of_layer(LayerKind::Boxes, key, error))?;
+            noticed.skipped += made.skipped;
+            noticed.within_a_pixel += u64::from(lie_within_a_pixel(&made.boxes));
+            let placed = made.boxes.into_iter().map(|one| frame.moved(one));
+            let placed: Vec<_> = placed.collect();
+            let ids = placed.iter().map(BoundingBox::class_id).collect();
+            let names = self.names_in_artifact(boxes.labels(), &ids);
+            layers.add_boxes(key, placed, names);
+        }
+        for (key, mask) in &self.masks {
+            let (ids, unscored) = mask
+                .make()
+                .and_then(|(ids, unscored)| Ok((frame.around(ids)?, unscored)))
+                .map_err(|error| of_layer(LayerKind::Mask, key, error))?;
+            noticed.unscored += unscored;
+            let names = match (mask.is_file(), mask.labels()) {
+                (true, None) => Classes::default(),
+                (_, labels) => self.names_in_artifact(labels, &ids_in(&ids)),
+            };
+            let bytes = encode::encode(&ids, FileType::Png, PngEffort::Balanced)?;
+            layers.add_mask(key, bytes, names);
+        }
+        layers.add_classes(self.classes.as_ref());
+        Ok((layers, noticed))
+    }
+
+    /// Refuses layers of which no class has a name, as far as that is known without making them.
+    pub(super) fn check_in_artifact(&self) -> Result<()> {
+        let is_nameless = |labels: Option<&Classes>| labels.is_none_or(Classes::is_empty);
+        let has_layers = !self.masks.is_empty() || !self.boxes.is_empty();
+        let masks_are =
+            (self.masks.values()).all(|mask| mask.is_file() && is_nameless(mask.labels()));
+        let boxes_are =
+            (self.boxes.values()).all(|boxes| boxes.is_empty() && is_nameless(boxes.labels()));
+        match has_layers && masks_are && boxes_are && is_nameless(self.classes.as_ref()) {
+            true => Err(Error::NoClasses),
+            false => Ok(()),
+        }
+    }
+
+    /// The layer's own names, else a name for each of its ids.
+    fn names_in_artifact(&self, own: Option<&Classes>, ids: &BTreeSet<i64>) -> Classes {
+        let numbered = || {
+            let all = self.classes.clone().unwrap_or_default();
+            let known = ids.iter().filter_map(|&id| Some((id, all.get(id)?)));
+            Classes::numbered(ids.iter().copied()).with(&Classes::of_distinct(known))
+        };
+        own.cloned().unwrap_or_else(numbered)
     }
 
     fn mask(&self, key: &str, mask: &ImageMask, frame: Frame) -> Result<(EncodedLayer, u64)> {

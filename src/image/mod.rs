@@ -2,6 +2,7 @@
 //! over it.
 #![doc = include_str!("python.md")]
 
+pub(crate) mod artifact;
 mod batch;
 pub(crate) mod boxes;
 pub(crate) mod classes;
@@ -89,6 +90,16 @@ pub(crate) struct Noticed {
     /// Transparency was lost, since the file format has none.
     pub(crate) alpha_dropped: bool,
     pub(crate) layers: LayersNoticed,
+}
+
+impl Noticed {
+    /// Whether anything of it may be said.
+    pub(crate) fn is_noteworthy(&self) -> bool {
+        let values = self.values.as_ref().is_some_and(|seen| {
+            seen.outside + seen.nan + seen.infinite > 0 || seen.min == seen.max
+        });
+        values || self.alpha_dropped || self.layers.any()
+    }
 }
 
 impl Image {
@@ -498,30 +509,32 @@ impl Image {
     /// The bytes of the picture's file and of its layers' files, made now.
     pub(crate) fn encode(&self) -> Result<Encoded> {
         let (layers, layers_noticed) = self.layers.encode(self.frame())?;
+        let (bytes, format, noticed) = self.encode_picture()?;
+        Ok(Encoded {
+            bytes,
+            format,
+            layers,
+            noticed: Noticed {
+                layers: layers_noticed,
+                ..noticed
+            },
+        })
+    }
+
+    /// The bytes of the picture's file, and its format.
+    fn encode_picture(&self) -> Result<(Arc<Vec<u8>>, &'static str, Noticed)> {
         if let Some(file) = self.file_as_it_is() {
-            return Ok(Encoded {
-                bytes: file.bytes(),
-                format: file.format(),
-                layers,
-                noticed: Noticed {
-                    layers: layers_noticed,
-                    ..Noticed::default()
-                },
-            });
+            return Ok((file.bytes(), file.format(), Noticed::default()));
         }
         let file_type = self.encoded_type();
         let (pixels, values) = self.render()?;
-        let alpha_dropped = pixels.mode() == Mode::Rgba && !file_type.has_alpha();
-        Ok(Encoded {
-            bytes: Arc::new(encode::encode(&pixels, file_type, self.png_effort)?),
-            format: file_type.extension(),
-            layers,
-            noticed: Noticed {
-                values,
-                alpha_dropped,
-                layers: layers_noticed,
-            },
-        })
+        let noticed = Noticed {
+            values,
+            alpha_dropped: pixels.mode() == Mode::Rgba && !file_type.has_alpha(),
+            ..Noticed::default()
+        };
+        let bytes = encode::encode(&pixels, file_type, self.png_effort)?;
+        Ok((Arc::new(bytes), file_type.extension(), noticed))
     }
 
     /// The grouping that W&B is told: none where it is 0.

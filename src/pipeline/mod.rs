@@ -4,12 +4,12 @@
 //! `queue.rs` holds the state, `worker.rs` the threads, `writer.rs` what becomes of a row; here
 //! stands who waits for what.
 
-mod background;
 mod clock;
 mod items;
 mod labels;
 mod notice;
 mod overflow;
+mod parcel;
 mod place;
 mod queue;
 mod report;
@@ -29,14 +29,17 @@ pub(crate) use clock::Clock;
 pub(crate) use items::whole;
 pub(crate) use overflow::Limits;
 pub use overflow::Overflow;
+pub(crate) use parcel::TableId;
 pub(crate) use queue::Call;
 pub(crate) use row::{Pictures, Queued, QueuedRow};
 pub use stats::{Counts, Stats};
 pub(crate) use voice::Voice;
 pub(crate) use writer::Writer;
 
-use crate::error::{Error, Result, rows_and_pictures};
+use crate::artifact::{Artifact, MadeArtifact};
+use crate::error::{Error, Result, counts};
 use crate::image::Image;
+use crate::table::{MadeTable, Table};
 use crate::tensor::pool;
 use crate::value::Json;
 use queue::{
@@ -152,6 +155,49 @@ impl Pipeline {
         self.0.wake_writer(state);
         self.0.for_workers.notify_all();
         ids
+    }
+
+    /// Takes an artifact, which is finished on a thread of its own.
+    pub(crate) fn give_artifact(&self, artifact: Artifact) {
+        self.0.lock().accept_artifact();
+        let name = artifact.name().to_owned();
+        let finish = move || artifact.finish();
+        self.finish_apart("an artifact was made", finish, move |shared, result| {
+            shared.artifact_made(&name, result);
+        });
+    }
+
+    /// The same of the table of a row.
+    pub(crate) fn accept_table(&self, key: &str, step: u64, table: Table) -> TableId {
+        let id = self.0.lock().accept_table(key, step);
+        let key = key.to_owned();
+        let finish = move || table.finish(&key);
+        self.finish_apart("a table was made", finish, move |shared, result| {
+            shared.table_made(id, result);
+        });
+        id
+    }
+
+    /// Waits on a thread of its own for what is made on others, and takes it then.
+    fn finish_apart<T: 'static>(
+        &self,
+        when: &'static str,
+        finish: impl FnOnce() -> Result<T> + Send + 'static,
+        take: impl Fn(&Shared, Result<T>) + Send + Sync + 'static,
+    ) {
+        let take = Arc::new(take);
+        let taking = Arc::clone(&take);
+        let work = move |shared: &Shared| taking(shared, worker::guarded(when, finish));
+        if let Err(error) = worker::spawn_one(&self.0, "wandb-image-finisher", work) {
+            take(&self.0, Err(error));
+        }
+    }
+
+    /// Forgets the table that was replaced under the same key and step.
+    pub(crate) fn replace_table(&self, id: TableId) {
+        let replaced = self.0.lock().replace_table(id);
+        self.0.for_callers.notify_all();
+        drop(replaced);
     }
 
     /// Forgets pictures that were replaced under the same key and step.
@@ -513,6 +559,22 @@ impl Shared {
         }
     }
 
+    // ---- threads that finish artifacts ----
+
+    fn artifact_made(&self, name: &str, result: Result<MadeArtifact>) {
+        let failure = self.lock().artifact_made(name, result);
+        self.for_callers.notify_all();
+        self.for_writer.notify_one();
+        self.tell(failure);
+    }
+
+    fn table_made(&self, id: TableId, result: Result<MadeTable>) {
+        let failures = self.lock().table_made(id, result);
+        self.for_callers.notify_all();
+        self.for_writer.notify_one();
+        self.tell(failures);
+    }
+
     // ---- the writer ----
 
     /// The next entry, unless a flush is due before it comes.
@@ -535,8 +597,8 @@ impl Shared {
         self.tell(failure);
     }
 
-    fn row_done(&self, pictures: u64, outcome: Outcome) {
-        let failures = self.lock().row_done(pictures, outcome);
+    fn row_done(&self, pictures: u64, tables: u64, outcome: Outcome) {
+        let failures = self.lock().row_done(pictures, tables, outcome);
         self.for_callers.notify_all();
         self.tell(failures);
     }
@@ -545,6 +607,12 @@ impl Shared {
         let failures = self.lock().media_done(call, pictures, outcome, json);
         self.for_callers.notify_all();
         self.tell(failures);
+    }
+
+    fn artifact_done(&self, name: &str, result: Result<u64, Arc<Error>>) {
+        let failure = self.lock().artifact_done(name, result);
+        self.for_callers.notify_all();
+        self.tell(failure);
     }
 
     fn other_done(&self, is_flush: bool, result: Result<u64, Arc<Error>>) {
@@ -633,7 +701,11 @@ impl Progress {
         let stats = state.stats();
         Some(format!(
             "finishing: {} left after {} s, of at most {} s",
-            rows_and_pictures(stats.rows.queued, stats.pictures.queued),
+            counts(
+                stats.rows.queued,
+                stats.pictures.queued,
+                stats.artifacts.queued
+            ),
             waited.as_secs(),
             self.until.timeout.as_secs(),
         ))

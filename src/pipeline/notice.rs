@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::row::{Prepared, PreparedImage};
 use crate::error::counted_as;
-use crate::image::LayersNoticed;
+use crate::image::{LayersNoticed, Noticed};
 use crate::pixels::{Observed, told as number};
 
 #[derive(Debug, Default)]
@@ -34,7 +34,22 @@ impl Notices {
         let mut sayings = Vec::new();
         for (key, value) in row.iter().filter(|(_, value)| !value.images().is_empty()) {
             let tally = self.keys.entry(key.clone()).or_default();
-            tally.observe(key, value, &mut sayings);
+            for image in value.images() {
+                tally.images += 1;
+                tally.observe(key, &image.noticed, image.format, &mut sayings);
+            }
+            let sizes = of_sizes(key, value.images());
+            sayings.extend(once(&mut tally.said_sizes, sizes));
+        }
+        let tables = row
+            .iter()
+            .filter_map(|(key, value)| Some((key, value.table()?)));
+        for (key, table) in tables.filter(|(_, table)| table.seen.images > 0) {
+            let tally = self.keys.entry(key.clone()).or_default();
+            tally.images += table.seen.images;
+            for (noticed, format) in &table.seen.noticed {
+                tally.observe(key, noticed, format, &mut sayings);
+            }
         }
         sayings
     }
@@ -47,34 +62,23 @@ impl Notices {
 }
 
 impl Tally {
-    fn observe(&mut self, key: &str, value: &Prepared, sayings: &mut Vec<String>) {
-        for image in value.images() {
-            self.add(image);
-            let values = image
-                .noticed
-                .values
-                .as_ref()
-                .and_then(|seen| of_values(key, seen));
-            sayings.extend(once(&mut self.said_values, values));
-            let flat = image.noticed.values.as_ref();
-            let flat = flat.and_then(|seen| of_one_value(key, seen));
-            sayings.extend(once(&mut self.said_flat, flat));
-            let alpha = image
-                .noticed
-                .alpha_dropped
-                .then(|| of_alpha(key, image.format));
-            sayings.extend(once(&mut self.said_alpha, alpha));
-            let layers = of_layers(key, image.noticed.layers);
-            sayings.extend(once(&mut self.said_layers, layers));
-        }
-        sayings.extend(once(&mut self.said_sizes, of_sizes(key, value.images())));
+    fn observe(&mut self, key: &str, noticed: &Noticed, format: &str, sayings: &mut Vec<String>) {
+        self.add(noticed);
+        let seen = noticed.values.as_ref();
+        let values = seen.and_then(|seen| of_values(key, seen));
+        sayings.extend(once(&mut self.said_values, values));
+        let flat = seen.and_then(|seen| of_one_value(key, seen));
+        sayings.extend(once(&mut self.said_flat, flat));
+        let alpha = noticed.alpha_dropped.then(|| of_alpha(key, format));
+        sayings.extend(once(&mut self.said_alpha, alpha));
+        let layers = of_layers(key, noticed.layers);
+        sayings.extend(once(&mut self.said_layers, layers));
     }
 
-    fn add(&mut self, image: &PreparedImage) {
-        self.images += 1;
-        self.alpha_dropped += u64::from(image.noticed.alpha_dropped);
-        self.layers.add(image.noticed.layers);
-        if let Some(seen) = &image.noticed.values {
+    fn add(&mut self, noticed: &Noticed) {
+        self.alpha_dropped += u64::from(noticed.alpha_dropped);
+        self.layers.add(noticed.layers);
+        if let Some(seen) = &noticed.values {
             self.nan += seen.nan;
             self.infinite += seen.infinite;
             self.outside += seen.outside;

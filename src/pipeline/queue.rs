@@ -2,6 +2,7 @@
 //! who waits for what stands in `mod.rs`.
 
 mod memory;
+mod parcels;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub(super) use memory::Load;
 use memory::{Held, Memory};
 
+use parcels::Parcels;
+
 use super::overflow::{Limits, Overflow};
 use super::report::Report;
 use super::row::{
@@ -17,6 +20,7 @@ use super::row::{
     size_of_value,
 };
 use super::stats::Stats;
+use crate::artifact::MadeArtifact;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::value::Json;
@@ -43,6 +47,8 @@ pub(super) enum Entry<R> {
         key: String,
         value: Json,
     },
+    /// It comes before all that waits, as soon as it is made: nothing else says when it is.
+    Artifact(Box<MadeArtifact>),
     Flush,
     Exit(i32),
 }
@@ -55,7 +61,7 @@ impl Entry<QueuedRow> {
             Entry::Summary { key, value } | Entry::Config { key, value } => {
                 beyond_scalars(size_of_value(key, value))
             }
-            Entry::Flush | Entry::Exit(_) => 0,
+            Entry::Artifact(_) | Entry::Flush | Entry::Exit(_) => 0,
         }
     }
 }
@@ -169,6 +175,8 @@ pub(super) struct Outcome {
     pub(super) failure: Option<Arc<Error>>,
     pub(super) pictures_failed: Vec<Failure>,
     pub(super) pictures_written: u64,
+    pub(super) tables_failed: Vec<Failure>,
+    pub(super) tables_written: u64,
     pub(super) bytes_written: u64,
 }
 
@@ -242,6 +250,7 @@ pub(super) struct State {
     /// Each with the bytes that it counts.
     entries: VecDeque<(Entry<QueuedRow>, u64)>,
     pictures: BTreeMap<PictureId, Picture>,
+    parcels: Parcels,
     /// What the pictures that aren't made yet hold together.
     memory: Memory,
     /// Pictures to be made, the oldest first. Some of them are gone.
@@ -294,6 +303,7 @@ impl State {
             waited: Duration::ZERO,
             entries: VecDeque::new(),
             pictures: BTreeMap::new(),
+            parcels: Parcels::default(),
             memory: Memory::default(),
             waiting: VecDeque::new(),
             next_id: 0,
@@ -350,7 +360,7 @@ impl State {
 
     /// Nothing is under way that could make room.
     pub(super) fn is_idle(&self) -> bool {
-        let is_making = self.unmade + self.working > 0;
+        let is_making = self.unmade + self.working > 0 || self.parcels.any();
         self.entries.is_empty() && !self.is_writing && !is_making
     }
 
@@ -365,7 +375,7 @@ impl State {
 
     /// No thread is needed any more.
     pub(super) fn is_over(&self) -> bool {
-        let is_empty = self.entries.is_empty() && self.unmade == 0;
+        let is_empty = self.entries.is_empty() && self.unmade == 0 && !self.parcels.any();
         self.phase == Phase::Ended || (self.is_orphan && is_empty)
     }
 
@@ -666,7 +676,8 @@ impl State {
 
     /// Whether the next entry can be written now.
     pub(super) fn has_ready_entry(&self) -> bool {
-        !self.is_writing && !self.entries.is_empty() && !self.is_held_up()
+        let is_ready = || !self.entries.is_empty() && !self.is_held_up();
+        !self.is_writing && (self.parcels.has_ready() || is_ready())
     }
 
     /// What the writer can do now. A flush that is due comes before the next entry, and none after
@@ -684,6 +695,10 @@ impl State {
         if !self.has_ready_entry() {
             return None;
         }
+        if let Some(artifact) = self.parcels.next_ready() {
+            self.is_writing = true;
+            return Some(Entry::Artifact(artifact));
+        }
         let (entry, bytes) = self.entries.pop_front()?;
         self.is_writing = true;
         self.in_hand += bytes;
@@ -695,6 +710,7 @@ impl State {
             },
             Entry::Summary { key, value } => Entry::Summary { key, value },
             Entry::Config { key, value } => Entry::Config { key, value },
+            Entry::Artifact(artifact) => Entry::Artifact(artifact),
             Entry::Flush => Entry::Flush,
             Entry::Exit(_) => Entry::Exit(self.exit_code()),
         })
@@ -703,7 +719,7 @@ impl State {
     /// A picture of the next entry isn't made yet. What a flush or the end confirms is also told.
     fn is_held_up(&self) -> bool {
         match self.entries.front().map(|(entry, _)| entry) {
-            Some(Entry::Flush | Entry::Exit(_)) => self.telling > 0,
+            Some(Entry::Flush | Entry::Exit(_)) => self.telling > 0 || self.parcels.any_artifact(),
             Some(Entry::Row(row)) => self.awaited.contains_key(&Waiter::Row(row.step)),
             Some(Entry::Media { call, .. }) => self.awaited.contains_key(&Waiter::Call(*call)),
             _ => false,
@@ -717,6 +733,10 @@ impl State {
             let prepared = match value {
                 Queued::Json(json) => Some(Prepared::Json(json)),
                 Queued::Pictures(pictures) => self.collect_pictures(pictures),
+                Queued::Table(key, id) => {
+                    let table = self.parcels.take_table(id);
+                    table.map(|table| Prepared::Table(key, table))
+                }
             };
             values.extend(prepared.map(|value| (key, value)));
         }
@@ -767,7 +787,13 @@ impl State {
 
     /// Takes what the writer made of a row. Failures are returned that are the first of their
     /// kind.
-    pub(super) fn row_done(&mut self, pictures: u64, outcome: Outcome) -> Vec<Failure> {
+    pub(super) fn row_done(
+        &mut self,
+        pictures: u64,
+        tables: u64,
+        mut outcome: Outcome,
+    ) -> Vec<Failure> {
+        let of_tables = self.tables_done(tables, &mut outcome);
         match &outcome.failure {
             None => self.stats.rows.write(1),
             Some(_) => {
@@ -775,7 +801,25 @@ impl State {
                 self.report(Report::fail_row);
             }
         }
-        self.pictures_done(OF_ROWS, pictures, outcome)
+        let mut firsts = self.pictures_done(OF_ROWS, pictures, outcome);
+        firsts.extend(of_tables);
+        firsts
+    }
+
+    /// Takes what became of the tables of a row, which fail with it.
+    fn tables_done(&mut self, tables: u64, outcome: &mut Outcome) -> Vec<Failure> {
+        let mut firsts = std::mem::take(&mut outcome.tables_failed);
+        let failed = firsts.len() as u64;
+        firsts.retain(|failure| self.fail_artifact(&failure.key, &failure.error));
+        match &outcome.failure {
+            None => self.stats.artifacts.write(outcome.tables_written),
+            Some(error) => {
+                let lost = tables - failed;
+                self.stats.artifacts.fail(lost);
+                (0..lost).for_each(|_| self.report(|report| report.fail_artifact(error)));
+            }
+        }
+        firsts
     }
 
     /// The same of the pictures of a call, with their JSON.
@@ -891,8 +935,13 @@ impl State {
     }
 
     fn entry_done(&mut self, bytes_written: u64) {
-        self.is_writing = false;
         self.done += 1;
+        self.written(bytes_written);
+    }
+
+    /// The writer has nothing in hand.
+    fn written(&mut self, bytes_written: u64) {
+        self.is_writing = false;
         self.stats.bytes_written += bytes_written;
         let in_hand = std::mem::take(&mut self.in_hand);
         self.release(in_hand);

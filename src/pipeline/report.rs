@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 pub(super) struct Report {
     rows_failed: u64,
     pictures_failed: u64,
+    artifacts_failed: u64,
     pictures_dropped: u64,
     first: Option<Arc<Error>>,
 }
@@ -31,6 +32,11 @@ impl Report {
 
     pub(super) fn fail_pictures(&mut self, pictures: u64, error: &Arc<Error>) {
         self.pictures_failed += pictures;
+        self.fail(error);
+    }
+
+    pub(super) fn fail_artifact(&mut self, error: &Arc<Error>) {
+        self.artifacts_failed += 1;
         self.fail(error);
     }
 
@@ -59,22 +65,26 @@ impl Report {
     pub(super) fn result(self) -> Result<()> {
         match (self.pictures_dropped, &self.first) {
             (0, None) => Ok(()),
-            _ => Err(self.error(0, 0, None)),
+            _ => Err(self.error([0; 3], None)),
         }
     }
 
     /// What was lost, and what was still on its way when the time was up.
     pub(super) fn unfinished(self, stats: &Stats, waited: Duration) -> Error {
-        self.error(stats.rows.queued, stats.pictures.queued, Some(waited))
+        let queued = [stats.rows, stats.pictures, stats.artifacts].map(|counts| counts.queued);
+        self.error(queued, Some(waited))
     }
 
-    fn error(self, rows: u64, pictures: u64, waited: Option<Duration>) -> Error {
+    fn error(self, queued: [u64; 3], waited: Option<Duration>) -> Error {
+        let [rows_queued, pictures_queued, artifacts_queued] = queued;
         Error::Incomplete {
-            rows_queued: rows,
-            pictures_queued: pictures,
+            rows_queued,
+            pictures_queued,
+            artifacts_queued,
             waited,
             rows_failed: self.rows_failed,
             pictures_failed: self.pictures_failed,
+            artifacts_failed: self.artifacts_failed,
             pictures_dropped: self.pictures_dropped,
             first: self.first,
         }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clock::Moment;
+use super::parcel::TableId;
 use crate::error::Result;
 use crate::image::{EncodedLayer, Image, LayerKind, Names, Noticed};
 use crate::sink::{MediaKey, sha256};
+use crate::table::MadeTable;
 use crate::value::Json;
 
 /// The number of a picture on its way. A later one is greater.
@@ -24,6 +26,7 @@ pub(crate) struct QueuedRow {
 pub(crate) enum Queued {
     Json(Json),
     Pictures(Pictures),
+    Table(MediaKey, TableId),
 }
 
 /// The pictures under one key.
@@ -39,7 +42,7 @@ impl QueuedRow {
     pub(super) fn size_bytes(&self) -> u64 {
         let values = self.values.iter().map(|(key, value)| match value {
             Queued::Json(json) => size_of_value(key, json),
-            Queued::Pictures(_) => 0,
+            Queued::Pictures(_) | Queued::Table(..) => 0,
         });
         beyond_scalars(values.sum())
     }
@@ -52,30 +55,21 @@ pub(super) fn beyond_scalars(bytes: usize) -> u64 {
 }
 
 pub(super) fn size_of_value(key: &str, value: &Json) -> usize {
-    key.len() + size_of::<(String, Queued)>() + heap_bytes(value)
-}
-
-fn heap_bytes(value: &Json) -> usize {
-    match value {
-        Json::String(text) => text.len(),
-        Json::List(values) => {
-            let inner = values.iter().map(heap_bytes).sum::<usize>();
-            size_of_val(&values[..]) + inner
-        }
-        Json::Map(entries) => {
-            let inner = entries.iter();
-            let inner = inner.map(|(key, value)| key.len() + heap_bytes(value));
-            size_of_val(&entries[..]) + inner.sum::<usize>()
-        }
-        Json::Null | Json::Bool(_) | Json::I64(_) | Json::U64(_) | Json::F64(_) => 0,
-    }
+    key.len() + size_of::<(String, Queued)>() + value.heap_bytes()
 }
 
 impl Queued {
     pub(crate) fn pictures(&self) -> &[PictureId] {
         match self {
-            Queued::Json(_) => &[],
+            Queued::Json(_) | Queued::Table(..) => &[],
             Queued::Pictures(pictures) => &pictures.ids,
+        }
+    }
+
+    pub(crate) fn table(&self) -> Option<TableId> {
+        match self {
+            Queued::Table(_, id) => Some(*id),
+            Queued::Json(_) | Queued::Pictures(_) => None,
         }
     }
 }
@@ -89,6 +83,11 @@ pub(super) struct PreparedRow {
 }
 
 impl PreparedRow {
+    /// Of the tables in it.
+    pub(super) fn tables(&self) -> u64 {
+        self.values.values().filter_map(Prepared::table).count() as u64
+    }
+
     /// How many there are.
     pub(super) fn pictures(&self) -> usize {
         let pictures = self.values.values().map(|value| value.images().len());
@@ -101,12 +100,20 @@ pub(super) enum Prepared {
     Json(Json),
     Image(MediaKey, PreparedImage),
     Images(MediaKey, Vec<PreparedImage>),
+    Table(MediaKey, Box<MadeTable>),
 }
 
 impl Prepared {
+    pub(super) fn table(&self) -> Option<&MadeTable> {
+        match self {
+            Prepared::Table(_, table) => Some(table),
+            Prepared::Json(_) | Prepared::Image(..) | Prepared::Images(..) => None,
+        }
+    }
+
     pub(super) fn images(&self) -> &[PreparedImage] {
         match self {
-            Prepared::Json(_) => &[],
+            Prepared::Json(_) | Prepared::Table(..) => &[],
             Prepared::Image(_, image) => std::slice::from_ref(image),
             Prepared::Images(_, images) => images,
         }

@@ -25,6 +25,9 @@ pub struct Stats {
     /// Pictures, each of a list by itself, also those of
     /// [`media_json`](crate::Run::media_json).
     pub pictures: Counts,
+    /// Artifacts ([`log_artifact`](crate::Run::log_artifact)), and tables, whose pictures don't
+    /// count as such but where they couldn't be made.
+    pub artifacts: Counts,
     /// Bytes that pictures and long values on their way hold now, as
     /// [`Overflow`](crate::Overflow) counts them.
     pub queued_bytes: u64,
@@ -35,7 +38,7 @@ pub struct Stats {
     pub encode_time: Duration,
 }
 
-/// Of rows or of pictures: at every moment `accepted` = `written` + `dropped` + `failed` +
+/// Of rows, of pictures or of artifacts: at every moment `accepted` = `written` + `dropped` + `failed` +
 /// `queued`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::background::step_back;
 use super::queue::{Call, Entry, Job, Outcome, Work};
 use super::row::{PreparedImage, PreparedRow};
 use super::sync::{self, Instant, thread_local};
 use super::writer::Writer;
 use super::{Deadline, Shared};
+use crate::artifact::MadeArtifact;
+use crate::background::step_back;
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -46,7 +47,7 @@ pub(super) fn spawn(shared: &Arc<Shared>, workers: usize, writer: Writer) -> Res
     spawned.inspect_err(|_| shared.abandon())
 }
 
-fn spawn_one(
+pub(super) fn spawn_one(
     shared: &Arc<Shared>,
     name: &str,
     work: impl FnOnce(&Shared) + Send + 'static,
@@ -84,7 +85,7 @@ fn make(image: Box<Image>) -> Result<PreparedImage> {
     guarded("a picture was made", move || PreparedImage::make(&image))
 }
 
-fn guarded<T>(when: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(when: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(when, &*panic)))
 }
 
@@ -112,6 +113,7 @@ fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) 
     match entry {
         Entry::Row(row) => write_row(shared, writer, &row),
         Entry::Media { call, row } => write_media(shared, writer, call, &row),
+        Entry::Artifact(artifact) => write_artifact(shared, writer, &artifact),
         Entry::Summary { key, value } => other(shared, writer, false, |writer| {
             writer.set_summary(&key, &value);
             Ok(())
@@ -134,7 +136,7 @@ fn write_row(shared: &Shared, writer: &mut Writer, row: &PreparedRow) {
     let written = guarded("a row was written", || Ok(writer.row(row)));
     let (outcome, sayings) =
         written.unwrap_or_else(|error| (Outcome::of_row(row, error), Vec::new()));
-    shared.row_done(row.pictures() as u64, outcome);
+    shared.row_done(row.pictures() as u64, row.tables(), outcome);
     sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 
@@ -144,6 +146,13 @@ fn write_media(shared: &Shared, writer: &mut Writer, call: Call, row: &PreparedR
         written.unwrap_or_else(|error| (Outcome::of_call(row, error), Vec::new(), None));
     shared.media_done(call, row.pictures() as u64, outcome, json);
     sayings.iter().for_each(|text| shared.voice.warn(text));
+}
+
+fn write_artifact(shared: &Shared, writer: &mut Writer, artifact: &MadeArtifact) {
+    let result = counted(writer, "an artifact was written", |writer| {
+        writer.artifact(artifact)
+    });
+    shared.artifact_done(&artifact.heading.name, result);
 }
 
 fn other(

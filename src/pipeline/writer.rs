@@ -13,14 +13,19 @@ use super::place::{FileKind, KnownFiles, NamedFile, Namer};
 use super::queue::{Failure, Outcome};
 use super::row::{Prepared, PreparedImage, PreparedLayer, PreparedRow};
 use super::summary::{Part, Summary};
+use crate::artifact::{Digest, Entry, Heading, MadeArtifact, Source, manifest_digest, of_table};
 use crate::error::{Error, Result};
 use crate::image::classes::Classes;
+use crate::image::json::artifact::with_suffix;
+use crate::image::json::table::{LoggedTable, TABLE_FILE};
 use crate::image::json::{self, LoggedImage, LoggedLayer};
 use crate::sink::records::{
-    ConfigRecord, EnvironmentRecord, FILE_TYPE_MEDIA, FilesItem, FilesRecord, HeaderRecord,
-    HistoryRecord, HistoryStep, Item, Record, RecordInfo, RecordType, RunExitRecord, RunRecord,
+    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, ConfigRecord, EnvironmentRecord,
+    FILE_TYPE_MEDIA, FilesItem, FilesRecord, HeaderRecord, HistoryRecord, HistoryStep, Item,
+    Record, RecordInfo, RecordType, RunExitRecord, RunRecord, StoragePolicyConfigItem,
 };
-use crate::sink::{Discard, RecordSink, Resumed};
+use crate::sink::{Discard, FilePlace, MediaKey, RecordSink, Resumed, StagedFile};
+use crate::table::MadeTable;
 use crate::value::Json;
 
 /// Writes what the queue gives it. Each call leaves it whole, also where it fails.
@@ -28,6 +33,8 @@ pub(crate) struct Writer {
     sink: Box<dyn RecordSink>,
     clock: Clock,
     run_id: String,
+    /// What artifacts say of the run: its project and its entity.
+    owner: Owner,
     /// The number of the last record.
     num: i64,
     summary: Summary,
@@ -52,6 +59,7 @@ impl Writer {
             sink,
             clock,
             run_id,
+            owner: Owner::default(),
             num: 0,
             summary: Summary::default(),
             notices: Notices::default(),
@@ -81,6 +89,7 @@ impl Writer {
             summary,
             labels: Labels::resumed(past.class_labels()),
             has_unflushed: !past.since.is_empty(),
+            owner: past.run.as_ref().map(Owner::of).unwrap_or_default(),
             ..Self::new(sink, clock, run_id)
         }
     }
@@ -92,6 +101,7 @@ impl Writer {
         run: RunRecord,
         environment: EnvironmentRecord,
     ) -> Result<()> {
+        self.owner = Owner::of(&run);
         self.record(RecordType::Header(header))?;
         self.record(RecordType::Run(run))?;
         self.record(RecordType::Environment(environment))?;
@@ -135,6 +145,7 @@ impl Writer {
         let result = self
             .name_files(files.named)
             .and_then(|()| self.name_classes(&row.values))
+            .and_then(|()| self.name_artifacts(files.artifacts))
             .and_then(|()| end(self, placed));
         if result.is_ok() {
             self.last_files = files.last;
@@ -146,6 +157,8 @@ impl Writer {
         let outcome = Outcome {
             pictures_failed: files.failed,
             pictures_written: files.written,
+            tables_failed: files.tables_failed,
+            tables_written: files.tables,
             bytes_written: self.bytes_written - before,
             ..of_all
         };
@@ -177,6 +190,9 @@ impl Writer {
             Prepared::Json(json) => return Some(json.clone()),
             Prepared::Image(media_key, image) => (media_key, std::slice::from_ref(image)),
             Prepared::Images(media_key, images) => (media_key, &images[..]),
+            Prepared::Table(media_key, table) => {
+                return self.place_table(key, media_key, table, step, files);
+            }
         };
         let last = files.last.remove(key).unwrap_or_default();
         let mut namer = Namer::new(media_key, step, last);
@@ -219,6 +235,141 @@ impl Writer {
         named.extend(new.map(|file| file.path.clone()));
         namer.keep(files);
         Ok(logged)
+    }
+
+    /// The JSON of a table, whose files are taken. None where that is refused.
+    fn place_table(
+        &mut self,
+        key: &str,
+        media_key: &MediaKey,
+        table: &MadeTable,
+        step: u64,
+        files: &mut Files,
+    ) -> Option<Json> {
+        match self.table(key, media_key, table, step) {
+            Ok((artifact, logged)) => {
+                files.tables += 1;
+                files.named.insert(logged.path.clone());
+                files.artifacts.push(artifact);
+                Some(json::table::table(&logged))
+            }
+            Err(error) => {
+                let failure = Failure::of_table(&key.into(), step, error);
+                files.tables_failed.push(failure);
+                None
+            }
+        }
+    }
+
+    fn table(
+        &mut self,
+        key: &str,
+        media_key: &MediaKey,
+        table: &MadeTable,
+        step: u64,
+    ) -> Result<(ArtifactRecord, LoggedTable)> {
+        let file = &table.run_file;
+        let path = media_key.table_path(step, &file.sha256);
+        self.sink.take_file(&StagedFile {
+            from: &file.staging.path_of(&file.name),
+            place: FilePlace::Media(&path),
+            may_move: true,
+        })?;
+        self.took(file.size as usize);
+        let heading = Heading::new(of_table(&self.run_id, key), TABLES.into());
+        let logged = LoggedTable {
+            path,
+            sha256: file.sha256.clone(),
+            size: file.size,
+            columns: table.columns,
+            rows: table.rows,
+            artifact_path: with_suffix(key, TABLE_FILE),
+            client_id: heading.client_id.clone(),
+            sequence_client_id: heading.sequence_client_id.clone(),
+        };
+        let artifact = self.artifact_record(&heading, &table.entries)?;
+        Ok((artifact, logged))
+    }
+
+    fn name_artifacts(&mut self, artifacts: Vec<ArtifactRecord>) -> Result<()> {
+        let mut artifacts = artifacts.into_iter();
+        artifacts.try_for_each(|artifact| self.record(RecordType::Artifact(artifact)))
+    }
+
+    /// Writes an artifact: its files first, then the record that names them.
+    pub(super) fn artifact(&mut self, artifact: &MadeArtifact) -> Result<()> {
+        let record = self.artifact_record(&artifact.heading, &artifact.entries)?;
+        self.record(RecordType::Artifact(record))
+    }
+
+    fn artifact_record(
+        &mut self,
+        heading: &Heading,
+        entries: &BTreeMap<String, Entry>,
+    ) -> Result<ArtifactRecord> {
+        let mut contents = Vec::with_capacity(entries.len());
+        for (path, entry) in entries {
+            contents.push(ArtifactManifestEntry {
+                path: path.clone(),
+                digest: entry.digest.text(),
+                r#ref: entry.address().unwrap_or_default().into(),
+                size: entry.size.cast_signed(),
+                local_path: self.take_entry(entry)?,
+            });
+        }
+        let Owner { project, entity } = self.owner.clone();
+        Ok(ArtifactRecord {
+            run_id: self.run_id.clone(),
+            project,
+            entity,
+            r#type: heading.kind.clone(),
+            name: heading.name.clone(),
+            digest: manifest_digest(entries),
+            description: heading.description.clone(),
+            metadata: heading.metadata.clone(),
+            aliases: heading.aliases.clone(),
+            manifest: Some(ArtifactManifest::of(contents)),
+            finalize: true,
+            client_id: heading.client_id.clone(),
+            sequence_client_id: heading.sequence_client_id.clone(),
+            tags: heading.tags.clone(),
+            digest_algorithm: MD5_MANIFEST.into(),
+        })
+    }
+
+    /// Takes a file of an artifact, and returns where it is; nothing for a reference.
+    fn take_entry(&mut self, entry: &Entry) -> Result<String> {
+        let Digest::Md5(digest) = &entry.digest else {
+            return Ok(String::new());
+        };
+        let hash = digest.hex();
+        let place = FilePlace::Artifact(&hash);
+        let taken = match &entry.source {
+            Source::Reference => return Ok(String::new()),
+            Source::Staged(staging, name) => self.sink.take_file(&StagedFile {
+                from: &staging.path_of(name),
+                place,
+                may_move: true,
+            })?,
+            Source::User { path, stamp } => {
+                stamp.check(path)?;
+                let taken = self.sink.take_file(&StagedFile {
+                    from: path,
+                    place,
+                    may_move: false,
+                })?;
+                // What was taken is what it was now, whether it was linked or copied.
+                stamp.check(path)?;
+                taken
+            }
+        };
+        self.took(entry.size as usize);
+        taken.into_os_string().into_string().map_err(|path| Error::Artifact {
+            reason: format!(
+                "the run's directory {path:?} isn't UTF-8, and a record can't name a file in it: \
+                 choose another by RunBuilder::dir"
+            ),
+        })
     }
 
     fn file(&mut self, file: NamedFile, bytes: &[u8]) -> Result<NamedFile> {
@@ -405,6 +556,41 @@ impl Writer {
     }
 }
 
+/// The type of the artifacts of tables.
+const TABLES: &str = "run_table";
+const MD5_MANIFEST: &str = "MANIFEST_MD5";
+
+/// Whose run it is.
+#[derive(Clone, Debug, Default)]
+struct Owner {
+    project: String,
+    entity: String,
+}
+
+impl Owner {
+    fn of(run: &RunRecord) -> Self {
+        let (project, entity) = (run.project.clone(), run.entity.clone());
+        Self { project, entity }
+    }
+}
+
+impl ArtifactManifest {
+    /// As the Python SDK has it.
+    fn of(contents: Vec<ArtifactManifestEntry>) -> Self {
+        let layout = StoragePolicyConfigItem {
+            key: "storageLayout".into(),
+            value_json: "\"V2\"".into(),
+        };
+        Self {
+            version: 1,
+            storage_policy: "wandb-storage-policy-v1".into(),
+            storage_policy_config: vec![layout],
+            contents,
+            manifest_file_path: String::new(),
+        }
+    }
+}
+
 /// What became of a row's files.
 #[derive(Default)]
 struct Files {
@@ -413,6 +599,10 @@ struct Files {
     named: BTreeSet<String>,
     written: u64,
     failed: Vec<Failure>,
+    tables: u64,
+    tables_failed: Vec<Failure>,
+    /// The records of the tables' artifacts.
+    artifacts: Vec<ArtifactRecord>,
 }
 
 fn logged(image: &PreparedImage, file: &NamedFile, layers: &[NamedFile]) -> LoggedImage {

@@ -185,9 +185,12 @@ impl Ledger {
                 replaced,
                 displaced,
             } = open.put(&key, values);
-            replaced
-                .iter()
-                .for_each(|old| pipeline.replace(old.pictures(), leftovers));
+            for old in &replaced {
+                pipeline.replace(old.pictures(), leftovers);
+                old.table()
+                    .into_iter()
+                    .for_each(|id| pipeline.replace_table(id));
+            }
             displaced
                 .iter()
                 .for_each(|old| pipeline.drop_pictures(old.pictures(), leftovers));
@@ -303,7 +306,7 @@ impl Checked {
     fn told(&self, key: &str) -> Option<String> {
         match self {
             Checked::Images(images) => list::told(key, images.images.len()),
-            Checked::Json(_) | Checked::Image(..) => None,
+            Checked::Json(_) | Checked::Image(..) | Checked::Table(..) => None,
         }
     }
 }
@@ -318,6 +321,10 @@ fn accepted(
 ) -> Vec<(String, Queued)> {
     let (keys, is_list, images) = match value {
         Checked::Json(json) => return vec![(key.into(), Queued::Json(json))],
+        Checked::Table(media_key, table) => {
+            let id = pipeline.accept_table(key, step, *table);
+            return vec![(key.into(), Queued::Table(media_key, id))];
+        }
         Checked::Image(media_key, image) => (vec![(key.into(), media_key)], false, vec![*image]),
         Checked::Images(CheckedList { keys, images }) => (keys, true, images),
     };

@@ -22,9 +22,10 @@ use std::time::Duration;
 
 pub use builder::RunBuilder;
 pub use row::Row;
-pub use value::{Scalar, Value};
+pub use value::Value;
 
-use crate::error::{Error, Result, counted, rows_and_pictures};
+use crate::artifact::Artifact;
+use crate::error::{Error, Result, counted, counts};
 use crate::pipeline::{Deadline, Inquiry, Leftovers, Pipeline, Stats, Voice};
 use crate::sink::Durability;
 use crate::value::Json;
@@ -304,6 +305,39 @@ impl Run {
         self.0.media_json(step, media).map(Into::into)
     }
 
+    /// Logs an artifact: an output of the run, of which W&B keeps every version.
+    ///
+    /// When this returns, it is accepted: files are hashed and pictures are made in the background
+    /// (see [`Artifact`]), and it is written as soon as that is done, whatever rows come meanwhile.
+    /// [`flush`](Self::flush) and [`finish`](Self::finish) wait for it. Nothing of an artifact is
+    /// uploaded where something in it couldn't be made: the run tells that, and they return it.
+    ///
+    /// `wandb sync` uploads it from the run's directory: its files lie in `artifacts/`, and the
+    /// record names them by their whole paths, so the directory must stay where it is until then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Finished`] after the end. Where the run is [synchronous](RunBuilder::synchronous),
+    /// also [`Error::Incomplete`] for what could not be made or written.
+    ///
+    /// ```
+    /// use wandb_image::Artifact;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let run = wandb_image::init().dir(dir.path()).start()?;
+    /// let mut buckets = Artifact::new("raw", "dataset")?;
+    /// buckets.add_reference("s3://bucket/train.tar")?;
+    /// run.log_artifact(buckets)?;
+    /// run.finish()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn log_artifact(&self, artifact: Artifact) -> Result<()> {
+        if self.0.mode == RunMode::Disabled {
+            return self.0.give(|_, _| ());
+        }
+        self.0.give(|_, pipeline| pipeline.give_artifact(artifact))
+    }
+
     /// Waits until everything that was logged before is on disk: the open row, which takes no
     /// more values after that, every row and picture on its way, and the summary where it
     /// changed. A process that is killed later has lost nothing of it.
@@ -414,8 +448,10 @@ impl Drop for Run {
 fn json_only(key: &str, value: Value, place: &str) -> Result<Json> {
     match value.0 {
         Kind::Json(json) => json.checked(key),
-        Kind::Image(_) | Kind::Images(_) => Err(Error::Value {
-            reason: format!("{place} takes no image: log it, and its last one is in the summary"),
+        Kind::Image(_) | Kind::Images(_) | Kind::Table(_) => Err(Error::Value {
+            reason: format!(
+                "{place} takes no image and no table: log it, and its last one is in the summary"
+            ),
         }),
     }
 }
@@ -630,15 +666,22 @@ impl Shared {
 
 /// What was lost in all, where anything was.
 fn lost(stats: &Stats) -> Option<String> {
-    let Stats { rows, pictures, .. } = stats;
+    let Stats {
+        rows,
+        pictures,
+        artifacts,
+        ..
+    } = stats;
     let dropped = (pictures.dropped > 0).then(|| {
         let dropped = counted(pictures.dropped, "picture");
         format!("{dropped} dropped, since the queue was full")
     });
-    let failed = (rows.failed + pictures.failed > 0)
-        .then(|| format!("{} failed", rows_and_pictures(rows.failed, pictures.failed)));
+    let failed = (rows.failed + pictures.failed + artifacts.failed > 0).then(|| {
+        let failed = counts(rows.failed, pictures.failed, artifacts.failed);
+        format!("{failed} failed")
+    });
     let parts: Vec<String> = [dropped, failed].into_iter().flatten().collect();
-    let all = rows_and_pictures(rows.accepted, pictures.accepted);
+    let all = counts(rows.accepted, pictures.accepted, artifacts.accepted);
     (!parts.is_empty()).then(|| format!("of {all} in all: {}", parts.join("; ")))
 }
 

@@ -6,6 +6,7 @@ use super::value::{Kind, Value};
 use crate::error::{Error, Result, beginning};
 use crate::image::{Image, list};
 use crate::sink::MediaKey;
+use crate::table::Table;
 use crate::value::{Json, MAX_WAY};
 
 /// The longest key of pictures, in bytes: records write what a layer is called after it, and what
@@ -65,6 +66,7 @@ pub(super) enum Checked {
     Json(Json),
     Image(MediaKey, Box<Image>),
     Images(CheckedList),
+    Table(MediaKey, Box<Table>),
 }
 
 /// A list of images, under as many keys as it needs: its own first.
@@ -98,7 +100,7 @@ impl Checked {
     fn keys_of_parts(&self) -> &[(String, MediaKey)] {
         match self {
             Checked::Images(list) => list.keys.get(1..).unwrap_or_default(),
-            Checked::Json(_) | Checked::Image(..) => &[],
+            Checked::Json(_) | Checked::Image(..) | Checked::Table(..) => &[],
         }
     }
 }
@@ -186,6 +188,20 @@ fn checked(key: &str, value: Value) -> Result<Checked> {
             media_key(key)?;
             CheckedList::new(key, images.checked(key)?).map(Checked::Images)
         }
+        Kind::Table(table) => {
+            let media_key = media_key(key)?;
+            let table = table.take().ok_or_else(|| logged_already(key))?;
+            Ok(Checked::Table(media_key, Box::new(table)))
+        }
+    }
+}
+
+fn logged_already(key: &str) -> Error {
+    Error::Table {
+        reason: format!(
+            "the one under {key:?} was logged already, by a clone of this value: make another \
+             table"
+        ),
     }
 }
 
@@ -220,6 +236,7 @@ impl CheckedMedia {
                 (false, vec![*image])
             }
             Kind::Images(list) => (true, list.checked_as_one(key)?),
+            Kind::Table(_) => return Err(no_media_but_a_table(key)),
         };
         Ok(Self {
             key: key.into(),
@@ -227,6 +244,14 @@ impl CheckedMedia {
             is_list,
             images,
         })
+    }
+}
+
+fn no_media_but_a_table(key: &str) -> Error {
+    Error::Value {
+        reason: format!(
+            "the table under {key:?} is no image and no list of images: log it in a row"
+        ),
     }
 }
 

@@ -1,17 +1,20 @@
 //! What one key of a row can hold: JSON, and pictures.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::image::Image;
 use crate::image::list::ImageList;
-use crate::value::{Json, MAX_VALUES};
+use crate::table::Table;
+use crate::value::{IntoJson, Json, MAX_VALUES, Scalar};
 
-/// What one key of a row holds: a number, a text, a list, a nested value, or pictures.
+/// What one key of a row holds: a number, a text, a list, a nested value, pictures, or a table.
 ///
 /// Made by `From` from every primitive number, `bool`, text, `Option` of these (`None` is
 /// `null`), vectors, slices and arrays of these, `serde_json::Value`, [`Image`] and lists of
-/// images ([`ImageList`], vectors, slices and arrays); anything else that serde knows goes
+/// images ([`ImageList`], vectors, slices and arrays), and [`Table`]; anything else that serde knows goes
 /// through [`from_serialize`](Self::from_serialize).
 ///
 /// NaN and the infinities are kept, also inside lists and nested values: they arrive in W&B as
@@ -41,6 +44,22 @@ pub(crate) enum Kind {
     Json(Json),
     Image(Box<Image>),
     Images(ImageList),
+    Table(SharedTable),
+}
+
+/// A table of which only one clone is logged.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedTable(Arc<Mutex<Option<Table>>>);
+
+impl SharedTable {
+    fn new(table: Table) -> Self {
+        Self(Arc::new(Mutex::new(Some(table))))
+    }
+
+    /// The table, unless it was logged already.
+    pub(crate) fn take(&self) -> Option<Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Value {
@@ -64,54 +83,10 @@ impl Value {
     }
 }
 
-/// A plain value: what a list can hold through `From`.
-///
-/// Sealed; implemented for `bool`, every integer up to 64 bits, `f32`, `f64`, `String` and
-/// `&str`.
-pub trait Scalar: sealed::Sealed {}
-
-mod sealed {
-    pub trait Sealed {
-        fn into_json(self) -> super::Json;
+impl<T: Scalar> From<T> for Value {
+    fn from(value: T) -> Self {
+        Value::json(value.into_json())
     }
-}
-
-use sealed::Sealed;
-
-macro_rules! scalar {
-    ($($t:ty: $value:ident => $json:expr),* $(,)?) => {$(
-        impl Sealed for $t {
-            fn into_json(self) -> Json {
-                let $value = self;
-                $json
-            }
-        }
-        impl Scalar for $t {}
-        impl From<$t> for Value {
-            fn from(value: $t) -> Self {
-                Value::json(value.into_json())
-            }
-        }
-    )*};
-}
-
-scalar! {
-    bool: v => Json::Bool(v),
-    i8: v => Json::I64(v.into()),
-    i16: v => Json::I64(v.into()),
-    i32: v => Json::I64(v.into()),
-    i64: v => Json::I64(v),
-    isize: v => Json::I64(v as i64),
-    u8: v => Json::U64(v.into()),
-    u16: v => Json::U64(v.into()),
-    u32: v => Json::U64(v.into()),
-    u64: v => Json::U64(v),
-    usize: v => Json::U64(v as u64),
-    f32: v => Json::F64(v.into()),
-    f64: v => Json::F64(v),
-    String: v => Json::String(v),
-    &str: v => Json::String(v.to_owned()),
-    &String: v => Json::String(v.clone()),
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
@@ -124,7 +99,7 @@ impl<T: Scalar> From<Vec<T>> for Value {
     fn from(values: Vec<T>) -> Self {
         // One too many are as many as are needed to refuse it.
         let values = values.into_iter().take(MAX_VALUES + 1);
-        Value::json(Json::List(values.map(T::into_json).collect()))
+        Value::json(Json::List(values.map(IntoJson::into_json).collect()))
     }
 }
 
@@ -149,6 +124,13 @@ impl From<serde_json::Value> for Value {
 impl From<Image> for Value {
     fn from(image: Image) -> Self {
         Self(Kind::Image(Box::new(image)))
+    }
+}
+
+/// A table under a key. A clone of the value is the same table, of which one is logged.
+impl From<Table> for Value {
+    fn from(table: Table) -> Self {
+        Self(Kind::Table(SharedTable::new(table)))
     }
 }
 

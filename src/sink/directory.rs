@@ -15,7 +15,7 @@ use super::latest::Made;
 use super::log::{LogWriter, io_error};
 use super::reader::LogReader;
 use super::records::{Record, RecordType};
-use super::{Durability, RecordSink, logged};
+use super::{Durability, FilePlace, RecordSink, StagedFile, logged};
 use crate::error::{Error, Result};
 
 /// How the name of a log ends until it holds the first records.
@@ -551,6 +551,18 @@ impl<F: Folder> RecordSink for Directory<F> {
             let path = self.site.path.join("files").join(path);
             io_error("write", &path, source)
         })
+    }
+
+    fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
+        self.there()?;
+        let (from, may_move) = (file.from, file.may_move);
+        let taken = match file.place {
+            FilePlace::Media(path) => self.files.take_media(path, from, may_move),
+            place => self.files.take_artifact(&place.path(), from, may_move),
+        };
+        self.notice_files();
+        taken.map_err(|source| io_error("take over", from, source))?;
+        Ok(self.site.path.join(file.place.path()))
     }
 
     fn record(&mut self, record: &Record) -> Result<()> {

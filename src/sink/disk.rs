@@ -39,6 +39,9 @@ pub(crate) trait Folder: Send + Sized {
     /// Gives a file the place of whatever is called `new` in another folder, also of a link.
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()>;
 
+    /// Gives a file that lies elsewhere a place here: moved, or linked.
+    fn take(&self, name: &str, from: &Path, may_move: bool) -> io::Result<()>;
+
     /// Removes a file, or a link itself.
     fn remove_file(&self, name: &str) -> io::Result<()>;
 
@@ -93,6 +96,19 @@ impl Folder for Dir {
 
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
         self.rename(name, to, new)
+    }
+
+    /// What a link leads to is linked, not the link.
+    fn take(&self, name: &str, from: &Path, may_move: bool) -> io::Result<()> {
+        let from = std::fs::canonicalize(from)?;
+        let (Some(parent), Some(from)) = (from.parent(), from.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let parent = open_folder(parent)?;
+        match may_move {
+            true => parent.rename(from, self, name),
+            false => parent.hard_link(from, self, name),
+        }
     }
 
     fn remove_file(&self, name: &str) -> io::Result<()> {

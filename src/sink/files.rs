@@ -1,7 +1,9 @@
 //! The media files of a run, in its `files/`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::Durability;
 use super::disk::{DiskFile, Folder, Identity};
@@ -123,6 +125,39 @@ impl<F: Folder> Files<F> {
         Ok(())
     }
 
+    /// Takes over a file at a path below `files/`.
+    pub(super) fn take_media(&mut self, path: &str, from: &Path, may_move: bool) -> io::Result<()> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let open = match self.take(folder) {
+            Some(open) => open,
+            None => self.open(folder)?,
+        };
+        let durability = self.durability;
+        hand_over(&open.folder, name, from, may_move, durability)?;
+        self.keep(open);
+        Ok(())
+    }
+
+    /// The same at a path in the run's own folder. One that is there already stays.
+    pub(super) fn take_artifact(
+        &mut self,
+        path: &str,
+        from: &Path,
+        may_move: bool,
+    ) -> io::Result<()> {
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let mut here = None;
+        for folder in folders.split('/') {
+            let above = here.as_ref().unwrap_or(&self.run);
+            here = Some(enter(above, folder, self.durability)?);
+        }
+        let folder = here.as_ref().unwrap_or(&self.run);
+        match folder.identity_of(name) {
+            Ok(_) => Ok(()),
+            Err(_) => hand_over(folder, name, from, may_move, self.durability),
+        }
+    }
+
     /// The folder, where it is open and still in its place.
     fn take(&mut self, folder: &str) -> Option<OpenFolder<F>> {
         let path = path_of(folder);
@@ -165,6 +200,42 @@ impl<F: Folder> Files<F> {
         }
         self.open.push(open);
     }
+}
+
+/// Gives a file of elsewhere its place: moved or linked, and copied where that can't be, as on
+/// another disk.
+fn hand_over<F: Folder>(
+    folder: &F,
+    name: &str,
+    from: &Path,
+    may_move: bool,
+    durability: Durability,
+) -> io::Result<()> {
+    match folder.take(name, from, may_move) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+        Err(_) => copy(folder, name, from, may_move)?,
+    }
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Fsync => folder.open_file(name)?.sync(),
+    }
+    .and_then(|()| durability.sync(folder))
+    .inspect_err(|_| drop(folder.remove_file(name)))
+}
+
+fn copy<F: Folder>(folder: &F, name: &str, from: &Path, may_move: bool) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let copied = folder
+        .create_file(PART)
+        .and_then(|mut file| io::copy(&mut source, &mut file))
+        .and_then(|_| folder.rename(PART, folder, name));
+    copied.inspect_err(|_| drop(folder.remove_file(PART)))?;
+    if may_move {
+        // Best effort: it goes with its folder.
+        let _ = std::fs::remove_file(from);
+    }
+    Ok(())
 }
 
 /// What has become of a folder.

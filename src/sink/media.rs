@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::image::json::layer_place;
+use crate::image::json::table::{TABLE_FILE, TABLE_FOLDER};
 use crate::image::{LayerKind, MEDIA_SUBDIR};
 
 /// The longest name of a file or folder, in bytes. File systems take 255; W&B's server adds to
@@ -47,6 +48,11 @@ impl MediaKey {
     pub(crate) fn layer_path(&self, kind: LayerKind, step: u64, sha256: &str) -> String {
         let (folder, extension) = layer_place(kind);
         self.path(&folder, step, sha256, extension)
+    }
+
+    /// The path of a table's file, relative to the run's `files/`.
+    pub(crate) fn table_path(&self, step: u64, sha256: &str) -> String {
+        self.path(TABLE_FOLDER, step, sha256, TABLE_FILE)
     }
 
     fn path(&self, folder: &str, step: u64, sha256: &str, extension: &str) -> String {

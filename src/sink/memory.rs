@@ -1,9 +1,11 @@
 //! A sink that keeps everything in memory: for tests of code that logs.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::RecordSink;
+use super::log::io_error;
 use super::records::{HistoryRecord, Record, RecordType};
+use super::{FilePlace, RecordSink, StagedFile};
 use crate::error::Result;
 
 /// Keeps what a run writes in memory. A clone shares it.
@@ -98,6 +100,22 @@ impl RecordSink for MemorySink {
             kept.push(Kept::Media(MediaFile { path, bytes }));
         }
         Ok(())
+    }
+
+    /// Keeps its bytes: those of a media file as such, those of an artifact's under the path that
+    /// it would have in a run's directory.
+    fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
+        let path = match file.place {
+            FilePlace::Media(path) => path.into(),
+            place => place.path(),
+        };
+        let is_known = self.files().iter().any(|known| known.path == path);
+        if !is_known {
+            let bytes = std::fs::read(file.from);
+            let bytes = bytes.map_err(|source| io_error("read", file.from, source))?;
+            self.media(&path, &bytes)?;
+        }
+        Ok(path.into())
     }
 
     fn record(&mut self, record: &Record) -> Result<()> {

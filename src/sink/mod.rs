@@ -1,5 +1,6 @@
 //! Where a run goes: the transaction log and the media files. Nothing else writes to disk.
 
+mod digest;
 mod directory;
 mod disk;
 mod fault;
@@ -16,6 +17,7 @@ pub mod records;
 pub mod repair;
 mod resumed;
 mod scan;
+mod staging;
 mod stored;
 mod survey;
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub mod verify;
 mod weight;
 mod wire;
 
+pub(crate) use digest::{Md5, Md5Hasher, Sha256Hasher};
 pub(crate) use directory::{Directory, OpenDirectory};
 pub(crate) use latest::{Made, link_latest};
 pub use media::image_path;
@@ -31,11 +34,13 @@ pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
 pub(crate) use names::{id_in_name, offline_name};
 pub(crate) use resumed::{PRODUCER, Resumed, Upload, continuation, is_without_log, run_directory};
+pub(crate) use staging::{Begun, Staging, Stamp, read_whole};
 pub(crate) use survey::begun_log;
 
 use std::io;
+use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use disk::Folder;
 use records::Record;
 
@@ -115,6 +120,24 @@ pub trait RecordSink: Send {
     /// [`Error::Io`](crate::Error::Io) when it can't be written; nothing of it stays then.
     fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()>;
 
+    /// Takes over a file: one that is too large for memory, or that is there already. Returns where
+    /// it is from now on, which a record tells `wandb sync`. The same [`StagedFile::place`] always
+    /// comes with the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) when it can't be taken. By default
+    /// [`Error::Artifact`](crate::Error::Artifact): the sink takes no artifacts, nor tables.
+    fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
+        let from = file.from.display();
+        Err(Error::Artifact {
+            reason: format!(
+                "this sink takes no artifacts and tables, and not {from}: write them to a run's \
+                 directory, or give the sink a take_file"
+            ),
+        })
+    }
+
     /// Appends a record. When this returns, the operating system has it.
     ///
     /// # Errors
@@ -142,12 +165,60 @@ pub trait RecordSink: Send {
     }
 }
 
+/// A file that a run takes over: [`RecordSink::take_file`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct StagedFile<'a> {
+    /// Where it is.
+    pub from: &'a Path,
+    /// Where it goes.
+    pub place: FilePlace<'a>,
+    /// Whether it may be moved. A file of the user's stays where it is, and is linked, or copied.
+    pub may_move: bool,
+}
+
+/// Where a file goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FilePlace<'a> {
+    /// Into the run's `files/`, at this path, with slashes.
+    Media(&'a str),
+    /// To the files of artifacts, which are called by their MD5, in hexadecimal digits.
+    Artifact(&'a str),
+}
+
+impl FilePlace<'_> {
+    /// The path in the run's directory, with slashes.
+    ///
+    /// ```
+    /// use wandb_image::sink::FilePlace;
+    ///
+    /// let hash = "b1946ac92492d2347c6235b4d2611184";
+    /// assert_eq!(FilePlace::Artifact(hash).path(), format!("artifacts/b1/{hash}"));
+    /// assert_eq!(FilePlace::Media("media/table/t.json").path(), "files/media/table/t.json");
+    /// ```
+    pub fn path(&self) -> String {
+        match self {
+            FilePlace::Media(path) => format!("files/{path}"),
+            FilePlace::Artifact(hash) => {
+                format!("{ARTIFACTS}/{}/{hash}", hash.get(..2).unwrap_or(hash))
+            }
+        }
+    }
+}
+
+/// The folder of artifacts' files, in a run's directory.
+const ARTIFACTS: &str = "artifacts";
+
 /// Takes everything and keeps nothing: the sink of a disabled run.
 pub(crate) struct Discard;
 
 impl RecordSink for Discard {
     fn media(&mut self, _: &str, _: &[u8]) -> Result<()> {
         Ok(())
+    }
+    fn take_file(&mut self, _: &StagedFile<'_>) -> Result<PathBuf> {
+        Ok(PathBuf::new())
     }
     fn record(&mut self, _: &Record) -> Result<()> {
         Ok(())

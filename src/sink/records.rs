@@ -13,7 +13,7 @@ pub struct Record {
     #[prost(int64, tag = "1")]
     pub num: i64,
     /// What it is; none for a type that isn't listed here.
-    #[prost(oneof = "RecordType", tags = "2, 3, 5, 6, 12, 17, 18, 21, 26")]
+    #[prost(oneof = "RecordType", tags = "2, 3, 5, 6, 8, 12, 17, 18, 21, 26")]
     pub record_type: Option<RecordType>,
     #[prost(message, optional, tag = "200")]
     pub info: Option<RecordInfo>,
@@ -30,6 +30,8 @@ pub enum RecordType {
     Config(ConfigRecord),
     #[prost(message, tag = "6")]
     Files(FilesRecord),
+    #[prost(message, tag = "8")]
+    Artifact(ArtifactRecord),
     /// What the Python SDK was told of a metric, as it stands.
     #[prost(bytes = "vec", tag = "12")]
     Metric(Vec<u8>),
@@ -207,4 +209,89 @@ pub struct EnvironmentRecord {
     pub executable: String,
     #[prost(uint32, tag = "17")]
     pub cpu_count_logical: u32,
+}
+
+/// An artifact that the run has made.
+#[derive(Clone, PartialEq, Message)]
+pub struct ArtifactRecord {
+    #[prost(string, tag = "1")]
+    pub run_id: String,
+    #[prost(string, tag = "2")]
+    pub project: String,
+    #[prost(string, tag = "3")]
+    pub entity: String,
+    #[prost(string, tag = "4")]
+    pub r#type: String,
+    #[prost(string, tag = "5")]
+    pub name: String,
+    /// Of the manifest: MD5 in hexadecimal digits.
+    #[prost(string, tag = "6")]
+    pub digest: String,
+    #[prost(string, tag = "7")]
+    pub description: String,
+    /// JSON.
+    #[prost(string, tag = "8")]
+    pub metadata: String,
+    #[prost(string, repeated, tag = "11")]
+    pub aliases: Vec<String>,
+    #[prost(message, optional, tag = "12")]
+    pub manifest: Option<ArtifactManifest>,
+    /// Nothing will be added to it.
+    #[prost(bool, tag = "14")]
+    pub finalize: bool,
+    /// By which what is logged elsewhere names it before the server does.
+    #[prost(string, tag = "15")]
+    pub client_id: String,
+    /// The same for all versions of it.
+    #[prost(string, tag = "16")]
+    pub sequence_client_id: String,
+    #[prost(string, repeated, tag = "19")]
+    pub tags: Vec<String>,
+    #[prost(string, tag = "20")]
+    pub digest_algorithm: String,
+}
+
+/// What an artifact holds.
+#[derive(Clone, PartialEq, Message)]
+pub struct ArtifactManifest {
+    #[prost(int32, tag = "1")]
+    pub version: i32,
+    #[prost(string, tag = "2")]
+    pub storage_policy: String,
+    #[prost(message, repeated, tag = "3")]
+    pub storage_policy_config: Vec<StoragePolicyConfigItem>,
+    /// In the order of their paths.
+    #[prost(message, repeated, tag = "4")]
+    pub contents: Vec<ArtifactManifestEntry>,
+    /// A file that holds the contents instead: a line of JSON each, packed by gzip.
+    #[prost(string, tag = "5")]
+    pub manifest_file_path: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct StoragePolicyConfigItem {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value_json: String,
+}
+
+/// A file of an artifact, or a reference.
+#[derive(Clone, PartialEq, Message)]
+pub struct ArtifactManifestEntry {
+    /// In the artifact, with slashes.
+    #[prost(string, tag = "1")]
+    pub path: String,
+    /// Of a file MD5 in base64, of a reference its address.
+    #[prost(string, tag = "2")]
+    pub digest: String,
+    /// The address of a reference.
+    #[prost(string, tag = "3")]
+    pub r#ref: String,
+    /// In bytes.
+    #[prost(int64, tag = "4")]
+    pub size: i64,
+    /// Where the file is until it is uploaded.
+    #[prost(string, tag = "6")]
+    pub local_path: String,
 }

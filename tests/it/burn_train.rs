@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::warnings::Warnings;
 use burn::data::dataloader::batcher::Batcher;
 use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
 use burn::data::dataset::InMemDataset;
@@ -893,32 +894,6 @@ fn an_evaluation_is_the_mean_of_its_batches_by_their_items() {
     );
 }
 
-/// Keeps the warnings that `tracing` is given on this thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl tracing::field::Visit for &Warnings {
-    fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0.lock().unwrap().push(format!("{value:?}"));
-    }
-}
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN
-    }
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut &*self);
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 #[test]
 fn the_first_failure_is_said_and_the_number_of_all_at_the_end() {
     let mut by_hand = ByHand::new();
@@ -936,7 +911,7 @@ fn the_first_failure_is_said_and_the_number_of_all_at_the_end() {
         renderer.end_global_progress();
     });
     assert_eq!(renderer.failures(), 3);
-    let warnings = warnings.0.lock().unwrap();
+    let warnings = warnings.texts();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
         warnings[0]

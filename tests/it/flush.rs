@@ -70,6 +70,7 @@ impl RecordSink for Noting {
             Some(RecordType::Config(_)) => "config",
             Some(RecordType::Exit(_)) => "exit",
             Some(RecordType::Metric(_)) => "metric",
+            Some(RecordType::Artifact(_)) => "artifact",
             None => "unknown",
         };
         if what == "summary" && self.is_refusing_summaries.load(Ordering::SeqCst) {

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod artifact_golden;
 mod artifacts;
 mod bad_input;
 #[cfg(feature = "burn-train")]
@@ -52,5 +53,7 @@ mod sample;
 mod soak;
 mod sync;
 mod sync_overlays;
+mod tables;
 mod torn;
 mod verify;
+mod warnings;

@@ -127,6 +127,7 @@ fn kinds(run: &Path) -> Vec<&'static str> {
         RecordType::Summary(_) => "summary",
         RecordType::Exit(_) => "exit",
         RecordType::Metric(_) => "metric",
+        RecordType::Artifact(_) => "artifact",
     };
     records(run).iter().map(kind).collect()
 }

@@ -345,6 +345,7 @@ fn kinds(kept: &[Kept]) -> Vec<&'static str> {
             RecordType::Config(_) => "config",
             RecordType::Exit(_) => "exit",
             RecordType::Metric(_) => "metric",
+            RecordType::Artifact(_) => "artifact",
         },
         other => panic!("{other:?}"),
     };

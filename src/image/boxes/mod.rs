@@ -249,6 +249,11 @@ impl BoundingBoxes2D {
         self.labels.as_ref()
     }
 
+    /// Whether there is no box.
+    pub(super) fn is_empty(&self) -> bool {
+        self.positions.len() == 0
+    }
+
     /// The boxes that can be drawn, and how many were skipped.
     fn valid(&self) -> Result<(Vec<BoundingBox>, u64)> {
         let rows = self.rows()?.into_iter();

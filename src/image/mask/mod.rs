@@ -40,6 +40,7 @@ use crate::tensor::Snapshot;
 pub struct ImageMask {
     source: Source,
     labels: Option<Classes>,
+    is_file: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -89,8 +90,7 @@ impl ImageMask {
     /// assert!(error.to_string().starts_with("could not read no/such.png"));
     /// ```
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
-        let ids = decode::ids_from_png(path.as_ref())?;
-        Ok(Self::of(Source::Ids(Arc::new(ids))))
+        decode::ids_from_png(path.as_ref()).map(Self::of_file)
     }
 
     /// A mask from the bytes of a PNG file, read as [`from_path`](Self::from_path) reads it.
@@ -104,8 +104,7 @@ impl ImageMask {
     /// assert!(error.to_string().ends_with("a mask is a PNG file, grey or with a palette"));
     /// ```
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let ids = decode::ids_from_bytes(bytes)?;
-        Ok(Self::of(Source::Ids(Arc::new(ids))))
+        decode::ids_from_bytes(bytes).map(Self::of_file)
     }
 
     /// The masks of one tensor, which share its snapshot.
@@ -128,8 +127,23 @@ impl ImageMask {
     }
 
     fn of(source: Source) -> Self {
-        let labels = None;
-        Self { source, labels }
+        Self {
+            source,
+            labels: None,
+            is_file: false,
+        }
+    }
+
+    fn of_file(ids: Pixels) -> Self {
+        Self {
+            is_file: true,
+            ..Self::of(Source::Ids(Arc::new(ids)))
+        }
+    }
+
+    /// Whether its ids are those of a picture file, whose classes W&B doesn't number.
+    pub(super) fn is_file(&self) -> bool {
+        self.is_file
     }
 
     /// The names of this mask's classes. By default those of its image, and `class_<id>` where

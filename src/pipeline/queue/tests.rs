@@ -211,9 +211,10 @@ impl Play {
             pictures_failed: vec![failure; refused as usize],
             pictures_written: pictures - refused,
             bytes_written: 1,
+            ..Outcome::default()
         };
         match self.called.take() {
-            None => self.state.row_done(pictures, outcome),
+            None => self.state.row_done(pictures, 0, outcome),
             Some(call) => {
                 let is_written = outcome.failure.is_none() && pictures > refused;
                 let json = is_written.then_some(Json::U64(pictures));

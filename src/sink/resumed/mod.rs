@@ -159,7 +159,8 @@ impl Resumed {
             Some(RecordType::Summary(summary)) => self.take_summary(&summary),
             Some(RecordType::History(row)) => self.take_row(row),
             Some(RecordType::Metric(metric)) => self.metrics.push(metric),
-            Some(RecordType::Files(_) | RecordType::Environment(_)) | None => {}
+            Some(RecordType::Files(_) | RecordType::Artifact(_) | RecordType::Environment(_))
+            | None => {}
         }
         self.num = self.num.max(record.num);
         self.len = end;

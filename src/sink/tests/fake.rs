@@ -416,6 +416,11 @@ impl Folder for FakeFolder {
         Ok(self.file(node))
     }
 
+    /// The real file is copied: what it costs is the caller's.
+    fn take(&self, _: &str, _: &Path, _: bool) -> io::Result<()> {
+        Err(io::ErrorKind::CrossesDevices.into())
+    }
+
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
         let rename = |state: &mut State| {
             let node = state.find(self.node, name)?;

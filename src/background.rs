@@ -1,9 +1,9 @@
 //! Telling the system that the threads of the pipeline work in the background.
 
 #[cfg(any(not(target_os = "linux"), miri, all(test, loom)))]
-pub(super) use elsewhere::step_back;
+pub(crate) use elsewhere::step_back;
 #[cfg(all(target_os = "linux", not(miri), not(all(test, loom))))]
-pub(super) use linux::step_back;
+pub(crate) use linux::step_back;
 
 #[cfg(all(target_os = "linux", not(miri), not(all(test, loom))))]
 mod linux {
@@ -17,7 +17,7 @@ mod linux {
     /// value stays.
     ///
     /// Best effort: where the system refuses, all works, and `log` may take longer now and then.
-    pub(in super::super) fn step_back() {
+    pub(crate) fn step_back() {
         let _ = try_step_back();
     }
 
@@ -74,5 +74,5 @@ mod linux {
 #[cfg(any(not(target_os = "linux"), miri, all(test, loom)))]
 mod elsewhere {
     /// Nothing is needed, or known, here: Miri doesn't know the system's call.
-    pub(in super::super) fn step_back() {}
+    pub(crate) fn step_back() {}
 }

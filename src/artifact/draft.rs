@@ -1,0 +1,297 @@
+//! The files of an artifact while it is put together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::image::place;
+use super::names::logical;
+use super::workshop::{Room, Workshop};
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
+use crate::sink::{Md5, Md5Hasher, Staging, Stamp, read_whole};
+
+/// What an artifact will hold. Files are hashed and pictures are made in the background.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    files: Arc<Files>,
+    workshop: Workshop,
+}
+
+/// The files by their paths in the artifact.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    staging: Mutex<Option<Arc<Staging>>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) digest: Digest,
+    /// In bytes.
+    pub(crate) size: u64,
+    pub(crate) source: Source,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Digest {
+    /// Of a file that isn't hashed yet.
+    Unknown,
+    Md5(Md5),
+    /// That of a reference is its address.
+    Address(String),
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// The user's own file.
+    User { path: PathBuf, stamp: Stamp },
+    /// A file that was staged under this name.
+    Staged(Arc<Staging>, String),
+    /// Nowhere here.
+    Reference,
+}
+
+impl Draft {
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    pub(crate) fn workshop(&self) -> &Workshop {
+        &self.workshop
+    }
+
+    /// Adds a file of the user's, which stays where it is, or is copied now that it may change.
+    pub(super) fn add_file(&self, path: &Path, name: &str, is_mutable: bool) -> Result<()> {
+        let stamp = Stamp::of(path)?;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        let source = Source::User { path, stamp };
+        let name = logical(name)?;
+        let entry = Entry {
+            digest: Digest::Unknown,
+            size: stamp.len,
+            source,
+        };
+        if self.files.reserve(&name, entry)? {
+            let files = Arc::clone(&self.files);
+            let job = move |_: Room| files.hash(&name, is_mutable);
+            self.workshop.give(0, job)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_reference(&self, name: &str, uri: &str) -> Result<()> {
+        let name = logical(name)?;
+        self.files.reserve(&name, Entry::reference(uri)).map(drop)
+    }
+
+    /// Makes an image in the background.
+    pub(super) fn add_image(&self, image: Image, name: &str) -> Result<()> {
+        let name = logical(&with_suffix(name, IMAGE_FILE))?;
+        image.check_in_artifact()?;
+        self.reserve(&name)?;
+        let held = held(std::slice::from_ref(&image));
+        let files = Arc::clone(&self.files);
+        self.workshop.give(held, move |_| {
+            let made = image.in_artifact();
+            drop(image);
+            let made = made.map_err(|error| error.of_image(&name, None))?;
+            let json = place(&files, &made)?;
+            files.fill(&name, json.to_python_text().as_bytes())
+        })
+    }
+
+    /// Takes a name for something that is made later.
+    pub(crate) fn reserve(&self, name: &str) -> Result<()> {
+        let entry = Entry {
+            digest: Digest::Unknown,
+            size: 0,
+            source: Source::Reference,
+        };
+        self.files.reserve(name, entry).map(drop)
+    }
+
+    /// Waits until all is made, and returns the files in the order of their paths.
+    pub(crate) fn finish(&self) -> Result<BTreeMap<String, Entry>> {
+        self.workshop.settle()?;
+        Ok(std::mem::take(&mut *self.files.lock()))
+    }
+}
+
+/// The memory that images hold until they are made, and then.
+pub(crate) fn held(images: &[Image]) -> u64 {
+    let held: BTreeMap<usize, u64> = images.iter().flat_map(Image::held).collect();
+    let made = images.iter().map(Image::made_bytes);
+    held.into_values().sum::<u64>() + made.sum::<u64>()
+}
+
+fn taken(name: &str) -> Error {
+    Error::Artifact {
+        reason: format!(
+            "it holds {name:?} already, and a path names one file: add it under another name"
+        ),
+    }
+}
+
+impl Entry {
+    fn reference(uri: &str) -> Self {
+        Self {
+            digest: Digest::Address(uri.into()),
+            size: 0,
+            source: Source::Reference,
+        }
+    }
+}
+
+impl Files {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a name for an entry. Whether it is new: the same file may be added again.
+    fn reserve(&self, name: &str, entry: Entry) -> Result<bool> {
+        let mut entries = self.lock();
+        match entries.get(name) {
+            None => {
+                entries.insert(name.into(), entry);
+                Ok(true)
+            }
+            Some(there) if there.is_same_as(&entry) => Ok(false),
+            Some(_) => Err(taken(name)),
+        }
+    }
+
+    /// Keeps bytes under a path. The same content may be there already, for another image.
+    pub(crate) fn add(&self, path: &str, bytes: &[u8]) -> Result<Md5> {
+        let digest = Md5::of(bytes);
+        let is_there = |files: &Self| {
+            let entries = files.lock();
+            let there = entries.get(path).map(|there| there.digest.clone());
+            match there {
+                Some(Digest::Md5(there)) if there == digest => Ok(true),
+                Some(_) => Err(taken(path)),
+                None => Ok(false),
+            }
+        };
+        if !is_there(self)? {
+            let entry = self.stage(digest, bytes)?;
+            self.lock().insert(path.into(), entry);
+        }
+        Ok(digest)
+    }
+
+    /// An address that an image names.
+    pub(crate) fn refer(&self, path: &str, uri: &str) -> Result<()> {
+        self.reserve(path, Entry::reference(uri)).map(drop)
+    }
+
+    /// Gives a name that was taken its bytes.
+    pub(crate) fn fill(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let entry = self.stage(Md5::of(bytes), bytes)?;
+        self.lock().insert(name.into(), entry);
+        Ok(())
+    }
+
+    /// Gives a name a file that was staged.
+    pub(crate) fn put(&self, name: &str, entry: Entry) -> Result<()> {
+        let mut entries = self.lock();
+        match entries.get(name) {
+            Some(there) if ![&Digest::Unknown, &entry.digest].contains(&&there.digest) => {
+                Err(taken(name))
+            }
+            _ => {
+                entries.insert(name.into(), entry);
+                Ok(())
+            }
+        }
+    }
+
+    fn stage(&self, digest: Md5, bytes: &[u8]) -> Result<Entry> {
+        let staging = self.staging()?;
+        let name = digest.hex();
+        staging.keep(&name, bytes)?;
+        Ok(Entry {
+            digest: Digest::Md5(digest),
+            size: bytes.len() as u64,
+            source: Source::Staged(staging, name),
+        })
+    }
+
+    /// The folder of what is made here, which is made when it is needed.
+    pub(crate) fn staging(&self) -> Result<Arc<Staging>> {
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(staging) = &*staging {
+            return Ok(Arc::clone(staging));
+        }
+        let made = Arc::new(Staging::create()?);
+        *staging = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// Hashes a file of the user's, and copies it where it may change.
+    fn hash(&self, name: &str, is_mutable: bool) -> Result<()> {
+        let Some(Source::User { path, stamp }) = self.source_of(name) else {
+            return Ok(());
+        };
+        let entry = match is_mutable {
+            false => {
+                let mut hasher = Md5Hasher::default();
+                read_whole(&path, stamp, &mut |piece| {
+                    hasher.update(piece);
+                    Ok(())
+                })?;
+                Entry {
+                    digest: Digest::Md5(hasher.finish()),
+                    size: stamp.len,
+                    source: Source::User { path, stamp },
+                }
+            }
+            true => self.copy(&path, stamp)?,
+        };
+        self.lock().insert(name.into(), entry);
+        Ok(())
+    }
+
+    fn copy(&self, path: &Path, stamp: Stamp) -> Result<Entry> {
+        let staging = self.staging()?;
+        let mut begun = staging.begin()?;
+        let mut hasher = Md5Hasher::default();
+        read_whole(path, stamp, &mut |piece| {
+            hasher.update(piece);
+            begun.write(piece)
+        })?;
+        let digest = hasher.finish();
+        let name = digest.hex();
+        staging.finish(begun, &name)?;
+        Ok(Entry {
+            digest: Digest::Md5(digest),
+            size: stamp.len,
+            source: Source::Staged(staging, name),
+        })
+    }
+
+    fn source_of(&self, name: &str) -> Option<Source> {
+        self.lock().get(name).map(|entry| entry.source.clone())
+    }
+}
+
+impl Entry {
+    /// Whether both are the same unchanged file, or the same reference.
+    fn is_same_as(&self, other: &Self) -> bool {
+        match (&self.source, &other.source) {
+            (
+                Source::User { path, stamp },
+                Source::User {
+                    path: other,
+                    stamp: other_stamp,
+                },
+            ) => path == other && stamp == other_stamp,
+            (Source::Reference, Source::Reference) => {
+                matches!(self.digest, Digest::Address(_)) && self.digest == other.digest
+            }
+            _ => false,
+        }
+    }
+}

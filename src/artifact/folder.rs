@@ -1,0 +1,191 @@
+//! What is added by its path or its address: the files of a folder, references.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The name of a file, by which it is called in an artifact.
+pub(super) fn name_of(path: &Path) -> Result<&str> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| Error::ArtifactPath {
+        path: path.display().to_string(),
+        reason: "its name isn't UTF-8: give it another by add_file_as",
+    })
+}
+
+/// Hands over each file in a folder and in those below, in the order of their names, with its path
+/// in the folder. Links are followed.
+pub(super) fn each_file(
+    folder: &Path,
+    take: &mut dyn FnMut(&Path, &str) -> Result<()>,
+) -> Result<()> {
+    walk(folder, "", &mut Vec::new(), take)
+}
+
+fn walk(
+    folder: &Path,
+    within: &str,
+    above: &mut Vec<PathBuf>,
+    take: &mut dyn FnMut(&Path, &str) -> Result<()>,
+) -> Result<()> {
+    let cannot = |source| Error::Io {
+        action: "read",
+        path: folder.into(),
+        source,
+    };
+    let itself = fs::canonicalize(folder).map_err(cannot)?;
+    if above.contains(&itself) {
+        let text = "it is a link to a folder that it lies in: remove it";
+        return Err(cannot(io::Error::new(io::ErrorKind::InvalidInput, text)));
+    }
+    above.push(itself);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .map_err(cannot)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()
+        .map_err(cannot)?;
+    paths.sort();
+    for path in paths {
+        let within = match within {
+            "" => name_of(&path)?.to_owned(),
+            _ => format!("{within}/{}", name_of(&path)?),
+        };
+        match path.is_dir() {
+            true => walk(&path, &within, above, take)?,
+            false => take(&path, &within)?,
+        }
+    }
+    above.pop();
+    Ok(())
+}
+
+/// The address of a file that stays where it is.
+#[derive(Debug)]
+pub(super) struct Reference {
+    uri: String,
+    /// In a bucket, which has no folders.
+    key: Option<String>,
+}
+
+impl Reference {
+    pub(super) fn new(uri: &str) -> Result<Self> {
+        let buckets = ["s3://", "gs://"].into_iter();
+        let mut in_bucket = buckets.filter_map(|scheme| Some((scheme, uri.strip_prefix(scheme)?)));
+        if let Some((scheme, place)) = in_bucket.next() {
+            // What follows asks for a version, and isn't part of the name.
+            let place = place.split(['?', '#']).next().unwrap_or_default();
+            let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
+            return match bucket {
+                "" => Err(refused(uri)),
+                _ => Ok(Self {
+                    uri: format!("{scheme}{bucket}/{key}"),
+                    key: Some(if key.is_empty() { bucket } else { key }.into()),
+                }),
+            };
+        }
+        let is_address = ["http://", "https://"]
+            .iter()
+            .any(|scheme| uri.starts_with(scheme));
+        match is_address {
+            true => Ok(Self {
+                uri: uri.into(),
+                key: None,
+            }),
+            false => Err(refused(uri)),
+        }
+    }
+
+    pub(super) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// What it is called in an artifact unless something else is asked for.
+    pub(super) fn name(&self) -> Result<String> {
+        let last = || self.uri.rsplit('/').next().unwrap_or_default().to_owned();
+        let name = self.key.clone().unwrap_or_else(last);
+        match name.is_empty() {
+            true => Err(Error::Artifact {
+                reason: format!(
+                    "the address {:?} ends in a slash, and gives no name: name it by \
+                     add_reference_as",
+                    self.uri
+                ),
+            }),
+            false => Ok(name),
+        }
+    }
+}
+
+fn refused(uri: &str) -> Error {
+    Error::Artifact {
+        reason: format!(
+            "{uri:?} is no address that begins with s3://, gs://, http:// or https://: add a file \
+             of this machine by add_file"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(uri: &str, kept: &str, name: &str) {
+        let reference = Reference::new(uri).unwrap();
+        assert_eq!((reference.uri(), &*reference.name().unwrap()), (kept, name));
+    }
+
+    #[test]
+    fn references_are_named_as_the_sdk_names_them() {
+        let http = "https://example.invalid/some/x.png?size=2";
+        check(http, http, "x.png?size=2");
+        check(
+            "s3://bucket/some/key.png",
+            "s3://bucket/some/key.png",
+            "some/key.png",
+        );
+        check(
+            "s3://bucket/key.png?versionId=1",
+            "s3://bucket/key.png",
+            "key.png",
+        );
+        check("s3://bucket", "s3://bucket/", "bucket");
+        check(
+            "gs://bucket/other/key.bin#7",
+            "gs://bucket/other/key.bin",
+            "other/key.bin",
+        );
+        for refused in ["file:///x", "x.png", "s3://", "ftp://a/b", ""] {
+            assert!(Reference::new(refused).is_err(), "{refused}");
+        }
+        assert!(Reference::new("https://a/b/").unwrap().name().is_err());
+    }
+
+    #[test]
+    fn a_folder_is_walked_in_order_and_a_circle_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("b/c")).unwrap();
+        for name in ["a.txt", "b/c/d.txt", "b/e.txt"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let mut seen = Vec::new();
+        let mut take = |_: &Path, within: &str| {
+            seen.push(within.to_owned());
+            Ok(())
+        };
+        each_file(dir.path(), &mut take).unwrap();
+        assert_eq!(seen, ["a.txt", "b/c/d.txt", "b/e.txt"]);
+        assert!(each_file(&dir.path().join("a.txt"), &mut |_, _| Ok(())).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_above_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/up")).unwrap();
+        let error = each_file(dir.path(), &mut |_, _| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("lies in"), "{error}");
+    }
+}

@@ -1,0 +1,103 @@
+//! An artifact whose files all have their digests.
+
+use std::collections::BTreeMap;
+
+use super::draft::{Digest, Entry};
+use crate::sink::Md5Hasher;
+
+/// What an artifact is called, and what is said of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Heading {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) description: String,
+    /// JSON, or nothing.
+    pub(crate) metadata: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) tags: Vec<String>,
+    /// By which what is logged names this version before the server does.
+    pub(crate) client_id: String,
+    /// The same for the latest version.
+    pub(crate) sequence_client_id: String,
+}
+
+impl Heading {
+    pub(crate) fn new(name: String, kind: String) -> Self {
+        Self {
+            name,
+            kind,
+            description: String::new(),
+            metadata: String::new(),
+            aliases: vec!["latest".into()],
+            tags: Vec::new(),
+            client_id: random_id(),
+            sequence_client_id: random_id(),
+        }
+    }
+
+    pub(super) fn add_alias(&mut self, alias: String) {
+        if !self.aliases.contains(&alias) {
+            self.aliases.push(alias);
+        }
+    }
+
+    pub(super) fn add_tag(&mut self, tag: String) {
+        if !self.tags.contains(&tag) {
+            self.tags.push(tag);
+        }
+    }
+}
+
+/// As long as the Python SDK's, and of the same characters.
+fn random_id() -> String {
+    const LEN: usize = 128;
+    const CHARACTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut random = fastrand::Rng::new();
+    let digit = || char::from(CHARACTERS[random.usize(..CHARACTERS.len())]);
+    std::iter::repeat_with(digit).take(LEN).collect()
+}
+
+/// An artifact that can be written: nothing in it can fail but the disk, and files that change.
+#[derive(Debug)]
+pub(crate) struct MadeArtifact {
+    pub(crate) heading: Heading,
+    pub(crate) entries: BTreeMap<String, Entry>,
+}
+
+impl MadeArtifact {
+    pub(crate) fn new(heading: Heading, entries: BTreeMap<String, Entry>) -> Self {
+        Self { heading, entries }
+    }
+}
+
+/// Of the manifest of these files: MD5 in hexadecimal digits.
+pub(crate) fn manifest_digest(entries: &BTreeMap<String, Entry>) -> String {
+    const HEADER: &[u8] = b"wandb-artifact-manifest-v1\n";
+    let mut hasher = Md5Hasher::default();
+    hasher.update(HEADER);
+    for (path, entry) in entries {
+        hasher.update(format!("{path}:{}\n", entry.digest.text()).as_bytes());
+    }
+    hasher.finish().hex()
+}
+
+impl Digest {
+    /// As manifests have it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Digest::Unknown => String::new(),
+            Digest::Md5(digest) => digest.base64(),
+            Digest::Address(uri) => uri.clone(),
+        }
+    }
+}
+
+impl Entry {
+    /// That of a reference.
+    pub(crate) fn address(&self) -> Option<&str> {
+        match &self.digest {
+            Digest::Address(uri) => Some(uri),
+            Digest::Unknown | Digest::Md5(_) => None,
+        }
+    }
+}

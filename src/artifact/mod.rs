@@ -1,0 +1,343 @@
+//! [`Artifact`]: files, images and tables under one name, which W&B keeps with their versions.
+
+mod draft;
+mod folder;
+mod image;
+mod made;
+mod names;
+pub(crate) mod workshop;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+pub(crate) use draft::{Digest, Draft, Entry, Files, Source, held};
+pub(crate) use image::place;
+pub(crate) use made::{Heading, MadeArtifact, manifest_digest};
+pub(crate) use names::{logical, of_table};
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::table::Table;
+use crate::value::Json;
+
+/// Metadata has at most so many keys.
+const MAX_METADATA: usize = 100;
+
+/// Files, pictures and references under one name, of which W&B keeps every version: a data set, a
+/// model, predictions. `wandb.Artifact` in Python.
+///
+/// It is put together first and then logged, by [`Run::log_artifact`](crate::Run::log_artifact).
+/// Digests, manifest and layout are those of the Python SDK, so that the same files make the same
+/// version, whoever logs them.
+///
+/// # What happens when
+///
+/// What is added is checked at once, as far as that is cheap: that a file is there, that a name is
+/// free. Files are hashed and pictures are encoded in the background, on all cores; pictures that
+/// wait hold at most 256 MiB, beyond which [`add`](Self::add) waits. What fails then makes
+/// `log_artifact` fail: the run tells it, and [`flush`](crate::Run::flush) and
+/// [`finish`](crate::Run::finish) return it.
+///
+/// A file that is added isn't read into memory, nor copied: the run's directory gets a hard link to
+/// it (a copy where the file system has none, or is another). So it must stay as it is until
+/// `wandb sync` has uploaded it: one that changes before it is logged is
+/// [`Error::FileChanged`], and one that is written to in its place afterwards is refused by the
+/// server, and named by `wandb-image verify`. It may be deleted, or replaced by another of its
+/// name. [`add_mutable_file`](Self::add_mutable_file) copies one that training goes on writing to.
+///
+/// ```
+/// use wandb_image::{Artifact, HostTensor, IntoWandbImage};
+/// # let dir = tempfile::tempdir()?;
+/// # let file = dir.path().join("labels.csv");
+/// # std::fs::write(&file, "0,1\n")?;
+/// # let run = wandb_image::init().dir(dir.path()).start()?;
+///
+/// let picture = HostTensor::new([8, 8], (0..64_u8).collect())?.to_wandb_image()?;
+/// let mut data = Artifact::new("digits", "dataset")?
+///     .description("one digit")
+///     .metadata(&serde_json::json!({ "count": 1 }))?
+///     .alias("small")?;
+/// data.add_file(&file)?;
+/// data.add(picture.caption("a zero"), "zero")?;
+/// run.log_artifact(data)?;
+/// run.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "an artifact is nothing until Run::log_artifact has it"]
+pub struct Artifact {
+    heading: Heading,
+    draft: Draft,
+}
+
+/// What [`Artifact::add`] takes: an [`Image`], or a [`Table`].
+#[derive(Debug)]
+pub struct ArtifactMedia(Media);
+
+#[derive(Debug)]
+enum Media {
+    Image(Box<Image>),
+    Table(Box<Table>),
+}
+
+impl From<Image> for ArtifactMedia {
+    fn from(image: Image) -> Self {
+        Self(Media::Image(Box::new(image)))
+    }
+}
+
+impl From<&Image> for ArtifactMedia {
+    fn from(image: &Image) -> Self {
+        image.clone().into()
+    }
+}
+
+impl From<Table> for ArtifactMedia {
+    fn from(table: Table) -> Self {
+        Self(Media::Table(Box::new(table)))
+    }
+}
+
+impl Artifact {
+    /// An artifact that holds nothing yet.
+    ///
+    /// `name` has letters, digits, dashes, underscores and dots, at most 128. `kind` is what W&B
+    /// groups artifacts by: `"dataset"`, `"model"` or a word of your own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a name or a type that W&B doesn't take, or keeps for its own.
+    ///
+    /// ```
+    /// let error = wandb_image::Artifact::new("my digits", "dataset").unwrap_err();
+    /// assert!(error.to_string().contains("\"my digits\""));
+    /// ```
+    pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Result<Self> {
+        let (name, kind) = (name.into(), kind.into());
+        names::check_name(&name)?;
+        names::check_type(&kind, &name)?;
+        Ok(Self {
+            heading: Heading::new(name, kind),
+            draft: Draft::default(),
+        })
+    }
+
+    /// A text about it. None by default.
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.heading.description = text.into();
+        self
+    }
+
+    /// Values about it, under at most 100 keys: anything that serde describes as a map. NaN becomes
+    /// null, as in the Python SDK.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] for what is no map, for more keys, and for an infinite number, which W&B's
+    /// server refuses.
+    ///
+    /// ```
+    /// # use wandb_image::Artifact;
+    /// let data = Artifact::new("digits", "dataset")?;
+    /// let error = data.metadata(&[1, 2]).unwrap_err();
+    /// assert!(error.to_string().contains("a map"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn metadata(mut self, values: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let json = Json::from_serialize(values)?.checked("metadata")?;
+        self.heading.metadata = metadata(json)?;
+        Ok(self)
+    }
+
+    /// A name for this version, such as `"best"`; `"latest"` it has in any case. Can be called
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for one that is empty, over 128 characters long, or holds a slash or a
+    /// colon.
+    pub fn alias(mut self, alias: impl Into<String>) -> Result<Self> {
+        let alias = alias.into();
+        names::check_alias(&alias)?;
+        self.heading.add_alias(alias);
+        Ok(self)
+    }
+
+    /// A word by which W&B finds this version. Can be called again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for one that has other characters than letters, digits, dashes,
+    /// underscores, and spaces between them.
+    pub fn tag(mut self, tag: impl Into<String>) -> Result<Self> {
+        let tag = tag.into();
+        names::check_tag(&tag)?;
+        self.heading.add_tag(tag);
+        Ok(self)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.heading.name
+    }
+
+    /// Its type.
+    #[doc(alias = "type")]
+    pub fn kind(&self) -> &str {
+        &self.heading.kind
+    }
+
+    /// Adds a file under its own name, at the root of the artifact.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_file_as`](Self::add_file_as), and [`Error::ArtifactPath`] for a name that isn't
+    /// UTF-8.
+    pub fn add_file(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let name = folder::name_of(path)?;
+        self.add_file_as(path, name)
+    }
+
+    /// Adds a file under a path in the artifact, with slashes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] for one that isn't there or is no file, [`Error::ArtifactPath`] for a path that
+    /// leads out of the artifact, [`Error::Artifact`] where another file has that path.
+    ///
+    /// ```
+    /// # use wandb_image::Artifact;
+    /// let mut data = Artifact::new("digits", "dataset")?;
+    /// let error = data.add_file_as("no/such.csv", "labels.csv").unwrap_err();
+    /// assert!(error.to_string().starts_with("could not read no/such.csv"));
+    /// let error = data.add_file_as("Cargo.toml", "../Cargo.toml").unwrap_err();
+    /// assert!(error.to_string().contains("`..`"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn add_file_as(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
+        self.draft.add_file(path.as_ref(), name, false)
+    }
+
+    /// Adds a file that may change afterwards, such as a checkpoint that training overwrites: it is
+    /// copied, in the background. `policy="mutable"` in Python, where it is the default.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_file_as`](Self::add_file_as).
+    #[doc(alias = "policy")]
+    pub fn add_mutable_file(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
+        self.draft.add_file(path.as_ref(), name, true)
+    }
+
+    /// Adds all files of a folder, and of those in it, under their paths in it. Links are followed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_file_as`](Self::add_file_as); [`Error::Io`] also for a link that leads to a
+    /// folder that it lies in. What was added before the error stays.
+    pub fn add_dir(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        self.add_dir_as(path, "")
+    }
+
+    /// The same, under a path in the artifact.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_dir`](Self::add_dir).
+    pub fn add_dir_as(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
+        folder::each_file(path.as_ref(), &mut |path, within| {
+            let name = match name {
+                "" => within.into(),
+                _ => format!("{name}/{within}"),
+            };
+            self.draft.add_file(path, &name, false)
+        })
+    }
+
+    /// Adds the address of a file that stays where it is (`s3://`, `gs://`, `http://`, `https://`),
+    /// under its name in a bucket, or its last part elsewhere. Nothing is read of it: its address is
+    /// its digest, as with `checksum=False` in Python.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_reference_as`](Self::add_reference_as).
+    ///
+    /// ```
+    /// # use wandb_image::Artifact;
+    /// let mut data = Artifact::new("digits", "dataset")?;
+    /// data.add_reference("s3://bucket/digits/zero.png")?;
+    /// let error = data.add_reference("digits/zero.png").unwrap_err();
+    /// assert!(error.to_string().contains("s3://"));
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn add_reference(&mut self, uri: &str) -> Result<()> {
+        let reference = folder::Reference::new(uri)?;
+        let name = reference.name()?;
+        self.draft.add_reference(&name, reference.uri())
+    }
+
+    /// The same, under a path in the artifact.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Artifact`] for what is no such address or where another file has that path,
+    /// [`Error::ArtifactPath`] for a path that leads out of the artifact.
+    pub fn add_reference_as(&mut self, uri: &str, name: &str) -> Result<()> {
+        let reference = folder::Reference::new(uri)?;
+        self.draft.add_reference(name, reference.uri())
+    }
+
+    /// Adds an [`Image`] or a [`Table`] under a name, which gets the ending
+    /// `.image-file.json` or `.table.json`. Its files stand beside it as the Python SDK lays them
+    /// out: pictures in `media/images/`, masks in `media/images/mask/`, the names of classes in
+    /// `media/classes/`.
+    ///
+    /// An image with masks or boxes needs [classes](Image::classes) or
+    /// [names of its layers](crate::ImageMask::class_labels); ids without a name get one, such as
+    /// `class_3`, but not those of a mask that was read from a file, as in the SDK. A
+    /// [reference](Image::from_reference) is added as one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoClasses`] for layers without any classes, [`Error::Artifact`] where another image
+    /// has that name, and what [`Run::log`](crate::Run::log) refuses.
+    pub fn add(&mut self, media: impl Into<ArtifactMedia>, name: &str) -> Result<()> {
+        match media.into().0 {
+            Media::Image(image) => self.draft.add_image(*image, name),
+            Media::Table(table) => table.add_to(&self.draft, name),
+        }
+    }
+
+    /// All that is needed to finish it, which may take long.
+    pub(crate) fn finish(self) -> Result<MadeArtifact> {
+        let entries = self.draft.finish()?;
+        Ok(MadeArtifact::new(self.heading, entries))
+    }
+}
+
+fn metadata(json: Json) -> Result<String> {
+    let refused = |reason: String| Err(Error::Value { reason });
+    match &json {
+        Json::Map(entries) if entries.len() > MAX_METADATA => refused(format!(
+            "metadata has {} keys, and W&B takes at most {MAX_METADATA}: leave some out",
+            entries.len()
+        )),
+        Json::Map(_) if has_infinite(&json) => refused(
+            "metadata holds an infinite number, which W&B's server refuses: leave it out".into(),
+        ),
+        Json::Map(entries) if entries.is_empty() => Ok(String::new()),
+        Json::Map(_) => Ok(json.without_nan().to_text()),
+        _ => refused("metadata is a map, or a struct: give its values names".into()),
+    }
+}
+
+fn has_infinite(json: &Json) -> bool {
+    match json {
+        Json::F64(value) => value.is_infinite(),
+        Json::List(values) => values.iter().any(has_infinite),
+        Json::Map(entries) => entries.iter().any(|(_, value)| has_infinite(value)),
+        _ => false,
+    }
+}

@@ -1,0 +1,222 @@
+//! What is finished on threads of its own, and comes whole: artifacts, and the tables of rows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::{Failure, State, Waiter, unwritten};
+use crate::artifact::MadeArtifact;
+use crate::error::{Error, Result};
+use crate::pipeline::parcel::TableId;
+use crate::table::MadeTable;
+
+#[derive(Debug, Default)]
+pub(super) struct Parcels {
+    /// Artifacts that aren't made yet.
+    making: usize,
+    /// Those that are, to be written.
+    ready: VecDeque<Box<MadeArtifact>>,
+    tables: BTreeMap<TableId, OnItsWay>,
+    next_id: TableId,
+}
+
+/// A table of a row.
+#[derive(Debug)]
+struct OnItsWay {
+    key: Arc<str>,
+    step: u64,
+    making: Making,
+}
+
+#[derive(Debug)]
+enum Making {
+    Working,
+    /// Being made, though another has taken its place.
+    Unwanted,
+    Made(Box<MadeTable>),
+}
+
+impl Parcels {
+    /// Whether anything is made, or waits to be written.
+    pub(super) fn any(&self) -> bool {
+        let is_made = |table: &OnItsWay| matches!(table.making, Making::Made(_));
+        self.any_artifact() || !self.tables.values().all(is_made)
+    }
+
+    pub(super) fn any_artifact(&self) -> bool {
+        self.making > 0 || self.has_ready()
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn next_ready(&mut self) -> Option<Box<MadeArtifact>> {
+        self.ready.pop_front()
+    }
+
+    /// The table, where it could be made.
+    pub(super) fn take_table(&mut self, id: TableId) -> Option<Box<MadeTable>> {
+        match self.tables.remove(&id)?.making {
+            Making::Made(table) => Some(table),
+            Making::Working | Making::Unwanted => None,
+        }
+    }
+}
+
+impl State {
+    pub(in crate::pipeline) fn accept_artifact(&mut self) {
+        self.stats.artifacts.accept(1);
+        self.parcels.making += 1;
+    }
+
+    /// The row of its step waits for it.
+    pub(in crate::pipeline) fn accept_table(&mut self, key: &str, step: u64) -> TableId {
+        self.stats.artifacts.accept(1);
+        *self.awaited.entry(Waiter::Row(step)).or_default() += 1;
+        let id = self.parcels.next_id;
+        self.parcels.next_id += 1;
+        let table = OnItsWay {
+            key: key.into(),
+            step,
+            making: Making::Working,
+        };
+        self.parcels.tables.insert(id, table);
+        id
+    }
+
+    /// Forgets a table that a later call of the same step has replaced.
+    pub(in crate::pipeline) fn replace_table(&mut self, id: TableId) -> Option<Box<MadeTable>> {
+        let table = self.parcels.tables.get_mut(&id)?;
+        self.stats.artifacts.take_back(1);
+        match std::mem::replace(&mut table.making, Making::Unwanted) {
+            Making::Made(made) => {
+                self.parcels.tables.remove(&id);
+                Some(made)
+            }
+            Making::Working => {
+                let waiter = Waiter::Row(table.step);
+                self.await_no_longer(waiter);
+                None
+            }
+            Making::Unwanted => None,
+        }
+    }
+
+    pub(in crate::pipeline) fn artifact_made(
+        &mut self,
+        name: &str,
+        result: Result<MadeArtifact>,
+    ) -> Option<Failure> {
+        self.parcels.making -= 1;
+        let failure = match result {
+            Ok(artifact) => {
+                self.parcels.ready.push_back(Box::new(artifact));
+                None
+            }
+            Err(error) => Some(self.artifact_lost(name, error)),
+        };
+        self.rest();
+        failure
+    }
+
+    /// Takes what became of an artifact that was to be written.
+    pub(in crate::pipeline) fn artifact_done(
+        &mut self,
+        name: &str,
+        result: Result<u64, Arc<Error>>,
+    ) -> Option<Failure> {
+        self.written(*result.as_ref().unwrap_or(&0));
+        match result {
+            Ok(_) => {
+                self.stats.artifacts.write(1);
+                None
+            }
+            Err(error) => Some(self.artifact_lost(name, Error::Shared(error))),
+        }
+    }
+
+    /// Each is told.
+    fn artifact_lost(&mut self, name: &str, error: Error) -> Failure {
+        let error = Arc::new(Error::ArtifactUnwritten {
+            name: name.into(),
+            source: Arc::new(error),
+        });
+        self.stats.artifacts.fail(1);
+        self.report(|report| report.fail_artifact(&error));
+        Failure {
+            key: "".into(),
+            error,
+        }
+    }
+
+    /// Takes a table, and what of it couldn't be made. Returned is what is to be told.
+    pub(in crate::pipeline) fn table_made(
+        &mut self,
+        id: TableId,
+        result: Result<MadeTable>,
+    ) -> Vec<Failure> {
+        let Some(table) = self.parcels.tables.get_mut(&id) else {
+            return Vec::new();
+        };
+        let (key, step) = (Arc::clone(&table.key), table.step);
+        let mut failures = Vec::new();
+        match (&table.making, result) {
+            (Making::Working, Ok(made)) => {
+                if let Some(first) = &made.lost.first {
+                    let failure = Failure {
+                        key: Arc::clone(&key),
+                        error: lost(&key, step, first),
+                    };
+                    failures.push((made.lost.pictures, failure));
+                }
+                table.making = Making::Made(Box::new(made));
+                self.await_no_longer(Waiter::Row(step));
+            }
+            (Making::Working, Err(error)) => {
+                self.parcels.tables.remove(&id);
+                self.await_no_longer(Waiter::Row(step));
+                let failure = Failure::of_table(&key, step, error);
+                failures.push((0, failure));
+            }
+            _ => _ = self.parcels.tables.remove(&id),
+        }
+        self.rest();
+        let told = failures
+            .into_iter()
+            .filter(|(pictures, failure)| match pictures {
+                0 => self.fail_artifact(&failure.key, &failure.error),
+                _ => self.fail_pictures_of_table(*pictures, failure),
+            });
+        told.map(|(_, failure)| failure).collect()
+    }
+
+    /// Counts a table as failed. Whether it is the first under its key.
+    pub(super) fn fail_artifact(&mut self, key: &Arc<str>, error: &Arc<Error>) -> bool {
+        self.stats.artifacts.fail(1);
+        self.report(|report| report.fail_artifact(error));
+        self.said.insert(key.to_string())
+    }
+
+    fn fail_pictures_of_table(&mut self, pictures: u64, failure: &Failure) -> bool {
+        self.stats.pictures.accept(pictures);
+        self.stats.pictures.fail(pictures);
+        self.report(|report| report.fail_pictures(pictures, &failure.error));
+        self.said.insert(failure.key.to_string())
+    }
+}
+
+impl Failure {
+    /// Of a table that isn't in its row.
+    pub(in crate::pipeline) fn of_table(key: &Arc<str>, step: u64, error: Error) -> Self {
+        Self {
+            key: Arc::clone(key),
+            error: unwritten(format!("the table {key:?}"), step, error),
+        }
+    }
+}
+
+/// Of pictures that aren't in their table.
+fn lost(key: &str, step: u64, first: &Arc<Error>) -> Arc<Error> {
+    let what = format!("a picture of the table {key:?}");
+    unwritten(what, step, Error::Shared(Arc::clone(first)))
+}

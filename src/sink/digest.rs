@@ -1,0 +1,71 @@
+//! MD5, by which W&B names the files of artifacts.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5 as Algorithm};
+use sha2::Sha256;
+
+use super::media::hex;
+
+/// The MD5 of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Md5([u8; 16]);
+
+impl Md5 {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Algorithm::digest(bytes).into())
+    }
+
+    pub(crate) fn hex(self) -> String {
+        hex(&self.0)
+    }
+
+    /// As manifests have it.
+    pub(crate) fn base64(self) -> String {
+        STANDARD.encode(self.0)
+    }
+}
+
+/// Takes a file piece by piece.
+#[derive(Clone, Default)]
+pub(crate) struct Md5Hasher(Algorithm);
+
+impl Md5Hasher {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> Md5 {
+        Md5(self.0.finalize().into())
+    }
+}
+
+/// The same of SHA-256, in hexadecimal digits.
+#[derive(Clone, Default)]
+pub(crate) struct Sha256Hasher(Sha256);
+
+impl Sha256Hasher {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_in_both_ways() {
+        let digest = Md5::of(b"hello\n");
+        assert_eq!(digest.hex(), "b1946ac92492d2347c6235b4d2611184");
+        assert_eq!(digest.base64(), "sZRqySSS0jR8YjW00mERhA==");
+        let mut hasher = Md5Hasher::default();
+        hasher.update(b"hel");
+        hasher.update(b"lo\n");
+        assert_eq!(hasher.finish(), digest);
+    }
+}

@@ -1,0 +1,279 @@
+//! Files of artifacts and tables, until a run takes them.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::log::io_error;
+use crate::error::{Error, Result};
+
+/// How the name of such a folder begins, beside the runs.
+const STAGING: &str = ".staging-";
+/// Held by the process that the folder belongs to.
+const LOCK: &str = "lock";
+const PART: &str = "part-";
+
+/// A folder of its own, removed with all that is still in it when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    path: PathBuf,
+    lock: Option<File>,
+    /// `wandb/` was made for it.
+    made_parent: bool,
+}
+
+impl Staging {
+    /// Makes one where runs are, so that their files needn't be copied: in `wandb/` of `WANDB_DIR`
+    /// or of the current directory, else where the system keeps temporary files.
+    pub(crate) fn create() -> Result<Self> {
+        let dir = std::env::var_os("WANDB_DIR").filter(|dir| !dir.is_empty());
+        let dir = dir.map_or_else(|| PathBuf::from("."), PathBuf::from);
+        let dir = std::path::absolute(&dir).unwrap_or(dir).join("wandb");
+        Self::create_in(&dir).or_else(|_| Self::create_in(&std::env::temp_dir()))
+    }
+
+    pub(super) fn create_in(parent: &Path) -> Result<Self> {
+        let made_parent = !parent.exists();
+        let path = parent.join(format!("{STAGING}{}", random_name()));
+        let cannot = |source| io_error("create", &path, source);
+        fs::create_dir_all(&path).map_err(cannot)?;
+        let lock = File::create_new(path.join(LOCK))
+            .and_then(|file| claimed(file))
+            .inspect_err(|_| drop(fs::remove_dir_all(&path)))
+            .map_err(cannot)?;
+        clear_beside(parent, &path);
+        Ok(Self {
+            path,
+            lock: Some(lock),
+            made_parent,
+        })
+    }
+
+    /// Keeps a file under a name, whole or not at all.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut begun = self.begin()?;
+        begun.write(bytes)?;
+        self.finish(begun, name)
+    }
+
+    /// A file to be written to, that has no name yet.
+    pub(crate) fn begin(&self) -> Result<Begun> {
+        let path = self.path.join(format!("{PART}{}", random_name()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path);
+        let file = file.map_err(|source| io_error("create", &path, source))?;
+        Ok(Begun { path, file })
+    }
+
+    /// Gives the file a name.
+    pub(crate) fn finish(&self, begun: Begun, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        fs::rename(&begun.path, &path).map_err(|source| io_error("name", &path, source))
+    }
+
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for Staging {
+    /// Best effort: what stays is removed by the next one.
+    fn drop(&mut self) {
+        drop(self.lock.take());
+        let _ = fs::remove_dir_all(&self.path);
+        if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {
+            // Only where nothing else is in it.
+            let _ = fs::remove_dir(parent);
+        }
+    }
+}
+
+/// A file that has no name yet. Dropped without one, it goes with its folder.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    path: PathBuf,
+    file: File,
+}
+
+impl Begun {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        written.map_err(|source| io_error("write", &self.path, source))
+    }
+
+    /// Hands over all that was written, piece by piece.
+    pub(crate) fn read(&mut self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let cannot = |source| io_error("read", &self.path, source);
+        self.file.rewind().map_err(cannot)?;
+        each_piece(&mut self.file, take, &self.path).map(drop)
+    }
+}
+
+fn random_name() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric)
+        .take(16)
+        .collect()
+}
+
+/// A file system without locks doesn't keep anybody from staging files.
+fn claimed(file: File) -> io::Result<File> {
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(std::fs::TryLockError::Error(_)) | Ok(()) => Ok(file),
+    }
+}
+
+/// Removes what killed processes left. Best effort.
+fn clear_beside(parent: &Path, own: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let staged = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(STAGING)) && entry.path() != own
+    });
+    staged.for_each(|entry| drop(clear(&entry.path())));
+}
+
+fn clear(folder: &Path) -> io::Result<()> {
+    let lock = File::open(folder.join(LOCK))?;
+    match lock.try_lock() {
+        Ok(()) => fs::remove_dir_all(folder),
+        Err(_) => Ok(()),
+    }
+}
+
+/// What a file of the user's was when it was added: by which a change is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// Of the file at the path, links followed.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        let cannot = |source| io_error("read", path, source);
+        let metadata = fs::metadata(path).map_err(cannot)?;
+        if !metadata.is_file() {
+            return Err(cannot(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is no file: give a file, or a folder to add_dir",
+            )));
+        }
+        Ok(Self {
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
+
+    /// Refuses a file that isn't what it was.
+    pub(crate) fn check(self, path: &Path) -> Result<()> {
+        match Self::of(path)? == self {
+            true => Ok(()),
+            false => Err(Error::FileChanged { path: path.into() }),
+        }
+    }
+}
+
+/// Reads a file of the user's in pieces, and refuses one that changes meanwhile.
+pub(crate) fn read_whole(
+    path: &Path,
+    stamp: Stamp,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let cannot = |source| io_error("read", path, source);
+    stamp.check(path)?;
+    let mut file = File::open(path).map_err(cannot)?;
+    match each_piece(&mut file, take, path)? == stamp.len {
+        true => stamp.check(path),
+        false => Err(Error::FileChanged { path: path.into() }),
+    }
+}
+
+/// Hands over a file from here to its end, and returns its length.
+fn each_piece(
+    file: &mut File,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    path: &Path,
+) -> Result<u64> {
+    const PIECE: usize = 1 << 17;
+    let mut piece = vec![0; PIECE];
+    let mut len = 0;
+    loop {
+        let read = match file.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(|source| io_error("read", path, source))?,
+        };
+        if read == 0 {
+            return Ok(len);
+        }
+        len += read as u64;
+        take(&piece[..read])?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().flatten();
+        entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_staging_folder_goes_with_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = dir.path().join("wandb");
+        let staging = Staging::create_in(&parent).unwrap();
+        staging.keep("a", b"bytes").unwrap();
+        assert_eq!(fs::read(staging.path_of("a")).unwrap(), b"bytes");
+        drop(staging.begin().unwrap());
+        drop(staging);
+        assert!(!parent.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let used = Staging::create_in(dir.path()).unwrap();
+        let left = dir.path().join(".staging-left");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(LOCK), "").unwrap();
+        fs::create_dir(dir.path().join("offline-run-1")).unwrap();
+        let other = Staging::create_in(dir.path()).unwrap();
+        assert!(used.path.exists() && other.path.exists() && !left.exists());
+        assert_eq!(names(dir.path()).len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_changes_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "one").unwrap();
+        let stamp = Stamp::of(&path).unwrap();
+        let mut read = Vec::new();
+        let mut take = |piece: &[u8]| {
+            read.extend_from_slice(piece);
+            Ok(())
+        };
+        read_whole(&path, stamp, &mut take).unwrap();
+        assert_eq!(read, b"one");
+        fs::write(&path, "other").unwrap();
+        let error = read_whole(&path, stamp, &mut |_| Ok(())).unwrap_err();
+        assert!(matches!(error, Error::FileChanged { .. }), "{error}");
+        fs::write(&path, "one").unwrap();
+        let longer = &mut |_: &[u8]| {
+            fs::write(&path, "one and more").unwrap();
+            Ok(())
+        };
+        let stamp = Stamp::of(&path).unwrap();
+        let error = read_whole(&path, stamp, longer).unwrap_err();
+        assert!(matches!(error, Error::FileChanged { .. }), "{error}");
+    }
+}

@@ -1,0 +1,478 @@
+//! Tables and artifacts on their way through a run: what is refused, what fails, what waits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use wandb_image::sink::records::{ArtifactRecord, RecordType};
+use wandb_image::sink::{MemorySink, RecordSink};
+use wandb_image::{
+    Artifact, Cell, DType, Error, HostTensor, Image, IntoWandbImage, Mode, Normalize, Overflow,
+    Pixels, Row, Run, Snapshot, Table, Value,
+};
+
+use crate::rows::nested;
+use crate::warnings::Warnings;
+
+fn picture(value: u8) -> Image {
+    Pixels::new(2, 1, Mode::L, vec![value, 0]).unwrap().into()
+}
+
+/// A tensor that comes when it is let go, or never.
+struct Held(Arc<Mutex<Option<mpsc::Receiver<bool>>>>);
+
+impl Held {
+    fn new() -> (Self, mpsc::Sender<bool>) {
+        let (sender, receiver) = mpsc::channel();
+        (Self(Arc::new(Mutex::new(Some(receiver)))), sender)
+    }
+}
+
+impl IntoWandbImage for Held {
+    fn to_host(&self) -> wandb_image::Result<HostTensor> {
+        unreachable!("the snapshot is asked for")
+    }
+    fn shape(&self) -> wandb_image::Result<Vec<usize>> {
+        Ok(vec![1, 2])
+    }
+    fn dtype(&self) -> wandb_image::Result<DType> {
+        Ok(DType::U8)
+    }
+    fn snapshot(&self) -> wandb_image::Result<Snapshot> {
+        let receiver = self.0.lock().unwrap().take().unwrap();
+        Ok(Snapshot::new([1, 2], DType::U8, move || {
+            match receiver.recv() {
+                Ok(true) => HostTensor::new([1, 2], vec![1_u8, 2]),
+                _ => Err(Error::device("it is gone")),
+            }
+        }))
+    }
+}
+
+fn memory() -> (Run, MemorySink) {
+    let sink = MemorySink::new();
+    let builder = wandb_image::init().run_id("tables");
+    (builder.start_on(sink.clone()).unwrap(), sink)
+}
+
+fn artifacts(sink: &MemorySink) -> Vec<ArtifactRecord> {
+    let artifact = |record| match record {
+        RecordType::Artifact(artifact) => Some(artifact),
+        _ => None,
+    };
+    sink.records().into_iter().filter_map(artifact).collect()
+}
+
+fn file(sink: &MemorySink, path: &str) -> Vec<u8> {
+    let found = sink.files().into_iter().find(|file| file.path == path);
+    found.unwrap_or_else(|| panic!("no {path}")).bytes
+}
+
+/// The file of an artifact that a record names.
+fn entry(sink: &MemorySink, artifact: &ArtifactRecord, path: &str) -> String {
+    let entries = &artifact.manifest.as_ref().unwrap().contents;
+    let entry = entries.iter().find(|entry| entry.path == path).unwrap();
+    String::from_utf8(file(sink, &entry.local_path)).unwrap()
+}
+
+fn data(sink: &MemorySink, artifact: &ArtifactRecord, path: &str) -> Json {
+    serde_json::from_str::<Json>(&entry(sink, artifact, path)).unwrap()["data"].clone()
+}
+
+fn refused(result: wandb_image::Result<impl std::fmt::Debug>, expected: &str) {
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused_and_leave_the_table_as_it_was() {
+    refused(Table::new(Vec::<String>::new()), "no columns");
+    refused(Table::new(["a", "b", "a"]), "two columns called \"a\"");
+    refused(
+        Table::new((0..10_001).map(|i| i.to_string())),
+        "over 10000 columns",
+    );
+    let mut table = Table::new(["id", "picture"]).unwrap();
+    refused(
+        table.add_row((1,)),
+        "row 0 has 1 values, and the table has 2 columns",
+    );
+    table.add_row((1, picture(1))).unwrap();
+    refused(
+        table.add_row(("one", picture(1))),
+        "row 1 has a text under \"id\", where the rows before have a number",
+    );
+    refused(table.add_row((2, 3)), "a number under \"picture\"");
+    refused(
+        table.add_row((json!({"a": 1}), picture(1))),
+        "a map under \"id\"",
+    );
+    refused(
+        table.add_row((json!([[1]]), picture(1))),
+        "a list within a list",
+    );
+    refused(
+        table.add_row((json!([1, "a"]), picture(1))),
+        "several kinds",
+    );
+    let long = "x".repeat((16 << 20) + 1);
+    let mut texts = Table::new(["text"]).unwrap();
+    refused(texts.add_row((long,)), "16 MiB");
+    refused(
+        table.add_row((2, Image::from(image::DynamicImage::new_luma8(0, 0)))),
+        "the image \"picture\"",
+    );
+    assert_eq!(table.len(), 1);
+    table.add_row((None::<i32>, None::<Image>)).unwrap();
+    let (run, sink) = memory();
+    run.log(Row::new().with("t", table)).unwrap();
+    run.finish().unwrap();
+    let artifact = &artifacts(&sink)[0];
+    assert_eq!(
+        data(&sink, artifact, "t.table.json")
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_table_has_at_most_200_000_rows() {
+    let mut table = Table::new(["n"]).unwrap();
+    for n in 0..200_000 {
+        table.add_row((n,)).unwrap();
+    }
+    refused(table.add_row((0,)), "200000 rows, the most that W&B takes");
+    let (run, sink) = memory();
+    run.log(Row::new().with("t", table)).unwrap();
+    run.finish().unwrap();
+    let artifact = &artifacts(&sink)[0];
+    let rows = data(&sink, artifact, "t.table.json");
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 200_000);
+    assert!(rows.iter().enumerate().all(|(n, row)| row[0] == n));
+    let row = nested(&sink.rows()[0]);
+    assert_eq!(row["t"]["nrows"], 200_000);
+    let shown = file(&sink, row["t"]["path"].as_str().unwrap());
+    let shown: Json = serde_json::from_slice(&shown).unwrap();
+    assert_eq!(shown["data"].as_array().unwrap().len(), 10_000);
+    assert_eq!(shown["data"][9_999][0], 9_999);
+}
+
+#[test]
+fn rows_are_in_order_whatever_their_pictures_take() {
+    let (held, release) = Held::new();
+    let mut table = Table::new(["n", "picture"]).unwrap();
+    let raw = wandb_image::ImageOptions::new().normalize(Normalize::Off);
+    table
+        .add_row((0, held.to_wandb_image_with(&raw).unwrap()))
+        .unwrap();
+    for n in 1..50_u8 {
+        table.add_row((n, picture(n))).unwrap();
+    }
+    release.send(true).unwrap();
+    let (run, sink) = memory();
+    run.log(Row::new().with("t", table)).unwrap();
+    run.finish().unwrap();
+    let rows = data(&sink, &artifacts(&sink)[0], "t.table.json");
+    let numbers: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[0].as_u64())
+        .collect();
+    assert_eq!(numbers, (0..50).map(Some).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_picture_that_cannot_be_made_is_left_out_counted_and_returned() {
+    let (held, release) = Held::new();
+    let mut table = Table::new(["n", "picture"]).unwrap();
+    table.add_row((0, held.to_wandb_image().unwrap())).unwrap();
+    table.add_row((1, picture(1))).unwrap();
+    release.send(false).unwrap();
+    let (run, sink) = memory();
+    run.log(Row::new().with("t", table).with("loss", 0.5))
+        .unwrap();
+    let error = run.finish().unwrap_err().to_string();
+    assert!(error.contains("1 picture failed"), "{error}");
+    assert!(error.contains("a picture of the table \"t\""), "{error}");
+    let rows = data(&sink, &artifacts(&sink)[0], "t.table.json");
+    assert_eq!(rows[0], json!([0, null]));
+    assert_eq!(rows[1][1]["_type"], "image-file");
+    let stats = run.stats();
+    assert_eq!((stats.artifacts.written, stats.artifacts.failed), (1, 0));
+    assert_eq!((stats.pictures.failed, stats.rows.written), (1, 1));
+}
+
+#[test]
+fn what_is_noticed_of_a_tables_pictures_is_said_once_for_its_key() {
+    let mut table = Table::new(["picture"]).unwrap();
+    for _ in 0..3 {
+        let values = HostTensor::new([1, 2], vec![0.5_f32, 1.5]).unwrap();
+        let unit = wandb_image::ImageOptions::new().normalize(Normalize::Unit);
+        table
+            .add_row((values.to_wandb_image_with(&unit).unwrap(),))
+            .unwrap();
+    }
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        let (run, _) = memory();
+        run.log(Row::new().with("t", table)).unwrap();
+        run.finish().unwrap();
+    });
+    let said = warnings.texts();
+    let of_values = said.iter().filter(|text| text.contains("lie outside"));
+    assert_eq!(of_values.count(), 1, "{said:?}");
+    assert!(
+        said.iter().any(|text| text.contains("in all 3 images")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_table_is_logged_once_and_no_media_of_its_own() {
+    let value = Value::from(Table::new(["a"]).unwrap());
+    let (run, sink) = memory();
+    run.log(Row::new().with("t", value.clone())).unwrap();
+    refused(run.log(Row::new().with("t", value)), "was logged already");
+    refused(run.summary("t", Table::new(["a"]).unwrap()), "no table");
+    refused(run.config("t", Table::new(["a"]).unwrap()), "no table");
+    refused(
+        run.media_json("t", 0, Table::new(["a"]).unwrap()),
+        "log it in a row",
+    );
+    run.finish().unwrap();
+    assert_eq!(artifacts(&sink).len(), 1);
+}
+
+#[test]
+fn a_table_that_is_replaced_in_its_row_is_not_written() {
+    let (run, sink) = memory();
+    let (held, release) = Held::new();
+    let mut first = Table::new(["picture"]).unwrap();
+    first.add_row((held.to_wandb_image().unwrap(),)).unwrap();
+    run.log_at(0, Row::new().with("t", first)).unwrap();
+    let mut second = Table::new(["n"]).unwrap();
+    second.add_row((2,)).unwrap();
+    run.log_at(0, Row::new().with("t", second)).unwrap();
+    run.flush(Duration::from_secs(60)).unwrap();
+    release.send(true).unwrap();
+    run.finish().unwrap();
+    let artifacts = artifacts(&sink);
+    assert_eq!(artifacts.len(), 1);
+    assert_eq!(data(&sink, &artifacts[0], "t.table.json"), json!([[2]]));
+    let stats = run.stats().artifacts;
+    assert_eq!((stats.accepted, stats.written, stats.queued), (1, 1, 0));
+}
+
+#[test]
+fn an_artifact_holds_up_no_row_and_flush_waits_for_it() {
+    let (run, sink) = memory();
+    let (held, release) = Held::new();
+    let mut artifact = Artifact::new("slow", "dataset").unwrap();
+    artifact
+        .add(held.to_wandb_image().unwrap(), "slow")
+        .unwrap();
+    run.log_artifact(artifact).unwrap();
+    run.log([("loss", 0.5)]).unwrap();
+    let error = run
+        .flush(Duration::from_millis(50))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("1 artifact still on their way"), "{error}");
+    assert_eq!(sink.rows().len(), 1);
+    assert!(artifacts(&sink).is_empty());
+    release.send(true).unwrap();
+    run.flush(Duration::from_secs(60)).unwrap();
+    assert_eq!(artifacts(&sink).len(), 1);
+    run.finish().unwrap();
+    assert_eq!(run.stats().artifacts.written, 1);
+}
+
+#[test]
+fn the_end_waits_for_artifacts_and_comes_after_them() {
+    let (run, sink) = memory();
+    let (held, release) = Held::new();
+    let mut artifact = Artifact::new("slow", "dataset").unwrap();
+    artifact
+        .add(held.to_wandb_image().unwrap(), "slow")
+        .unwrap();
+    run.log_artifact(artifact).unwrap();
+    let error = run.finish_within(Duration::from_millis(50)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Incomplete {
+                artifacts_queued: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    release.send(true).unwrap();
+    run.finish().unwrap();
+    let records = sink.records();
+    let at = |is: fn(&RecordType) -> bool| records.iter().position(is).unwrap();
+    let artifact = at(|record| matches!(record, RecordType::Artifact(_)));
+    assert!(artifact < at(|record| matches!(record, RecordType::Exit(_))));
+    let mut late = Artifact::new("late", "dataset").unwrap();
+    late.add_reference("s3://bucket/key").unwrap();
+    assert!(matches!(
+        run.log_artifact(late),
+        Err(Error::Finished { .. })
+    ));
+}
+
+fn changed(dir: &Path) -> (Artifact, PathBuf) {
+    let path = dir.join("weights.bin");
+    fs::write(&path, "first").unwrap();
+    let mut artifact = Artifact::new("weights", "model").unwrap();
+    artifact.add_file(&path).unwrap();
+    (artifact, path)
+}
+
+#[test]
+fn a_file_that_changes_before_it_is_logged_fails_its_artifact() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, sink) = memory();
+    let (artifact, path) = changed(dir.path());
+    fs::write(&path, "something else").unwrap();
+    run.log_artifact(artifact).unwrap();
+    run.log([("loss", 0.5)]).unwrap();
+    let error = run.finish().unwrap_err().to_string();
+    assert!(error.contains("1 artifact failed"), "{error}");
+    assert!(error.contains("weights.bin has changed"), "{error}");
+    assert!(artifacts(&sink).is_empty());
+    assert_eq!(run.stats().artifacts.failed, 1);
+    assert_eq!(sink.rows().len(), 1);
+}
+
+#[test]
+fn a_synchronous_run_returns_what_becomes_of_an_artifact() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = wandb_image::init()
+        .synchronous(true)
+        .start_on(MemorySink::new())
+        .unwrap();
+    let (artifact, path) = changed(dir.path());
+    fs::remove_file(path).unwrap();
+    refused(run.log_artifact(artifact), "weights.bin");
+    let mut fine = Artifact::new("fine", "model").unwrap();
+    fine.add_reference("gs://bucket/key").unwrap();
+    run.log_artifact(fine).unwrap();
+    assert_eq!(run.stats().artifacts.written, 1);
+}
+
+#[test]
+fn a_mutable_file_is_copied_before_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weights.bin");
+    fs::write(&path, "first").unwrap();
+    let run = wandb_image::init().dir(dir.path()).start().unwrap();
+    let mut artifact = Artifact::new("weights", "model").unwrap();
+    artifact.add_mutable_file(&path, "weights.bin").unwrap();
+    run.log_artifact(artifact).unwrap();
+    run.flush(Duration::from_secs(60)).unwrap();
+    fs::write(&path, "second").unwrap();
+    run.finish().unwrap();
+    let hash = "8b04d5e3775d298e78455efc5ca404d5";
+    let kept = run
+        .dir()
+        .unwrap()
+        .join(format!("artifacts/{}/{hash}", &hash[..2]));
+    assert_eq!(fs::read_to_string(kept).unwrap(), "first");
+}
+
+#[test]
+fn a_path_names_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    let mut artifact = Artifact::new("files", "dataset").unwrap();
+    artifact.add_file_as(dir.path().join("a"), "x").unwrap();
+    artifact.add_file_as(dir.path().join("a"), "./x").unwrap();
+    refused(
+        artifact.add_file_as(dir.path().join("b"), "x"),
+        "holds \"x\" already",
+    );
+    refused(
+        artifact.add_reference_as("s3://bucket/x", "x"),
+        "holds \"x\" already",
+    );
+    artifact.add(picture(1), "p").unwrap();
+    refused(
+        artifact.add(picture(2), "p"),
+        "holds \"p.image-file.json\" already",
+    );
+    refused(artifact.add_file(dir.path()), "it is no file");
+    refused(artifact.add_file(dir.path().join("none")), "could not read");
+    refused(artifact.add_dir(dir.path().join("none")), "could not read");
+}
+
+#[test]
+fn the_same_content_is_kept_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = wandb_image::init().dir(dir.path()).start().unwrap();
+    let mut artifact = Artifact::new("twice", "dataset").unwrap();
+    artifact.add(picture(1).caption("one"), "one").unwrap();
+    artifact.add(picture(1).caption("two"), "two").unwrap();
+    run.log_artifact(artifact).unwrap();
+    let mut again = Artifact::new("again", "dataset").unwrap();
+    again.add(picture(1), "one").unwrap();
+    run.log_artifact(again).unwrap();
+    run.finish().unwrap();
+    let kept = run.dir().unwrap().join("artifacts");
+    let folders = fs::read_dir(kept).unwrap().flatten();
+    let files = folders.map(|folder| fs::read_dir(folder.path()).unwrap().count());
+    // One picture, and three files of JSON.
+    assert_eq!(files.sum::<usize>(), 4);
+}
+
+#[test]
+fn a_disabled_run_takes_tables_and_artifacts() {
+    let run = wandb_image::init()
+        .mode(wandb_image::RunMode::Disabled)
+        .start()
+        .unwrap();
+    run.log(Row::new().with("t", Table::new(["a"]).unwrap()))
+        .unwrap();
+    run.log_artifact(Artifact::new("a", "dataset").unwrap())
+        .unwrap();
+    run.finish().unwrap();
+}
+
+/// A sink from before there were artifacts.
+struct Old;
+
+impl RecordSink for Old {
+    fn media(&mut self, _: &str, _: &[u8]) -> wandb_image::Result<()> {
+        Ok(())
+    }
+    fn record(&mut self, _: &wandb_image::sink::records::Record) -> wandb_image::Result<()> {
+        Ok(())
+    }
+    fn flush(&mut self) -> wandb_image::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_takes_no_files_costs_the_table_alone() {
+    let run = wandb_image::init()
+        .overflow(Overflow::Block)
+        .start_on(Old)
+        .unwrap();
+    let mut table = Table::new(["a"]).unwrap();
+    table.add_row(vec![Cell::from(1)]).unwrap();
+    run.log(Row::new().with("t", table).with("loss", 0.5))
+        .unwrap();
+    let error = run.finish().unwrap_err().to_string();
+    assert!(error.contains("takes no artifacts and tables"), "{error}");
+    let stats = run.stats();
+    assert_eq!((stats.artifacts.failed, stats.rows.written), (1, 1));
+}
