@@ -8,7 +8,8 @@
 #   resumes  a run is killed and goes on, again and again
 #   faults   disks that are full, folders that vanish, handles that run out
 #   torn     logs that are cut and changed at every byte
-#   load     a run under constant load: what it holds, and the memory that it takes
+#   load     a run under constant load, a table of many rows and an artifact of many files: what
+#            they hold, and the memory that they take
 #   models   threads in every order that loom finds, and in orders that shuttle draws
 #   miri     the core's own tests under Miri
 #   threads  the core's tests, and those of its threads and processes, under ThreadSanitizer
@@ -26,7 +27,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
-kills=200 resumes=40 faults=20 load_s=300 fuzz_s=600 torn=long
+kills=200 resumes=40 faults=20 load_s=300 many=100000 fuzz_s=600 torn=long
 # Of a program: loom's interruptions and seconds, and the orders that shuttle draws.
 loom_preemptions=2 loom_s=45 shuttle_orders=100000
 all=(kills resumes faults torn load models miri threads fuzz)
@@ -43,7 +44,7 @@ positive() {
 
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --quick) kills=10 resumes=3 faults=1 load_s=10 fuzz_s=10 torn=short loom_preemptions=1 loom_s=3 shuttle_orders=1000 ;;
+        --quick) kills=10 resumes=3 faults=1 load_s=10 many=2000 fuzz_s=10 torn=short loom_preemptions=1 loom_s=3 shuttle_orders=1000 ;;
         --kills) positive "$@"; kills=$2; shift ;;
         --resumes) positive "$@"; resumes=$2; shift ;;
         --faults) positive "$@"; faults=$2; shift ;;
@@ -64,6 +65,7 @@ run_tests() {
 
 kills() {
     WANDB_IMAGE_KILLS=$kills run_tests kill::
+    WANDB_IMAGE_ARTIFACT_KILLS=$kills run_tests artifact_disk::killed::
 }
 
 resumes() {
@@ -92,6 +94,7 @@ torn() {
 
 load() {
     WANDB_IMAGE_LOAD_SECONDS=$load_s run_tests --ignored --exact load::a_run_holds_a_constant_load
+    WANDB_IMAGE_TABLE_ROWS=$many WANDB_IMAGE_ARTIFACT_FILES=$many run_tests artifact_disk::memory::
 }
 
 models() {

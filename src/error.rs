@@ -385,14 +385,14 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// The directory of a run was deleted while it was written, or folders of its media files were
-    /// deleted or moved.
+    /// The directory of a run was deleted while it was written, or folders of its media files or of
+    /// its artifacts were deleted or moved.
     /// The run goes on; [`flush`](crate::Run::flush) and [`finish`](crate::Run::finish) return
     /// this.
     #[error(
         "{} while the run was written: {}; what is logged from now on is written",
         deleted(path, *log_restored),
-        left(*log_restored, *media_lost)
+        left(*log_restored, *media_lost, *artifact_files_lost)
     )]
     RunDirectoryLost {
         /// The directory.
@@ -401,6 +401,9 @@ pub enum Error {
         log_restored: bool,
         /// Media files that rows in the log name and that are gone.
         media_lost: u64,
+        /// Files of artifacts that the log names and that are gone: `wandb sync` will not upload
+        /// those artifacts.
+        artifact_files_lost: u64,
     },
 
     /// A setting of the run with a value it can't have.
@@ -738,7 +741,7 @@ fn deleted(path: &Path, log: bool) -> String {
 }
 
 /// What was saved of a deleted run, and what wasn't.
-fn left(log: bool, media: u64) -> String {
+fn left(log: bool, media: u64, of_artifacts: u64) -> String {
     let saved = match log {
         true => "its log was made again with all its rows, ",
         false => "no row is lost, ",
@@ -748,7 +751,13 @@ fn left(log: bool, media: u64) -> String {
         1 => "but 1 media file that they name is gone, and can't be brought back".into(),
         n => format!("but {n} media files that they name are gone, and can't be brought back"),
     };
-    format!("{saved}{lost}")
+    let artifacts = match of_artifacts {
+        0 => "",
+        1 => "; 1 file of an artifact is gone too: log that artifact once more",
+        _ => "; {n} files of artifacts are gone too: log those artifacts once more",
+    };
+    let artifacts = artifacts.replace("{n}", &of_artifacts.to_string());
+    format!("{saved}{lost}{artifacts}")
 }
 
 /// The text of [`Error::MaskId`].

@@ -93,6 +93,12 @@ impl PreparedRow {
         let pictures = self.values.values().map(|value| value.images().len());
         pictures.sum()
     }
+
+    /// Whether it has pictures or tables.
+    pub(super) fn has_files(&self) -> bool {
+        let has_files = |value: &Prepared| !matches!(value, Prepared::Json(_));
+        self.values.values().any(has_files)
+    }
 }
 
 #[derive(Debug)]

@@ -1,9 +1,13 @@
 //! From rows to records and files, in order.
 
+mod artifacts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use prost::Message;
+
+use artifacts::Owner;
 
 use super::clock::{Clock, Moment};
 use super::items::{at, leaves, whole};
@@ -13,19 +17,15 @@ use super::place::{FileKind, KnownFiles, NamedFile, Namer};
 use super::queue::{Failure, Outcome};
 use super::row::{Prepared, PreparedImage, PreparedLayer, PreparedRow};
 use super::summary::{Part, Summary};
-use crate::artifact::{Digest, Entry, Heading, MadeArtifact, Source, manifest_digest, of_table};
 use crate::error::{Error, Result};
 use crate::image::classes::Classes;
-use crate::image::json::artifact::with_suffix;
-use crate::image::json::table::{LoggedTable, TABLE_FILE};
 use crate::image::json::{self, LoggedImage, LoggedLayer};
 use crate::sink::records::{
-    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, ConfigRecord, EnvironmentRecord,
-    FILE_TYPE_MEDIA, FilesItem, FilesRecord, HeaderRecord, HistoryRecord, HistoryStep, Item,
-    Record, RecordInfo, RecordType, RunExitRecord, RunRecord, StoragePolicyConfigItem,
+    ArtifactRecord, ConfigRecord, EnvironmentRecord, FILE_TYPE_MEDIA, FilesItem, FilesRecord,
+    HeaderRecord, HistoryRecord, HistoryStep, Item, Record, RecordInfo, RecordType, RunExitRecord,
+    RunRecord,
 };
-use crate::sink::{Discard, FilePlace, MediaKey, RecordSink, Resumed, StagedFile};
-use crate::table::MadeTable;
+use crate::sink::{Discard, RecordSink, Resumed};
 use crate::value::Json;
 
 /// Writes what the queue gives it. Each call leaves it whole, also where it fails.
@@ -139,7 +139,7 @@ impl Writer {
         // Where the row fails, or panics, no record may have named its files.
         let last = std::mem::take(&mut self.last_files);
         let (mut placed, mut files) = self.place_all(row, last);
-        if row.pictures() > 0 && self.sink.has_lost() {
+        if row.has_files() && self.sink.has_lost() {
             (placed, files) = self.place_all(row, LastFiles::new());
         }
         let result = self
@@ -235,141 +235,6 @@ impl Writer {
         named.extend(new.map(|file| file.path.clone()));
         namer.keep(files);
         Ok(logged)
-    }
-
-    /// The JSON of a table, whose files are taken. None where that is refused.
-    fn place_table(
-        &mut self,
-        key: &str,
-        media_key: &MediaKey,
-        table: &MadeTable,
-        step: u64,
-        files: &mut Files,
-    ) -> Option<Json> {
-        match self.table(key, media_key, table, step) {
-            Ok((artifact, logged)) => {
-                files.tables += 1;
-                files.named.insert(logged.path.clone());
-                files.artifacts.push(artifact);
-                Some(json::table::table(&logged))
-            }
-            Err(error) => {
-                let failure = Failure::of_table(&key.into(), step, error);
-                files.tables_failed.push(failure);
-                None
-            }
-        }
-    }
-
-    fn table(
-        &mut self,
-        key: &str,
-        media_key: &MediaKey,
-        table: &MadeTable,
-        step: u64,
-    ) -> Result<(ArtifactRecord, LoggedTable)> {
-        let file = &table.run_file;
-        let path = media_key.table_path(step, &file.sha256);
-        self.sink.take_file(&StagedFile {
-            from: &file.staging.path_of(&file.name),
-            place: FilePlace::Media(&path),
-            may_move: true,
-        })?;
-        self.took(file.size as usize);
-        let heading = Heading::new(of_table(&self.run_id, key), TABLES.into());
-        let logged = LoggedTable {
-            path,
-            sha256: file.sha256.clone(),
-            size: file.size,
-            columns: table.columns,
-            rows: table.rows,
-            artifact_path: with_suffix(key, TABLE_FILE),
-            client_id: heading.client_id.clone(),
-            sequence_client_id: heading.sequence_client_id.clone(),
-        };
-        let artifact = self.artifact_record(&heading, &table.entries)?;
-        Ok((artifact, logged))
-    }
-
-    fn name_artifacts(&mut self, artifacts: Vec<ArtifactRecord>) -> Result<()> {
-        let mut artifacts = artifacts.into_iter();
-        artifacts.try_for_each(|artifact| self.record(RecordType::Artifact(artifact)))
-    }
-
-    /// Writes an artifact: its files first, then the record that names them.
-    pub(super) fn artifact(&mut self, artifact: &MadeArtifact) -> Result<()> {
-        let record = self.artifact_record(&artifact.heading, &artifact.entries)?;
-        self.record(RecordType::Artifact(record))
-    }
-
-    fn artifact_record(
-        &mut self,
-        heading: &Heading,
-        entries: &BTreeMap<String, Entry>,
-    ) -> Result<ArtifactRecord> {
-        let mut contents = Vec::with_capacity(entries.len());
-        for (path, entry) in entries {
-            contents.push(ArtifactManifestEntry {
-                path: path.clone(),
-                digest: entry.digest.text(),
-                r#ref: entry.address().unwrap_or_default().into(),
-                size: entry.size.cast_signed(),
-                local_path: self.take_entry(entry)?,
-            });
-        }
-        let Owner { project, entity } = self.owner.clone();
-        Ok(ArtifactRecord {
-            run_id: self.run_id.clone(),
-            project,
-            entity,
-            r#type: heading.kind.clone(),
-            name: heading.name.clone(),
-            digest: manifest_digest(entries),
-            description: heading.description.clone(),
-            metadata: heading.metadata.clone(),
-            aliases: heading.aliases.clone(),
-            manifest: Some(ArtifactManifest::of(contents)),
-            finalize: true,
-            client_id: heading.client_id.clone(),
-            sequence_client_id: heading.sequence_client_id.clone(),
-            tags: heading.tags.clone(),
-            digest_algorithm: MD5_MANIFEST.into(),
-        })
-    }
-
-    /// Takes a file of an artifact, and returns where it is; nothing for a reference.
-    fn take_entry(&mut self, entry: &Entry) -> Result<String> {
-        let Digest::Md5(digest) = &entry.digest else {
-            return Ok(String::new());
-        };
-        let hash = digest.hex();
-        let place = FilePlace::Artifact(&hash);
-        let taken = match &entry.source {
-            Source::Reference => return Ok(String::new()),
-            Source::Staged(staging, name) => self.sink.take_file(&StagedFile {
-                from: &staging.path_of(name),
-                place,
-                may_move: true,
-            })?,
-            Source::User { path, stamp } => {
-                stamp.check(path)?;
-                let taken = self.sink.take_file(&StagedFile {
-                    from: path,
-                    place,
-                    may_move: false,
-                })?;
-                // What was taken is what it was now, whether it was linked or copied.
-                stamp.check(path)?;
-                taken
-            }
-        };
-        self.took(entry.size as usize);
-        taken.into_os_string().into_string().map_err(|path| Error::Artifact {
-            reason: format!(
-                "the run's directory {path:?} isn't UTF-8, and a record can't name a file in it: \
-                 choose another by RunBuilder::dir"
-            ),
-        })
     }
 
     fn file(&mut self, file: NamedFile, bytes: &[u8]) -> Result<NamedFile> {
@@ -553,41 +418,6 @@ impl Writer {
     fn took(&mut self, bytes: usize) {
         self.bytes_written += bytes as u64;
         self.has_unflushed = true;
-    }
-}
-
-/// The type of the artifacts of tables.
-const TABLES: &str = "run_table";
-const MD5_MANIFEST: &str = "MANIFEST_MD5";
-
-/// Whose run it is.
-#[derive(Clone, Debug, Default)]
-struct Owner {
-    project: String,
-    entity: String,
-}
-
-impl Owner {
-    fn of(run: &RunRecord) -> Self {
-        let (project, entity) = (run.project.clone(), run.entity.clone());
-        Self { project, entity }
-    }
-}
-
-impl ArtifactManifest {
-    /// As the Python SDK has it.
-    fn of(contents: Vec<ArtifactManifestEntry>) -> Self {
-        let layout = StoragePolicyConfigItem {
-            key: "storageLayout".into(),
-            value_json: "\"V2\"".into(),
-        };
-        Self {
-            version: 1,
-            storage_policy: "wandb-storage-policy-v1".into(),
-            storage_policy_config: vec![layout],
-            contents,
-            manifest_file_path: String::new(),
-        }
     }
 }
 

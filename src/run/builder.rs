@@ -125,14 +125,14 @@ impl RunBuilder {
     /// The run's directory is held open, and no link in it is followed. Where it is renamed while
     /// the run is written, the run goes on in it; Windows refuses that. Where it is deleted, or
     /// its log is, that is made again with every row, from the log, which is still open; the
-    /// pictures that went with it are counted, told, and part of what [`flush`](Run::flush) and
-    /// [`finish`](Run::finish) return ([`Error::RunDirectoryLost`]). Where something else has taken
-    /// its place, such as a link, or the disk has no room, rows are refused until that is over
-    /// ([`Error::RunDirectoryGone`]).
+    /// pictures and the files of artifacts that went with it are counted, told, and part of what
+    /// [`flush`](Run::flush) and [`finish`](Run::finish) return ([`Error::RunDirectoryLost`]).
+    /// Where something else has taken its place, such as a link, or the disk has no room, rows are
+    /// refused until that is over ([`Error::RunDirectoryGone`]).
     ///
-    /// Folders of pictures are made again too where they are deleted, and what was in them is
-    /// counted and told. There is one for each part of keys before the last slash, and the first
-    /// 256 are watched. A picture that is deleted alone isn't noticed.
+    /// Folders of pictures and of artifacts are made again too where they are deleted, and what was
+    /// in them is counted and told. Of pictures there is one for each part of keys before the last
+    /// slash, and the first 256 are watched. A file that is deleted alone isn't noticed.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self

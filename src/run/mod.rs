@@ -314,6 +314,11 @@ impl Run {
     ///
     /// `wandb sync` uploads it from the run's directory: its files lie in `artifacts/`, and the
     /// record names them by their whole paths, so the directory must stay where it is until then.
+    /// Of a run that was moved, [`repair`](crate::sink::repair::repair) makes one that can be synced.
+    ///
+    /// The contents of an artifact of over 100,000 files, as a list, are in a file there too, which
+    /// `wandb sync` deletes once it has read it: where that sync fails later on, the artifact has to
+    /// be logged once more. [`verify`](crate::sink::verify::verify) says so.
     ///
     /// # Errors
     ///

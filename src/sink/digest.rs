@@ -24,6 +24,12 @@ impl Md5 {
     pub(crate) fn base64(self) -> String {
         STANDARD.encode(self.0)
     }
+
+    /// Of what a manifest says, where that is an MD5.
+    pub(super) fn from_base64(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
 }
 
 /// Takes a file piece by piece.
@@ -63,6 +69,8 @@ mod tests {
         let digest = Md5::of(b"hello\n");
         assert_eq!(digest.hex(), "b1946ac92492d2347c6235b4d2611184");
         assert_eq!(digest.base64(), "sZRqySSS0jR8YjW00mERhA==");
+        assert_eq!(Md5::from_base64(&digest.base64()), Some(digest));
+        assert_eq!(Md5::from_base64("sZRqySSS0jR8YjW00mE="), None);
         let mut hasher = Md5Hasher::default();
         hasher.update(b"hel");
         hasher.update(b"lo\n");

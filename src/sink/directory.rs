@@ -13,9 +13,10 @@ use super::disk::{self, DiskFile, Folder};
 use super::files::{Files, enter};
 use super::latest::Made;
 use super::log::{LogWriter, io_error};
+use super::manifest::each_line;
 use super::reader::LogReader;
-use super::records::{Record, RecordType};
-use super::{Durability, FilePlace, RecordSink, StagedFile, logged};
+use super::records::{ArtifactRecord, Record, RecordType};
+use super::{Durability, FilePlace, RecordSink, StagedFile, logged, staging};
 use crate::error::{Error, Result};
 
 /// How the name of a log ends until it holds the first records.
@@ -39,8 +40,8 @@ pub(crate) struct Directory<F: Folder = Dir> {
     state: State,
     /// What was lost since the last flush.
     loss: Option<Loss>,
-    /// The media files whose loss was told: where they stand among those that the log names.
-    told: Vec<u64>,
+    /// The files whose loss was told.
+    told: Lost,
     /// Files were lost since that was last asked.
     has_lost: bool,
 }
@@ -79,10 +80,17 @@ pub(super) struct Site<F> {
     pub(super) parent: Box<dyn FnMut() -> io::Result<F> + Send>,
 }
 
+/// Files that are gone: where they stand among those that the log names.
+#[derive(Default)]
+struct Lost {
+    media: Vec<u64>,
+    artifacts: Vec<u64>,
+}
+
 /// What was deleted while the run was written.
 #[derive(Clone, Copy)]
 enum Loss {
-    /// Folders of media files.
+    /// Folders of media files, or of artifacts.
     Files,
     /// The log, which was made again.
     Log,
@@ -164,6 +172,7 @@ impl Directory {
         durability: Durability,
     ) -> Result<(Self, Made)> {
         let site = Site::create(wandb_dir, name, run_id, durability)?;
+        staging::clear_left(wandb_dir);
         Self::create_in(site, durability, Made::latest)
     }
 }
@@ -212,7 +221,7 @@ impl<F: Folder> Directory<F> {
             seen: Seen::Nothing,
             state: State::There,
             loss: None,
-            told: Vec::new(),
+            told: Lost::default(),
             has_lost: false,
         }
     }
@@ -340,38 +349,86 @@ impl<F: Folder> Directory<F> {
         let Some(loss) = self.loss else {
             return Ok(());
         };
-        let lost = self.lost_media()?;
-        let is_new = |file: &&u64| self.told.binary_search(file).is_err();
-        let media_lost = lost.iter().filter(is_new).count() as u64;
+        let lost = self.lost_files()?;
+        let media_lost = new_in(&lost.media, &self.told.media);
+        let artifact_files_lost = new_in(&lost.artifacts, &self.told.artifacts);
         self.told = lost;
         self.loss = None;
-        match (loss, media_lost) {
+        match (loss, media_lost + artifact_files_lost) {
             (Loss::Files, 0) => Ok(()),
             _ => Err(Error::RunDirectoryLost {
                 path: self.site.path.clone(),
                 log_restored: matches!(loss, Loss::Log),
                 media_lost,
+                artifact_files_lost,
             }),
         }
     }
 
-    /// The media files that the log names and that are gone, by where they stand among those that
-    /// it names.
-    fn lost_media(&self) -> Result<Vec<u64>> {
+    /// The files that the log names and that are gone.
+    fn lost_files(&self) -> Result<Lost> {
         let path = self.site.log();
         let file = self.files.run().open_file(&self.site.log);
         let file = file.map_err(|source| io_error("read", &path, source))?;
-        let (mut lost, mut at) = (Vec::new(), 0);
+        let (mut lost, mut media, mut of_artifacts) = (Lost::default(), 0.., 0..);
         for record in LogReader::from_reader(path, file)? {
-            if let Some(RecordType::Files(record)) = record?.record_type {
-                let numbered = (at..).zip(&record.files);
-                let gone = numbered.filter(|(_, file)| self.files.lacks(&file.path));
-                lost.extend(gone.map(|(number, _)| number));
-                at += record.files.len() as u64;
+            match record?.record_type {
+                Some(RecordType::Files(record)) => {
+                    let numbered = media.by_ref().zip(&record.files);
+                    let gone = numbered.filter(|(_, file)| self.files.lacks(&file.path));
+                    lost.media.extend(gone.map(|(number, _)| number));
+                }
+                Some(RecordType::Artifact(record)) => {
+                    self.each_own(record, &mut |file| {
+                        let number = of_artifacts
+                            .next()
+                            .filter(|_| self.files.lacks_in_run(file));
+                        lost.artifacts.extend(number);
+                    });
+                }
+                _ => {}
             }
         }
         Ok(lost)
     }
+
+    /// Hands over the files of an artifact that are in the run's directory, by their paths in it.
+    fn each_own(&self, artifact: ArtifactRecord, take: &mut dyn FnMut(&str)) {
+        let manifest = artifact.manifest.unwrap_or_default();
+        let mut take_own = |file: &str| {
+            if let Some(path) = own_path(&self.site.path, file) {
+                take(&path);
+            }
+        };
+        manifest
+            .contents
+            .iter()
+            .for_each(|entry| take_own(&entry.local_path));
+        let Some(contents) = own_path(&self.site.path, &manifest.manifest_file_path) else {
+            return;
+        };
+        take_own(&manifest.manifest_file_path);
+        if let Ok(file) = self.files.open_in_run(&contents) {
+            // Where it can't be read, what it names isn't known to be gone.
+            let _ = each_line::<io::Error>(file, &mut |_, line| {
+                take_own(&line.local_path);
+                Ok(())
+            });
+        }
+    }
+}
+
+/// How many are in the first list alone; both are sorted.
+fn new_in(lost: &[u64], told: &[u64]) -> u64 {
+    let is_new = |file: &&u64| told.binary_search(file).is_err();
+    lost.iter().filter(is_new).count() as u64
+}
+
+/// The path of a file in the run's directory, with slashes; none where it lies elsewhere.
+fn own_path(run: &Path, file: &str) -> Option<String> {
+    let path = Path::new(file).strip_prefix(run).ok()?;
+    let parts: Option<Vec<_>> = path.iter().map(|part| part.to_str()).collect();
+    Some(parts?.join("/"))
 }
 
 /// Makes what a run's directory holds. Its folders may be there where it is made again; a log of
@@ -555,18 +612,21 @@ impl<F: Folder> RecordSink for Directory<F> {
 
     fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
         self.there()?;
-        let (from, may_move) = (file.from, file.may_move);
         let taken = match file.place {
-            FilePlace::Media(path) => self.files.take_media(path, from, may_move),
-            place => self.files.take_artifact(&place.path(), from, may_move),
+            FilePlace::Media(path) => self.files.take_media(path, file),
+            place => self.files.take_artifact(&place.path(), file),
         };
         self.notice_files();
-        taken.map_err(|source| io_error("take over", from, source))?;
+        taken?;
         Ok(self.site.path.join(file.place.path()))
     }
 
     fn record(&mut self, record: &Record) -> Result<()> {
         self.there()?;
+        if matches!(record.record_type, Some(RecordType::Artifact(_))) {
+            let synced = self.files.sync_artifacts();
+            synced.map_err(|source| io_error("sync", &self.site.path, source))?;
+        }
         self.log.append(&record.encode_to_vec())
     }
 

@@ -39,7 +39,8 @@ pub(crate) trait Folder: Send + Sized {
     /// Gives a file the place of whatever is called `new` in another folder, also of a link.
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()>;
 
-    /// Gives a file that lies elsewhere a place here: moved, or linked.
+    /// Gives a file that lies elsewhere a place here, where nothing of that name may exist: linked,
+    /// or moved where it may be and can't be linked. A link is followed.
     fn take(&self, name: &str, from: &Path, may_move: bool) -> io::Result<()>;
 
     /// Removes a file, or a link itself.
@@ -98,16 +99,16 @@ impl Folder for Dir {
         self.rename(name, to, new)
     }
 
-    /// What a link leads to is linked, not the link.
     fn take(&self, name: &str, from: &Path, may_move: bool) -> io::Result<()> {
         let from = std::fs::canonicalize(from)?;
         let (Some(parent), Some(from)) = (from.parent(), from.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let parent = open_folder(parent)?;
-        match may_move {
-            true => parent.rename(from, self, name),
-            false => parent.hard_link(from, self, name),
+        // Linked first also where it may be moved: then it can be taken once more.
+        match parent.hard_link(from, self, name) {
+            Err(error) if may_move && !is_final(&error) => parent.rename(from, self, name),
+            linked => linked,
         }
     }
 
@@ -151,6 +152,12 @@ impl DiskFile for File {
     fn identity(&self) -> io::Result<Identity> {
         Metadata::from_file(self).map(|metadata| identity(&metadata))
     }
+}
+
+/// Whether another way to take a file would meet the same.
+fn is_final(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotFound};
+    matches!(error.kind(), AlreadyExists | NotFound)
 }
 
 /// The folder of that path, links followed: it is the user's own way to it.

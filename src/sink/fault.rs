@@ -69,6 +69,12 @@ pub enum FaultKind {
     ListedMissing,
     /// Masks or boxes have no names of classes. A note.
     NoClassLabels,
+    /// A file of an artifact is not there.
+    ArtifactMissing,
+    /// A file of an artifact isn't what it was when it was logged, or can't be read.
+    ArtifactChanged,
+    /// The files of an artifact lie in the run, but its record says where the run was before.
+    ArtifactMoved,
     /// A temporary file was left. A note.
     TemporaryFile,
     /// Media files that no row names. A note.

@@ -1,25 +1,27 @@
-//! The media files of a run, in its `files/`.
+//! The media files of a run, in its `files/`, and the files of its artifacts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 
-use super::Durability;
 use super::disk::{DiskFile, Folder, Identity};
+use super::log::io_error;
+use super::{ARTIFACTS, Durability, StagedFile};
+use crate::error::Result;
 
 /// The run's folder of media files.
 const FILES: &str = "files";
 
-/// What a file is called in `files/` until it is whole. One name is enough, since one thread
-/// writes, and so what a killed process leaves is found.
+/// What a file is called in `files/` until it is whole, one of an artifact too. One name is enough,
+/// since one thread writes, and so what a killed process leaves is found.
 pub(super) const PART: &str = ".media.part";
 
 /// Folders that are kept open.
 const MAX_OPEN: usize = 8;
 
-/// Folders whose loss is noticed: the first that were written to. There is one for each part of
-/// the keys before the last slash, and each is looked up for each row with pictures.
+/// Folders of media whose loss is noticed: the first that were written to. There is one for each
+/// part of the keys before the last slash, and each is looked up for each row with pictures. Those
+/// of artifacts are no more than 257, and come on top.
 const MAX_KNOWN: usize = 256;
 
 /// Writes below the `files/` of a run, in folders that it makes where they are missing.
@@ -32,6 +34,8 @@ pub(super) struct Files<F> {
     open: Vec<OpenFolder<F>>,
     /// The folders that were written to, by their path from the run's folder.
     known: BTreeMap<String, Identity>,
+    /// Folders of artifacts, by the same paths, whose names may not outlast the power.
+    unsynced: BTreeSet<String>,
     has_lost: bool,
 }
 
@@ -51,6 +55,7 @@ impl<F: Folder> Files<F> {
             root: None,
             open: Vec::new(),
             known: BTreeMap::new(),
+            unsynced: BTreeSet::new(),
             has_lost: false,
         }
     }
@@ -92,10 +97,22 @@ impl<F: Folder> Files<F> {
         std::mem::take(&mut self.has_lost)
     }
 
-    /// Whether a file is gone. Where that can't be asked, it isn't known to be.
+    /// Whether a media file is gone. Where that can't be asked, it isn't known to be.
     pub(super) fn lacks(&self, path: &str) -> bool {
-        let found = self.run.identity_of(&format!("{FILES}/{path}"));
+        self.lacks_in_run(&format!("{FILES}/{path}"))
+    }
+
+    /// The same of a path from the run's own folder.
+    pub(super) fn lacks_in_run(&self, path: &str) -> bool {
+        let found = self.run.identity_of(path);
         found.is_err_and(|error| leads_nowhere(&error))
+    }
+
+    /// Opens a file by its path from the run's own folder.
+    pub(super) fn open_in_run(&self, path: &str) -> io::Result<F::File> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = open_path(&self.run, folder)?;
+        folder.as_ref().unwrap_or(&self.run).open_file(name)
     }
 
     /// Brings the names of folders to where they outlast the power.
@@ -126,36 +143,89 @@ impl<F: Folder> Files<F> {
     }
 
     /// Takes over a file at a path below `files/`.
-    pub(super) fn take_media(&mut self, path: &str, from: &Path, may_move: bool) -> io::Result<()> {
+    pub(super) fn take_media(&mut self, path: &str, file: &StagedFile<'_>) -> Result<()> {
+        let cannot = |source| io_error("take over", file.from, source);
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let open = match self.take(folder) {
             Some(open) => open,
-            None => self.open(folder)?,
+            None => self.open(folder).map_err(cannot)?,
         };
-        let durability = self.durability;
-        hand_over(&open.folder, name, from, may_move, durability)?;
+        self.hand_over(&open.folder, name, file)?;
+        let synced = self.durability.sync(&open.folder);
+        synced
+            .inspect_err(|_| drop(open.folder.remove_file(name)))
+            .map_err(cannot)?;
         self.keep(open);
         Ok(())
     }
 
-    /// The same at a path in the run's own folder. One that is there already stays.
-    pub(super) fn take_artifact(
-        &mut self,
-        path: &str,
-        from: &Path,
-        may_move: bool,
-    ) -> io::Result<()> {
+    /// The same at a path in the run's own folder, for a file of an artifact. Its name outlasts the
+    /// power after [`sync_artifacts`](Self::sync_artifacts).
+    pub(super) fn take_artifact(&mut self, path: &str, file: &StagedFile<'_>) -> Result<()> {
+        let cannot = |source| io_error("take over", file.from, source);
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = self.enter_artifacts(folders).map_err(cannot)?;
+        self.hand_over(&folder, name, file)
+    }
+
+    /// Opens a folder of artifacts, and what is above it.
+    fn enter_artifacts(&mut self, folders: &str) -> io::Result<F> {
+        self.root = Some(enter(&self.run, FILES, Durability::Process)?);
         let mut here = None;
-        for folder in folders.split('/') {
-            let above = here.as_ref().unwrap_or(&self.run);
-            here = Some(enter(above, folder, self.durability)?);
+        let mut path = String::new();
+        for part in folders.split('/') {
+            let above = path.clone();
+            path = if above.is_empty() {
+                part.into()
+            } else {
+                format!("{above}/{part}")
+            };
+            // Asked before it is made again, as for those of media.
+            let known = self.known.get(&path);
+            self.has_lost |=
+                known.is_some_and(|known| look_up(&self.run, &path, *known) == Found::Lost);
+            let folder = enter(
+                here.as_ref().unwrap_or(&self.run),
+                part,
+                Durability::Process,
+            )?;
+            self.known.insert(path.clone(), folder.identity()?);
+            self.unsynced.extend([above, path.clone()]);
+            here = Some(folder);
         }
-        let folder = here.as_ref().unwrap_or(&self.run);
-        match folder.identity_of(name) {
-            Ok(_) => Ok(()),
-            Err(_) => hand_over(folder, name, from, may_move, self.durability),
+        here.ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    /// Brings the names of artifacts' files to where they outlast the power.
+    pub(super) fn sync_artifacts(&mut self) -> io::Result<()> {
+        if self.durability == Durability::Fsync {
+            for path in &self.unsynced {
+                open_path(&self.run, path)?
+                    .map_or_else(|| self.run.sync(), |folder| folder.sync())?;
+            }
         }
+        self.unsynced.clear();
+        Ok(())
+    }
+
+    /// Gives a file of elsewhere its place, that of whatever is there: one of the same name has the
+    /// same bytes, or was written to since.
+    fn hand_over(&self, folder: &F, name: &str, file: &StagedFile<'_>) -> Result<()> {
+        let cannot = |source| io_error("take over", file.from, source);
+        let root = self.root.as_ref().ok_or(io::ErrorKind::NotFound.into());
+        let root = root.map_err(cannot)?;
+        let taken = bring(root, file)
+            .and_then(|()| match self.durability {
+                Durability::Process => Ok(()),
+                Durability::Fsync => root.open_file(PART)?.sync(),
+            })
+            .map_err(cannot)
+            // What was taken is what it was, and nothing else is put in the place of that.
+            .and_then(|()| file.check())
+            .and_then(|()| root.rename(PART, folder, name).map_err(cannot));
+        // Where both are links to one file, the system leaves both; else best effort.
+        let _ = root.remove_file(PART);
+        taken
     }
 
     /// The folder, where it is open and still in its place.
@@ -192,7 +262,9 @@ impl<F: Folder> Files<F> {
     }
 
     fn keep(&mut self, open: OpenFolder<F>) {
-        if self.known.len() < MAX_KNOWN || self.known.contains_key(&open.path) {
+        let of_artifacts = self.known.keys().filter(|path| path.starts_with(ARTIFACTS));
+        let media = self.known.len() - of_artifacts.count();
+        if media < MAX_KNOWN || self.known.contains_key(&open.path) {
             self.known.insert(open.path.clone(), open.identity);
         }
         if self.open.len() == MAX_OPEN {
@@ -202,40 +274,26 @@ impl<F: Folder> Files<F> {
     }
 }
 
-/// Gives a file of elsewhere its place: moved or linked, and copied where that can't be, as on
-/// another disk.
-fn hand_over<F: Folder>(
-    folder: &F,
-    name: &str,
-    from: &Path,
-    may_move: bool,
-    durability: Durability,
-) -> io::Result<()> {
-    match folder.take(name, from, may_move) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-        Err(_) => copy(folder, name, from, may_move)?,
+/// Brings a file of elsewhere to `files/`: linked, and copied where that can't be, as on another
+/// disk.
+fn bring<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<()> {
+    let take = || root.take(PART, file.from, file.may_move);
+    let taken = take().or_else(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => root.remove_file(PART).and_then(|()| take()),
+        _ => Err(error),
+    });
+    match taken {
+        // One that has taken its place since it was looked at.
+        Ok(()) if root.is_link(PART) => Err(io::ErrorKind::NotFound.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => copy(root, file),
+        taken => taken,
     }
-    match durability {
-        Durability::Process => Ok(()),
-        Durability::Fsync => folder.open_file(name)?.sync(),
-    }
-    .and_then(|()| durability.sync(folder))
-    .inspect_err(|_| drop(folder.remove_file(name)))
 }
 
-fn copy<F: Folder>(folder: &F, name: &str, from: &Path, may_move: bool) -> io::Result<()> {
-    let mut source = File::open(from)?;
-    let copied = folder
-        .create_file(PART)
-        .and_then(|mut file| io::copy(&mut source, &mut file))
-        .and_then(|_| folder.rename(PART, folder, name));
-    copied.inspect_err(|_| drop(folder.remove_file(PART)))?;
-    if may_move {
-        // Best effort: it goes with its folder.
-        let _ = std::fs::remove_file(from);
-    }
-    Ok(())
+fn copy<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<()> {
+    let mut source = File::open(file.from)?;
+    let mut copy = create(root)?;
+    io::copy(&mut source, &mut copy).map(drop)
 }
 
 /// What has become of a folder.
@@ -297,14 +355,27 @@ fn explained<F: Folder>(parent: &F, name: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-fn fill<F: Folder>(root: &F, bytes: &[u8], durability: Durability) -> io::Result<()> {
-    let mut file = match root.create_file(PART) {
+/// The folder at the end of a path, no link on the way followed; none at the end of no path.
+fn open_path<F: Folder>(run: &F, path: &str) -> io::Result<Option<F>> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    parts.try_fold(None, |here: Option<F>, part| {
+        here.as_ref().unwrap_or(run).open_folder(part).map(Some)
+    })
+}
+
+/// Makes the file that has no name yet, in the place of one that was left.
+fn create<F: Folder>(root: &F) -> io::Result<F::File> {
+    match root.create_file(PART) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             root.remove_file(PART)?;
-            root.create_file(PART)?
+            root.create_file(PART)
         }
-        created => created?,
-    };
+        created => created,
+    }
+}
+
+fn fill<F: Folder>(root: &F, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    let mut file = create(root)?;
     file.write_all(bytes)?;
     match durability {
         Durability::Process => Ok(()),

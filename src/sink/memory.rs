@@ -109,6 +109,7 @@ impl RecordSink for MemorySink {
             FilePlace::Media(path) => path.into(),
             place => place.path(),
         };
+        file.check()?;
         let is_known = self.files().iter().any(|known| known.path == path);
         if !is_known {
             let bytes = std::fs::read(file.from);

@@ -1,5 +1,6 @@
 //! Where a run goes: the transaction log and the media files. Nothing else writes to disk.
 
+mod artifacts;
 mod digest;
 mod directory;
 mod disk;
@@ -9,6 +10,7 @@ mod framing;
 mod latest;
 mod log;
 pub mod logged;
+mod manifest;
 mod media;
 mod memory;
 mod names;
@@ -29,6 +31,7 @@ mod wire;
 pub(crate) use digest::{Md5, Md5Hasher, Sha256Hasher};
 pub(crate) use directory::{Directory, OpenDirectory};
 pub(crate) use latest::{Made, link_latest};
+pub(crate) use manifest::ManifestFile;
 pub use media::image_path;
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
@@ -50,7 +53,7 @@ use records::Record;
 /// | | [`Process`](Self::Process) | [`Fsync`](Self::Fsync) |
 /// | --- | --- | --- |
 /// | the end of this process, by SIGKILL too | every row that is written | every row that is written |
-/// | a crash of the system, or a loss of power | what the system wrote back, within half a minute as a rule; a row may name a picture that is empty | every row that `flush` confirmed, with its pictures |
+/// | a crash of the system, or a loss of power | what the system wrote back, within half a minute as a rule; a row may name a picture that is empty | every row that `flush` confirmed, with its pictures, and every artifact |
 ///
 /// # The order of `fsync`
 ///
@@ -63,8 +66,11 @@ use records::Record;
 /// 2. For each picture: the folders on the way to it, from the run's directory down, where they
 ///    are not open yet; then the file, under a temporary name; it gets its own name, and its
 ///    folder follows. The record that it is there, and the row that names it, are written after
-///    that.
-/// 3. [`flush`](crate::Run::flush) and the end of the run: the log, and then they return.
+///    that. The file of a table likewise.
+/// 3. For each artifact: each of its files, under a temporary name; it gets its own name. When all
+///    have theirs, the folders that they are in follow, and the folders on the way to those; then
+///    the record that names the files is written.
+/// 4. [`flush`](crate::Run::flush) and the end of the run: the log, and then they return.
 ///
 /// A log that is made again, since the run's directory was deleted, gets all records, follows, and
 /// gets its name; then the names as when a run starts.
@@ -72,7 +78,7 @@ use records::Record;
 /// Where one fails, so does the picture or the flush: what the log holds since the last one that
 /// succeeded is written once more then, before the next.
 ///
-/// So a row in the log names whole files at any time, and what `flush` confirmed is there, as far
+/// So a row and an artifact in the log name whole files at any time, and what `flush` confirmed is there, as far
 /// as the disk keeps what it says it has. Windows and some network file systems have no `fsync` of
 /// folders: there the names are left to the file system.
 ///
@@ -117,7 +123,7 @@ pub trait RecordSink: Send {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when it can't be written; nothing of it stays then.
+    /// [`Error::Io`] when it can't be written; nothing of it stays then.
     fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()>;
 
     /// Takes over a file: one that is too large for memory, or that is there already. Returns where
@@ -126,8 +132,8 @@ pub trait RecordSink: Send {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when it can't be taken. By default
-    /// [`Error::Artifact`](crate::Error::Artifact): the sink takes no artifacts, nor tables.
+    /// [`Error::Io`] when it can't be taken. By default
+    /// [`Error::Artifact`]: the sink takes no artifacts, nor tables.
     fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
         let from = file.from.display();
         Err(Error::Artifact {
@@ -142,7 +148,7 @@ pub trait RecordSink: Send {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when it can't be written; the records before it and after
+    /// [`Error::Io`] when it can't be written; the records before it and after
     /// it aren't touched by that.
     fn record(&mut self, record: &Record) -> Result<()>;
 
@@ -152,12 +158,12 @@ pub trait RecordSink: Send {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when that fails. A loss that can't be made good is returned
+    /// [`Error::Io`] when that fails. A loss that can't be made good is returned
     /// once.
     fn flush(&mut self) -> Result<()>;
 
     /// Whether files that were taken before are gone since this was last asked, so that a row may
-    /// not name them; asked for each row with pictures, when all of its files were handed over and
+    /// not name them; asked for each row with pictures or tables and for each artifact, when all of its files were handed over and
     /// no record names them yet. Where so, all of them are handed over once more. Never, by
     /// default.
     fn has_lost(&mut self) -> bool {
@@ -175,6 +181,15 @@ pub struct StagedFile<'a> {
     pub place: FilePlace<'a>,
     /// Whether it may be moved. A file of the user's stays where it is, and is linked, or copied.
     pub may_move: bool,
+    /// What a file of the user's was when it was hashed.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl StagedFile<'_> {
+    /// Refuses a file that has changed.
+    fn check(&self) -> Result<()> {
+        self.stamp.map_or(Ok(()), |stamp| stamp.check(self.from))
+    }
 }
 
 /// Where a file goes.

@@ -25,7 +25,8 @@ use crate::error::{Error, Result};
 ///
 /// A record isn't read, which is [`Error::Log`] too, where a key in it, or a way of nested keys,
 /// is over 65,536 bytes long, or where over 512 MiB of memory would be made of it, as it is judged
-/// beforehand: of over a million leaves, 700,000 objects, or a list of 8,000,000 numbers.
+/// beforehand: of over a million leaves, 700,000 objects, a list of 8,000,000 numbers, or an
+/// artifact of over 800,000 files.
 /// [`payloads`](LogReader::payloads) gives such ones as well.
 ///
 /// What lies behind damage is read by `repair`.

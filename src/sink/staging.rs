@@ -1,6 +1,6 @@
 //! Files of artifacts and tables, until a run takes them.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -35,14 +35,10 @@ impl Staging {
 
     pub(super) fn create_in(parent: &Path) -> Result<Self> {
         let made_parent = !parent.exists();
-        let path = parent.join(format!("{STAGING}{}", random_name()));
-        let cannot = |source| io_error("create", &path, source);
-        fs::create_dir_all(&path).map_err(cannot)?;
-        let lock = File::create_new(path.join(LOCK))
-            .and_then(|file| claimed(file))
-            .inspect_err(|_| drop(fs::remove_dir_all(&path)))
-            .map_err(cannot)?;
-        clear_beside(parent, &path);
+        let begun = begin_in(parent);
+        let (path, lock) =
+            begun.map_err(|source| io_error("create a folder in", parent, source))?;
+        clear_beside(parent, Some(&path));
         Ok(Self {
             path,
             lock: Some(lock),
@@ -84,7 +80,7 @@ impl Drop for Staging {
     /// Best effort: what stays is removed by the next one.
     fn drop(&mut self) {
         drop(self.lock.take());
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove(&self.path);
         if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {
             // Only where nothing else is in it.
             let _ = fs::remove_dir(parent);
@@ -102,7 +98,11 @@ pub(crate) struct Begun {
 impl Begun {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.file.write_all(bytes);
-        written.map_err(|source| io_error("write", &self.path, source))
+        written.map_err(|source| self.cannot_write(source))
+    }
+
+    pub(super) fn cannot_write(&self, source: io::Error) -> Error {
+        io_error("write", &self.path, source)
     }
 
     /// Hands over all that was written, piece by piece.
@@ -119,30 +119,101 @@ fn random_name() -> String {
         .collect()
 }
 
-/// A file system without locks doesn't keep anybody from staging files.
-fn claimed(file: File) -> io::Result<File> {
+/// Makes a folder that is locked. Until it is, another process may take it for what a killed one
+/// left, and remove it.
+fn begin_in(parent: &Path) -> io::Result<(PathBuf, File)> {
+    for _ in 0..TRIES {
+        let path = parent.join(format!("{STAGING}{}", random_name()));
+        fs::create_dir_all(parent)?;
+        match make_private(&path) {
+            // Another has made that folder too, and removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            made => made?,
+        }
+        let claimed = claim_new(&path);
+        if let Some(lock) = claimed.inspect_err(|_| drop(fs::remove_dir_all(&path)))? {
+            return Ok((path, lock));
+        }
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+const TRIES: usize = 100;
+
+/// None where another process has taken it. A file system without locks doesn't keep anybody from
+/// staging files.
+fn claim_new(folder: &Path) -> io::Result<Option<File>> {
+    let path = folder.join(LOCK);
+    let file = match File::create_new(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        made => made?,
+    };
     match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-        Err(std::fs::TryLockError::Error(_)) | Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(path.exists().then_some(file)),
     }
 }
 
-/// Removes what killed processes left. Best effort.
-fn clear_beside(parent: &Path, own: &Path) {
+/// For its owner alone, since the folder for temporary files is everybody's.
+#[cfg(unix)]
+fn make_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)
+}
+
+/// Removes what killed processes left in a folder of runs. Best effort.
+pub(super) fn clear_left(parent: &Path) {
+    clear_beside(parent, None);
+}
+
+fn clear_beside(parent: &Path, own: Option<&Path>) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let staged = entries.filter(|entry| {
         let name = entry.file_name();
-        name.to_str().is_some_and(|name| name.starts_with(STAGING)) && entry.path() != own
+        name.to_str().is_some_and(|name| name.starts_with(STAGING)) && Some(&*entry.path()) != own
     });
     staged.for_each(|entry| drop(clear(&entry.path())));
 }
 
+/// Anybody may have planted something of that name: a link isn't followed, and a pipe not waited
+/// for.
 fn clear(folder: &Path) -> io::Result<()> {
-    let lock = File::open(folder.join(LOCK))?;
+    let is = |path: &Path, kind: fn(&fs::Metadata) -> bool| {
+        fs::symlink_metadata(path).map(|metadata| kind(&metadata))
+    };
+    let path = folder.join(LOCK);
+    if !is(folder, fs::Metadata::is_dir)? {
+        return Ok(());
+    }
+    match is(&path, fs::Metadata::is_file) {
+        // Killed before it had one, or when it had none any more: then nothing is in it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::remove_dir(folder),
+        Ok(true) => {}
+        _ => return Ok(()),
+    }
+    let lock = File::open(path)?;
     match lock.try_lock() {
-        Ok(()) => fs::remove_dir_all(folder),
+        Ok(()) => remove(folder),
         Err(_) => Ok(()),
     }
+}
+
+/// Removes such a folder, its lock last: what is left where the process is killed meanwhile is
+/// found by that, or is empty.
+fn remove(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != LOCK {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_file(folder.join(LOCK))?;
+    fs::remove_dir(folder)
 }
 
 /// What a file of the user's was when it was added: by which a change is noticed.
@@ -249,6 +320,74 @@ mod tests {
         let other = Staging::create_in(dir.path()).unwrap();
         assert!(used.path.exists() && other.path.exists() && !left.exists());
         assert_eq!(names(dir.path()).len(), 3);
+    }
+
+    #[test]
+    fn a_folder_whose_process_was_killed_before_it_had_a_lock_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(".staging-empty")).unwrap();
+        let others = dir.path().join(".staging-others");
+        fs::create_dir(&others).unwrap();
+        fs::write(others.join("file"), "mine").unwrap();
+        let _staging = Staging::create_in(dir.path()).unwrap();
+        assert!(!dir.path().join(".staging-empty").exists());
+        assert!(others.join("file").exists());
+    }
+
+    /// A file in the place of which there is a folder can't be removed: as where a kill comes then.
+    #[test]
+    fn the_lock_is_the_last_that_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::create_in(dir.path()).unwrap();
+        staging.keep("a", b"bytes").unwrap();
+        fs::create_dir(staging.path_of("stays")).unwrap();
+        let path = staging.path.clone();
+        drop(staging);
+        assert!(path.join(LOCK).exists());
+        fs::remove_dir(path.join("stays")).unwrap();
+        let _other = Staging::create_in(dir.path()).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_planted_beside_it_is_neither_followed_nor_waited_for() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let mine = tempfile::tempdir().unwrap();
+        fs::write(mine.path().join(LOCK), "").unwrap();
+        symlink(mine.path(), dir.path().join(".staging-link")).unwrap();
+        let piped = dir.path().join(".staging-pipe");
+        fs::create_dir(&piped).unwrap();
+        let pipe = std::process::Command::new("mkfifo")
+            .arg(piped.join(LOCK))
+            .status();
+        assert!(pipe.unwrap().success());
+        let linked = dir.path().join(".staging-linked");
+        fs::create_dir(&linked).unwrap();
+        symlink(mine.path().join(LOCK), linked.join(LOCK)).unwrap();
+        let staging = Staging::create_in(dir.path()).unwrap();
+        assert!(mine.path().join(LOCK).exists());
+        assert_eq!(names(dir.path()).len(), 4);
+        let mode = fs::metadata(&staging.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    /// Several processes of a sweep begin at the same moment; here they are threads.
+    #[test]
+    fn many_that_begin_together_take_nothing_from_one_another() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let staging = Staging::create_in(dir.path()).unwrap();
+                        staging.keep("a", b"bytes").unwrap();
+                        assert_eq!(fs::read(staging.path_of("a")).unwrap(), b"bytes");
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -45,6 +45,11 @@ impl Report {
 /// Whoever wrote the run: this crate or the Python SDK. Reads all of its log and of its media
 /// files, one block at a time.
 ///
+/// The files of artifacts are looked at where their records say that they are: as a rule in the
+/// run's `artifacts/`, and those of the Python SDK in a folder of its own. Outside of the run at
+/// most 16 GiB are read in all; of files beyond that the size alone is compared. Of a run that was
+/// synced nothing is said of them, since the SDK's are deleted then.
+///
 /// Of each kind of fault the first 1,000 are told, and the others counted
 /// ([`Fault::count`]). A record over the limits of [`LogReader`](super::reader::LogReader) is a
 /// fault, and isn't looked into.

@@ -13,11 +13,17 @@ const ITEM: u64 = 64;
 const OBJECT: u64 = 640;
 const ENTRY: u64 = 96;
 const VALUE: u64 = 64;
+/// A file of an artifact; the list of them grows by doubling.
+const ONE_OF_MANIFEST: u64 = 256;
 
 // The fields of `Record` that are looked into, and of what is in them.
 const WITH_ITEMS: [u32; 4] = [2, 3, 5, 6];
 const RUN: u32 = 17;
 const CONFIG_OF_RUN: u32 = 4;
+const ARTIFACT: u32 = 8;
+const MANIFEST: u32 = 12;
+/// Messages in a manifest: what its policy says, and the files.
+const OF_MANIFEST: [u32; 2] = [3, 4];
 const KEY: u32 = 1;
 const NESTED_KEY: u32 = 2;
 const VALUE_JSON: u32 = 16;
@@ -52,6 +58,19 @@ fn weigh(record: &[u8]) -> Weighed {
             (CONFIG_OF_RUN, Some(config)) => items(config),
             _ => Ok(0),
         }),
+        (ARTIFACT, Some(artifact)) => sum(artifact, |field| match (field.number, field.content) {
+            (MANIFEST, Some(content)) => manifest(content),
+            _ => Ok(0),
+        }),
+        _ => Ok(0),
+    })
+}
+
+fn manifest(message: &[u8]) -> Weighed {
+    sum(message, |field| match (field.number, field.content) {
+        (number, Some(entry)) if OF_MANIFEST.contains(&number) => {
+            Ok(ONE_OF_MANIFEST + sum(entry, |_| Ok(0))?)
+        }
         _ => Ok(0),
     })
 }
@@ -188,6 +207,24 @@ mod tests {
     fn what_is_too_much_is_not_looked_at_to_its_end() {
         check(vec![leaf(&["a"], &list("{}", 900_000))], Some(TOO_MUCH));
         check(vec![leaf(&["a"], &list("{}", 700_000))], None);
+    }
+
+    #[test]
+    fn the_files_of_an_artifact_are_judged_by_their_number() {
+        let artifact = |count: usize| {
+            let manifest: Vec<u8> = [0x22, 0].repeat(count);
+            let (mut artifact, mut record) = (Vec::new(), Vec::new());
+            wire::put(&mut artifact, MANIFEST, &manifest);
+            wire::put(&mut record, ARTIFACT, &artifact);
+            record
+        };
+        assert_eq!(excess(&artifact(1_600_000)), None);
+        assert_eq!(excess(&artifact(1_700_000)), Some(TOO_MUCH));
+        let record = Record::decode(&*artifact(3)).unwrap();
+        let Some(RecordType::Artifact(artifact)) = record.record_type else {
+            panic!("{record:?}");
+        };
+        assert_eq!(artifact.manifest.unwrap().contents.len(), 3);
     }
 
     #[test]

@@ -358,7 +358,7 @@ fn log(log: impl FnOnce(&Run)) -> Logged {
     let path = run.dir().unwrap().to_owned();
     log(&run);
     run.finish().unwrap();
-    let records = LogReader::open(&path.join("run-golden03.wandb")).unwrap();
+    let records = LogReader::open(path.join("run-golden03.wandb")).unwrap();
     let records = records.filter_map(|record| record.unwrap().record_type);
     let records = records.collect();
     Logged {

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+#[cfg(unix)]
+mod artifact_disk;
 mod artifact_golden;
 mod artifacts;
 mod bad_input;

@@ -111,6 +111,61 @@ pub(crate) fn classes(classes: &ClassSet, md5_hex: impl FnOnce(&[u8]) -> String)
     (path, json)
 }
 
+/// What a line of a file of an artifact's contents says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ManifestLine {
+    pub(crate) path: String,
+    pub(crate) digest: String,
+    /// The address of a reference; else nothing.
+    pub(crate) reference: String,
+    /// In bytes.
+    pub(crate) size: i64,
+    pub(crate) local_path: String,
+}
+
+const LOCAL_PATH: &str = "local_path";
+
+/// As the Python SDK writes it.
+pub(crate) fn manifest_line(line: &ManifestLine) -> String {
+    let mut entries = vec![
+        ("path", text(&line.path)),
+        ("digest", text(&line.digest)),
+        ("skip_cache", Json::Bool(false)),
+    ];
+    match line.reference.is_empty() {
+        true => {
+            entries.push(("size", Json::I64(line.size)));
+            entries.push((LOCAL_PATH, text(&line.local_path)));
+        }
+        false => entries.push(("ref", text(&line.reference))),
+    }
+    entries.push(("extra", map(Vec::new())));
+    map(entries).to_text()
+}
+
+/// None where it is no such line.
+pub(crate) fn parse_line(text: &str) -> Option<ManifestLine> {
+    let said: serde_json::Value = serde_json::from_str(text).ok()?;
+    let text = |key: &str| said.get(key).and_then(|value| value.as_str());
+    Some(ManifestLine {
+        path: text("path")?.into(),
+        digest: text("digest")?.into(),
+        reference: text("ref").unwrap_or_default().into(),
+        size: said
+            .get("size")
+            .and_then(|size| size.as_i64())
+            .unwrap_or_default(),
+        local_path: text(LOCAL_PATH).unwrap_or_default().into(),
+    })
+}
+
+/// The line with another place of its file; all else in it stays.
+pub(crate) fn line_with_local_path(text: &str, path: &str) -> Option<String> {
+    let mut said: serde_json::Value = serde_json::from_str(text).ok()?;
+    said.as_object_mut()?.insert(LOCAL_PATH.into(), path.into());
+    Some(said.to_string())
+}
+
 /// The names of classes by their ids, which are texts.
 pub(super) fn class_map(classes: &crate::image::classes::Classes) -> Json {
     names(classes)

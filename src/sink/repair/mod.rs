@@ -1,5 +1,6 @@
 //! Writes a clean run from everything in a damaged one that is whole.
 
+mod artifacts;
 mod edits;
 mod files;
 mod rows;
@@ -93,6 +94,9 @@ impl fmt::Display for Change {
 ///   doesn't know. Those in the middle that can't be read are passed over.
 /// - An image, mask or media file that is missing, or that is not what its row says, is taken out
 ///   of its row, and the rest of the row stays. Of a list of images the others stay.
+/// - The files of artifacts that lie in the run are linked to the clean one, or copied, and its
+///   records say where: also of a run that was moved. Those that lie elsewhere, as the Python SDK's,
+///   stay there. An artifact of which a file is gone, or was changed, is left out.
 /// - A file that no `files` record names gets one, so that `wandb sync` uploads it.
 /// - A lost run record is made anew, with the run id that the log's name says; then the project
 ///   and the config are gone, unless later records say them.
@@ -380,6 +384,7 @@ impl Repair {
             RecordType::History(row) => self.row(&row.item, bytes, place),
             RecordType::Summary(summary) => self.summary(&summary.update, bytes, &place),
             RecordType::Files(_) => self.files_record(bytes),
+            RecordType::Artifact(artifact) => self.artifact(&artifact, bytes, place),
             _ => self.kept(bytes),
         }
     }

@@ -54,7 +54,7 @@ impl Survey {
             );
             self.fault(FaultKind::NotOffline, Place::default(), message);
         }
-        if matches!(Upload::of(log), Upload::All { .. }) {
+        if matches!(self.upload, Upload::All { .. }) {
             let message = "the run was synced before, so `wandb sync` passes over it; with \
                            --include-synced its rows would be appended again";
             self.fault(FaultKind::Synced, Place::default(), message);

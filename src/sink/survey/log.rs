@@ -146,7 +146,8 @@ impl Survey {
             RecordType::Files(files) => self.list(&files),
             RecordType::History(row) => self.row(&row, place),
             RecordType::Summary(summary) => self.items(&summary.update, &place),
-            RecordType::Artifact(_) | RecordType::Environment(_) | RecordType::Metric(_) => {}
+            RecordType::Artifact(artifact) => self.artifact(&artifact, place),
+            RecordType::Environment(_) | RecordType::Metric(_) => {}
         }
     }
 

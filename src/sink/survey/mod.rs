@@ -1,5 +1,6 @@
 //! A first way through a run on disk: what it holds, and what is wrong with it.
 
+mod artifacts;
 mod directory;
 mod log;
 mod media;
@@ -9,12 +10,15 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
+pub(super) use artifacts::name as artifact_name;
 pub(super) use directory::is_locked;
 
+use super::artifacts::ArtifactFiles;
 use super::fault::{Fault, FaultKind, MAX_TOLD, Place};
 use super::logged::{Steps, logs_of, named_as, parse};
 use super::names::{LOG_PART, id_in_name, parent_of, real_name};
 use super::records::{Item, Record, RecordType};
+use super::resumed::Upload;
 use super::stored::Files;
 use super::verify::Report;
 use super::{weight, wire};
@@ -25,6 +29,9 @@ use crate::image::json::NamedFile;
 pub(super) struct Survey {
     pub(super) report: Report,
     pub(super) files: Files,
+    pub(super) artifacts: ArtifactFiles,
+    /// What of the run was uploaded.
+    upload: Upload,
     /// How much of the log was read: it may be written meanwhile.
     pub(super) len: u64,
     /// The first header record, as it stands.
@@ -90,6 +97,7 @@ pub(super) fn survey(run: &Path) -> Result<Survey> {
     }
     if let Some(log) = log {
         survey.report.log = Some(log.into());
+        survey.upload = Upload::of(log);
         survey.directory(&folder, log);
         survey.read(log)?;
         if survey.report.records == 0 {
@@ -126,6 +134,8 @@ impl Survey {
                 ..Report::default()
             },
             files: Files::new(folder.join("files")),
+            artifacts: ArtifactFiles::new(folder.into()),
+            upload: Upload::Nothing,
             len: 0,
             header: None,
             run: None,

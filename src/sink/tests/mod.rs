@@ -1,5 +1,6 @@
 //! The sink on disks that lose power, and on disks that fail.
 
+mod artifacts;
 mod fake;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,178 @@
+//! The files of artifacts on disks that lose power, and on disks that fail.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::fake::{Disk, FakeFolder, State, Unsynced};
+use super::{Directory, changes};
+use crate::error::{Error, Result};
+use crate::sink::reader::LogReader;
+use crate::sink::records::{
+    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, Record, RecordType,
+};
+use crate::sink::{Durability, FilePlace, Md5, RecordSink, StagedFile, Stamp};
+
+/// Takes a file of an artifact, and writes the record that names it.
+fn log(sink: &mut Directory<FakeFolder>, dir: &Path, bytes: &[u8]) -> Result<()> {
+    let from = dir.join("file");
+    fs::write(&from, bytes).unwrap();
+    let md5 = Md5::of(bytes);
+    sink.take_file(&StagedFile {
+        from: &from,
+        place: FilePlace::Artifact(&md5.hex()),
+        may_move: false,
+        stamp: Some(Stamp::of(&from).unwrap()),
+    })?;
+    let entry = ArtifactManifestEntry {
+        digest: md5.base64(),
+        size: bytes.len() as i64,
+        ..ArtifactManifestEntry::default()
+    };
+    let manifest = ArtifactManifest {
+        contents: vec![entry],
+        ..ArtifactManifest::default()
+    };
+    sink.record(&Record {
+        record_type: Some(RecordType::Artifact(ArtifactRecord {
+            manifest: Some(manifest),
+            ..ArtifactRecord::default()
+        })),
+        ..Record::default()
+    })
+}
+
+fn begun(disk: &Disk) -> Directory<FakeFolder> {
+    let mut sink = disk.directory(Durability::Fsync).unwrap();
+    sink.record(&Record::default()).unwrap();
+    sink.flush().unwrap();
+    sink
+}
+
+#[test]
+fn files_of_artifacts_are_synced_before_the_record_that_names_them() {
+    let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+    let mut sink = begun(&disk);
+    changes(&disk);
+    log(&mut sink, dir.path(), b"hello\n").unwrap();
+    let expected = [
+        "create_folder artifacts",
+        "create_folder b1",
+        "create_file .media.part",
+        "write",
+        "sync",
+        "rename .media.part b1946ac92492d2347c6235b4d2611184",
+        "remove_file .media.part",
+        "sync_folder offline-run-1-a",
+        "sync_folder artifacts",
+        "sync_folder artifacts/b1",
+        "write",
+    ];
+    assert_eq!(changes(&disk), expected);
+    // What was synced isn't once more.
+    sink.record(&Record {
+        record_type: Some(RecordType::Artifact(ArtifactRecord::default())),
+        ..Record::default()
+    })
+    .unwrap();
+    assert_eq!(changes(&disk), ["write"]);
+}
+
+/// How many artifacts the log names, each of whose files is there.
+fn whole_artifacts(state: &State) -> usize {
+    const RUN: &str = "offline-run-1-a";
+    let Ok(log) = state.read(&format!("{RUN}/run-a.wandb")) else {
+        return 0;
+    };
+    let records = LogReader::from_reader("log", &*log).into_iter().flatten();
+    let mut artifacts = 0;
+    for record in records.filter_map(Result::ok) {
+        let Some(RecordType::Artifact(artifact)) = record.record_type else {
+            continue;
+        };
+        for entry in artifact.manifest.unwrap().contents {
+            let hash = Md5::from_base64(&entry.digest).unwrap().hex();
+            let path = format!("{RUN}/{}", FilePlace::Artifact(&hash).path());
+            let bytes = state.read(&path).unwrap();
+            assert_eq!(Md5::of(&bytes).base64(), entry.digest);
+        }
+        artifacts += 1;
+    }
+    artifacts
+}
+
+#[test]
+fn a_loss_of_power_leaves_no_artifact_without_its_files() {
+    let (disk, dir) = (Disk::remembering(), tempfile::tempdir().unwrap());
+    let mut sink = begun(&disk);
+    for bytes in [&b"hello\n"[..], b"bye\n", b"hello\n", b"and more"] {
+        log(&mut sink, dir.path(), bytes).unwrap();
+        sink.flush().unwrap();
+    }
+    let past = disk.state().past.take().unwrap();
+    let mut most = 0;
+    for state in &past {
+        for kept in [0, 1, usize::MAX] {
+            let after = state.after_power_loss(&mut |unsynced| match unsynced {
+                // The log is kept as it is: the worst for what it names.
+                Unsynced::Name => kept.min(1),
+                Unsynced::Bytes(bytes) => bytes.min(kept),
+                Unsynced::Content => 1,
+            });
+            most = most.max(whole_artifacts(&after));
+        }
+    }
+    assert_eq!(most, 4);
+}
+
+#[test]
+fn a_fault_at_any_call_costs_its_artifact_alone() {
+    let calls = {
+        let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+        let mut sink = begun(&disk);
+        log(&mut sink, dir.path(), b"hello\n").unwrap();
+        disk.state().calls.len()
+    };
+    let mut failed = 0;
+    for at in 0..calls {
+        let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+        let mut sink = begun(&disk);
+        let before = disk.state().calls.len();
+        let fault =
+            move |number, _: &str| (number == before + at).then_some(io::ErrorKind::StorageFull);
+        disk.fail(Arc::new(fault));
+        let first = log(&mut sink, dir.path(), b"hello\n");
+        disk.heal();
+        failed += usize::from(first.is_err());
+        log(&mut sink, dir.path(), b"bye\n").unwrap();
+        sink.flush().unwrap();
+        let artifacts = whole_artifacts(&disk.state());
+        assert_eq!(artifacts, 1 + usize::from(first.is_ok()), "at {at}");
+        let names = disk.state().all_names();
+        assert!(
+            !names.iter().any(|name| name.ends_with(".part")),
+            "{names:?}"
+        );
+    }
+    assert!(failed > 5, "{failed}");
+}
+
+#[test]
+fn a_file_that_has_changed_leaves_what_has_its_place() {
+    let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+    let mut sink = begun(&disk);
+    log(&mut sink, dir.path(), b"hello\n").unwrap();
+    let from = dir.path().join("file");
+    let stamp = Stamp::of(&from).unwrap();
+    fs::write(&from, "hello, world\n").unwrap();
+    let error = sink.take_file(&StagedFile {
+        from: &from,
+        place: FilePlace::Artifact(&Md5::of(b"hello\n").hex()),
+        may_move: false,
+        stamp: Some(stamp),
+    });
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::FileChanged { .. }), "{error}");
+    assert_eq!(whole_artifacts(&disk.state()), 1);
+}

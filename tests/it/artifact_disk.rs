@@ -1,0 +1,656 @@
+//! The files of artifacts and tables on disk: what happens to them, what `verify` says of that, and
+//! what `repair` makes of it.
+
+mod killed;
+#[cfg(target_os = "linux")]
+mod memory;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use prost::Message;
+use tempfile::TempDir;
+use wandb_image::sink::logged::find_log;
+use wandb_image::sink::reader::LogReader;
+use wandb_image::sink::records::{
+    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, Record, RecordType,
+};
+use wandb_image::sink::repair::{Repaired, repair};
+use wandb_image::sink::verify::{Fault, FaultKind, Report, verify};
+use wandb_image::{Artifact, Durability, Error, Image, Mode, Pixels, Row, Run, Table, init};
+
+use crate::client::Client;
+use crate::framed::{Framed, exit, record, run as run_record};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// MD5 of "hello\n".
+const HELLO: &str = "artifacts/b1/b1946ac92492d2347c6235b4d2611184";
+const HELLO_BASE64: &str = "sZRqySSS0jR8YjW00mERhA==";
+
+/// A run in a folder of its own, and a place for the user's files beside it.
+struct Desk {
+    dir: TempDir,
+    run: Run,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let run = init().dir(dir.path()).start().unwrap();
+        Self { dir, run }
+    }
+
+    fn path(&self) -> &Path {
+        self.run.dir().unwrap()
+    }
+
+    /// A file of the user's.
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn log(&self, name: &str, files: &[&Path]) {
+        let mut artifact = Artifact::new(name, "dataset").unwrap();
+        for file in files {
+            artifact.add_file(file).unwrap();
+        }
+        self.run.log_artifact(artifact).unwrap();
+    }
+
+    fn flushed(&self) {
+        self.run.flush(SOON).unwrap();
+    }
+
+    /// The run's files of artifacts.
+    fn stored(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+}
+
+fn artifacts(run: &Path) -> Vec<ArtifactRecord> {
+    let log = LogReader::open(find_log(run).unwrap()).unwrap();
+    let records = log.map(|record| record.unwrap().record_type);
+    records
+        .filter_map(|record| match record {
+            Some(RecordType::Artifact(artifact)) => Some(artifact),
+            _ => None,
+        })
+        .collect()
+}
+
+fn names(run: &Path) -> Vec<String> {
+    artifacts(run).into_iter().map(|one| one.name).collect()
+}
+
+fn picture(level: u8) -> Image {
+    Pixels::new(2, 1, Mode::L, vec![level, level])
+        .unwrap()
+        .into()
+}
+
+fn table(level: u8) -> Table {
+    let mut table = Table::new(["n", "picture"]).unwrap();
+    table.add_row((i64::from(level), picture(level))).unwrap();
+    table
+}
+
+/// The faults that are no notes.
+fn faults(report: &Report) -> Vec<&Fault> {
+    let faults = report.faults.iter();
+    faults.filter(|fault| !fault.is_note).collect()
+}
+
+fn check_sound(run: &Path) {
+    let report = verify(run).unwrap();
+    assert!(report.is_sound(), "{:#?}", report.faults);
+}
+
+/// One fault of this kind and no other, that says all of this.
+fn check(run: &Path, kind: FaultKind, expected: &[&str]) {
+    let report = verify(run).unwrap();
+    let found = faults(&report);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].kind, kind, "{}", found[0]);
+    let text = found[0].to_string();
+    for expected in expected {
+        assert!(text.contains(expected), "{expected:?} is not in: {text}");
+    }
+}
+
+fn lost(result: wandb_image::Result<()>) -> (bool, u64, u64) {
+    fn unwrapped(error: &Error) -> &Error {
+        match error {
+            Error::Incomplete { first, .. } => unwrapped(first.as_deref().unwrap()),
+            Error::Shared(error) => unwrapped(error),
+            error => error,
+        }
+    }
+    let error = result.unwrap_err();
+    match unwrapped(&error) {
+        Error::RunDirectoryLost {
+            log_restored,
+            media_lost,
+            artifact_files_lost,
+            ..
+        } => (*log_restored, *media_lost, *artifact_files_lost),
+        error => panic!("{error}"),
+    }
+}
+
+// ---- while the run is written ----
+
+#[test]
+fn a_file_is_linked_and_outlives_its_own_name() {
+    let desk = Desk::new();
+    let file = desk.file("a", "hello\n");
+    desk.log("data", &[&file]);
+    desk.flushed();
+    let number = |path: &Path| fs::metadata(path).unwrap().ino();
+    assert_eq!(number(&file), number(&desk.path().join(HELLO)));
+    fs::remove_file(&file).unwrap();
+    desk.run.finish().unwrap();
+    check_sound(desk.path());
+}
+
+#[test]
+fn a_file_of_another_disk_is_copied_past_what_a_killed_process_left() {
+    let elsewhere = Path::new("/dev/shm");
+    let other = tempfile::tempdir_in(elsewhere);
+    let Ok(other) = other else { return };
+    let desk = Desk::new();
+    let file = other.path().join("a");
+    fs::write(&file, "hello\n").unwrap();
+    let mine = desk.file("mine", "mine");
+    fs::hard_link(&mine, desk.path().join("files/.media.part")).unwrap();
+    fs::create_dir_all(desk.path().join("artifacts/b1")).unwrap();
+    fs::write(desk.path().join("artifacts/b1/.media.part"), "half").unwrap();
+    desk.log("data", &[&file]);
+    desk.flushed();
+    assert_eq!(desk.stored(HELLO), "hello\n");
+    assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
+    assert!(!desk.path().join("files/.media.part").exists());
+}
+
+/// A link to the user's file was there by that name, and the file was written to.
+#[test]
+fn what_was_written_to_after_it_was_linked_is_not_taken_for_another_file() {
+    let desk = Desk::new();
+    let file = desk.file("a", "hello\n");
+    desk.log("first", &[&file]);
+    desk.flushed();
+    let mut opened = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    opened.write_all(b"HELLO\n").unwrap();
+    assert_eq!(desk.stored(HELLO), "HELLO\n");
+    desk.log("second", &[&desk.file("b", "hello\n")]);
+    desk.flushed();
+    assert_eq!(desk.stored(HELLO), "hello\n");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "HELLO\n");
+    desk.run.finish().unwrap();
+    check_sound(desk.path());
+}
+
+#[test]
+fn a_file_that_has_changed_takes_no_place_of_another() {
+    let desk = Desk::new();
+    let mut artifact = Artifact::new("first", "dataset").unwrap();
+    let file = desk.file("a", "hello\n");
+    artifact.add_mutable_file(&file, "a").unwrap();
+    desk.run.log_artifact(artifact).unwrap();
+    desk.flushed();
+    let mut artifact = Artifact::new("second", "dataset").unwrap();
+    artifact.add_file(&file).unwrap();
+    fs::write(&file, "hello, world\n").unwrap();
+    desk.run.log_artifact(artifact).unwrap();
+    let error = desk.run.flush(SOON).unwrap_err().to_string();
+    assert!(error.contains("changed"), "{error}");
+    assert_eq!(desk.stored(HELLO), "hello\n");
+    assert_eq!(desk.run.stats().artifacts.failed, 1);
+    assert!(desk.run.finish().is_err());
+    check_sound(desk.path());
+    assert_eq!(names(desk.path()), ["first"]);
+}
+
+#[test]
+fn links_that_are_planted_are_not_followed() {
+    let desk = Desk::new();
+    let outside = desk.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let file = desk.file("a", "hello\n");
+    symlink(&outside, desk.path().join("artifacts")).unwrap();
+    desk.log("refused", &[&file]);
+    let error = desk.run.flush(SOON).unwrap_err().to_string();
+    assert!(
+        error.contains("is a link, and a run follows none"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    fs::remove_file(desk.path().join("artifacts")).unwrap();
+
+    let mine = desk.file("mine", "mine");
+    fs::create_dir_all(desk.path().join("artifacts/b1")).unwrap();
+    symlink(&mine, desk.path().join(HELLO)).unwrap();
+    desk.log("taken", &[&file]);
+    desk.flushed();
+    assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
+    assert_eq!(desk.stored(HELLO), "hello\n");
+    assert!(!desk.path().join(HELLO).is_symlink());
+    assert_eq!(names(desk.path()), ["taken"]);
+}
+
+#[test]
+fn files_of_artifacts_that_are_deleted_meanwhile_are_told() {
+    for folder in ["artifacts", "artifacts/b1"] {
+        let desk = Desk::new();
+        let file = desk.file("a", "hello\n");
+        desk.log("gone", &[&file]);
+        desk.flushed();
+        fs::remove_dir_all(desk.path().join(folder)).unwrap();
+        desk.log("there", &[&desk.file("b", "bye\n")]);
+        assert_eq!(lost(desk.run.flush(SOON)), (false, 0, 1), "{folder}");
+        desk.flushed();
+        let told = desk.run.finish().unwrap_err().to_string();
+        assert!(told.contains("1 file of an artifact is gone too"), "{told}");
+        check(
+            desk.path(),
+            FaultKind::ArtifactMissing,
+            &["\"gone\"", "will not upload"],
+        );
+    }
+}
+
+#[test]
+fn a_run_that_is_deleted_is_made_again_for_an_artifact_and_for_a_table() {
+    let desk = Desk::new();
+    let file = desk.file("a", "hello\n");
+    let log = |what: &str| match what {
+        "table" => desk.run.log(Row::new().with("t", table(1))).unwrap(),
+        _ => desk.log("data", &[&file]),
+    };
+    for what in ["table", "artifact"] {
+        fs::remove_dir_all(desk.path()).unwrap();
+        log(what);
+        let _ = desk.run.flush(SOON);
+        assert_eq!(desk.run.stats().artifacts.failed, 0, "{what}");
+        assert!(desk.path().join("artifacts").exists(), "{what}");
+    }
+    assert_eq!(desk.stored(HELLO), "hello\n");
+    assert_eq!(names(desk.path()).len(), 2);
+}
+
+#[test]
+fn artifacts_are_logged_in_a_run_that_is_resumed() {
+    let desk = Desk::new();
+    desk.log("first", &[&desk.file("a", "hello\n")]);
+    desk.run.log(Row::new().with("t", table(1))).unwrap();
+    desk.run.finish().unwrap();
+    let run = init().resume(desk.path()).start().unwrap();
+    let mut artifact = Artifact::new("second", "dataset").unwrap();
+    artifact.add_file(desk.file("b", "bye\n")).unwrap();
+    run.log_artifact(artifact).unwrap();
+    run.log(Row::new().with("t", table(2))).unwrap();
+    run.finish().unwrap();
+    check_sound(run.dir().unwrap());
+    assert_eq!(names(run.dir().unwrap()).len(), 4);
+}
+
+#[test]
+fn with_fsync_artifacts_are_written_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = init().dir(dir.path()).durability(Durability::Fsync);
+    let desk = Desk {
+        run: run.start().unwrap(),
+        dir,
+    };
+    desk.log(
+        "data",
+        &[&desk.file("a", "hello\n"), &desk.file("b", "bye\n")],
+    );
+    desk.run.log(Row::new().with("t", table(1))).unwrap();
+    desk.run.finish().unwrap();
+    check_sound(desk.path());
+}
+
+// ---- what verify says, and what repair makes of it ----
+
+/// A run of two artifacts and a table that has ended.
+fn ended() -> Desk {
+    let desk = Desk::new();
+    desk.log(
+        "data",
+        &[&desk.file("a", "hello\n"), &desk.file("b", "bye\n")],
+    );
+    desk.flushed();
+    desk.log("other", &[&desk.file("c", "other\n")]);
+    desk.run.log(Row::new().with("t", table(1))).unwrap();
+    desk.run.finish().unwrap();
+    check_sound(desk.path());
+    desk
+}
+
+/// Repairs the run, and checks that nothing is wrong with what that made, also where the damaged
+/// one is deleted.
+fn repaired(run: &Path, out: &Path) -> Repaired {
+    let repaired = repair(run, out).unwrap();
+    fs::remove_dir_all(run).unwrap();
+    check_sound(&repaired.dir);
+    for artifact in artifacts(&repaired.dir) {
+        for entry in artifact.manifest.unwrap().contents {
+            assert!(Path::new(&entry.local_path).starts_with(&repaired.dir));
+        }
+    }
+    repaired
+}
+
+#[test]
+fn a_file_that_is_gone_costs_its_artifact() {
+    let desk = ended();
+    fs::remove_file(desk.path().join(HELLO)).unwrap();
+    let expected = [
+        "the artifact \"data\" names the file \"a\" at ",
+        "`wandb sync` will not upload the artifact",
+        "log the artifact once more; repair leaves the artifact out",
+    ];
+    check(desk.path(), FaultKind::ArtifactMissing, &expected);
+    let repaired = repaired(desk.path(), &desk.dir.path().join("repaired"));
+    let missing = repaired.missing[0].to_string();
+    assert!(
+        missing.contains("the artifact \"data\", since the file \"a\""),
+        "{missing}"
+    );
+    assert_eq!(repaired.missing_in_all, 1);
+    assert_eq!(names(&repaired.dir)[0], "other");
+    assert_eq!(names(&repaired.dir).len(), 2);
+}
+
+#[test]
+fn a_file_that_was_written_to_costs_its_artifact() {
+    for (text, expected) in [
+        ("hello, world", "it has 12 bytes, but 6 were logged"),
+        ("HELLO\n", "but b1946ac92492d2347c6235b4d2611184 was logged"),
+    ] {
+        let desk = ended();
+        fs::write(desk.dir.path().join("a"), text).unwrap();
+        let all = [expected, "\"data\"", "will not upload", "add_mutable_file"];
+        check(desk.path(), FaultKind::ArtifactChanged, &all);
+        let repaired = repaired(desk.path(), &desk.dir.path().join("repaired"));
+        assert_eq!(names(&repaired.dir).len(), 2);
+    }
+}
+
+#[test]
+fn what_is_no_file_costs_its_artifact() {
+    let desk = ended();
+    fs::remove_file(desk.path().join(HELLO)).unwrap();
+    fs::create_dir(desk.path().join(HELLO)).unwrap();
+    let expected = ["it is no file, but a folder or a device"];
+    check(desk.path(), FaultKind::ArtifactChanged, &expected);
+}
+
+#[test]
+fn a_run_that_was_moved_is_told_and_made_whole_by_repair() {
+    let desk = ended();
+    let moved = desk
+        .dir
+        .path()
+        .join("moved")
+        .join(desk.path().file_name().unwrap());
+    fs::create_dir(moved.parent().unwrap()).unwrap();
+    let before = artifacts(desk.path());
+    fs::rename(desk.path(), &moved).unwrap();
+    let report = verify(&moved).unwrap();
+    let found = faults(&report);
+    assert_eq!(found.len(), 3, "{found:#?}");
+    for fault in found {
+        assert_eq!(fault.kind, FaultKind::ArtifactMoved);
+        let text = fault.to_string();
+        let expected = "the run was moved, and `wandb sync` will not upload the artifact";
+        assert!(text.contains(expected), "{text}");
+        assert!(
+            text.contains("repair makes one that can be synced"),
+            "{text}"
+        );
+    }
+    let repaired = repaired(&moved, &desk.dir.path().join("repaired"));
+    assert_eq!(repaired.missing_in_all, 0);
+    let after = artifacts(&repaired.dir);
+    let without_places = |mut artifact: ArtifactRecord| {
+        let manifest = artifact.manifest.as_mut().unwrap();
+        manifest
+            .contents
+            .iter_mut()
+            .for_each(|entry| entry.local_path.clear());
+        artifact
+    };
+    let plain = |all: Vec<ArtifactRecord>| all.into_iter().map(without_places);
+    assert!(plain(before).eq(plain(after)));
+    let Some(client) = Client::find() else { return };
+    let received = client.sync(&repaired.dir);
+    let data = received.artifact("dataset", "data");
+    assert_eq!(
+        fs::read_to_string(data.dir.join("files/a")).unwrap(),
+        "hello\n"
+    );
+}
+
+#[test]
+fn nothing_is_said_of_the_files_of_a_run_that_was_synced() {
+    let desk = ended();
+    fs::remove_dir_all(desk.path().join("artifacts")).unwrap();
+    assert!(!verify(desk.path()).unwrap().is_sound());
+    let log = find_log(desk.path()).unwrap();
+    fs::write(format!("{}.synced", log.display()), "").unwrap();
+    check_sound(desk.path());
+}
+
+/// A run whose log names these files of an artifact.
+fn claiming(entries: Vec<ArtifactManifestEntry>, contents: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    fs::create_dir(&run).unwrap();
+    let manifest = ArtifactManifest {
+        contents: entries,
+        manifest_file_path: contents.into(),
+        ..ArtifactManifest::default()
+    };
+    let mut artifact = record(RecordType::Artifact(ArtifactRecord {
+        name: "data".into(),
+        manifest: Some(manifest),
+        ..ArtifactRecord::default()
+    }))
+    .encode_to_vec();
+    // A field that this crate doesn't know, of the record.
+    artifact.extend([0xA0, 0x1F, 7]);
+    let mut log = Framed::of(&[run_record("r1")]);
+    log.push(&artifact);
+    log.push(&exit().encode_to_vec());
+    fs::write(run.join("run-r1.wandb"), log.bytes).unwrap();
+    dir
+}
+
+fn claim(digest: &str, size: i64, local_path: &str) -> ArtifactManifestEntry {
+    ArtifactManifestEntry {
+        path: "a".into(),
+        digest: digest.into(),
+        size,
+        local_path: local_path.into(),
+        ..ArtifactManifestEntry::default()
+    }
+}
+
+#[test]
+fn what_a_log_claims_of_files_is_not_followed_into_devices() {
+    let check = |entry: ArtifactManifestEntry, expected: &str| {
+        let dir = claiming(vec![entry], "");
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        check(
+            &run,
+            FaultKind::ArtifactChanged,
+            &[expected, "will not upload"],
+        );
+        let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+        assert_eq!(names(&repaired.dir), [""; 0]);
+    };
+    check(claim(HELLO_BASE64, 0, "/dev/zero"), "it is no file");
+    check(
+        claim(HELLO_BASE64, -1, "/proc/self/status"),
+        "it has 0 bytes, but -1",
+    );
+    // It is no longer read than it says it is.
+    check(claim(HELLO_BASE64, 0, "/proc/self/status"), "was logged");
+    check(claim("not MD5", 6, "/dev/zero"), "no MD5 in base64");
+    check(
+        claim(HELLO_BASE64, i64::MAX, "/etc/hostname"),
+        "bytes, but 9223372036854775807",
+    );
+}
+
+#[test]
+fn files_of_the_sdk_stay_where_they_are() {
+    let staged = tempfile::tempdir().unwrap();
+    let file = staged.path().join("a");
+    fs::write(&file, "hello\n").unwrap();
+    let relative = claim(HELLO_BASE64, 6, "no/such/place");
+    let entries = vec![claim(HELLO_BASE64, 6, file.to_str().unwrap()), relative];
+    let dir = claiming(entries, "");
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    check_sound(&run);
+    let payload = |run: &Path| {
+        let log = LogReader::open(find_log(run).unwrap()).unwrap();
+        log.payloads().nth(1).unwrap().unwrap()
+    };
+    let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+    assert_eq!(payload(&run), payload(&repaired.dir));
+    fs::remove_file(&file).unwrap();
+    check(&run, FaultKind::ArtifactMissing, &["\"a\" at "]);
+}
+
+#[test]
+fn other_fields_of_an_artifact_stay_as_they_are() {
+    let dir = claiming(vec![claim(HELLO_BASE64, 6, "/no/such/place")], "");
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    fs::create_dir_all(run.join("artifacts/b1")).unwrap();
+    fs::write(run.join(HELLO), "hello\n").unwrap();
+    check(
+        &run,
+        FaultKind::ArtifactMoved,
+        &["1 file by where the run was before"],
+    );
+    let repaired = repaired(&run, &dir.path().join("repaired"));
+    let log = LogReader::open(find_log(&repaired.dir).unwrap()).unwrap();
+    let payload = log.payloads().nth(1).unwrap().unwrap();
+    let unknown = payload.windows(3).any(|bytes| bytes == [0xA0, 0x1F, 7]);
+    assert!(unknown, "{payload:?}");
+    let record = Record::decode(&*payload).unwrap();
+    let Some(RecordType::Artifact(artifact)) = record.record_type else {
+        panic!("{record:?}");
+    };
+    let entry = &artifact.manifest.unwrap().contents[0];
+    assert_eq!(entry.local_path, repaired.dir.join(HELLO).to_str().unwrap());
+    assert_eq!(
+        (&*entry.path, &*entry.digest, entry.size),
+        ("a", HELLO_BASE64, 6)
+    );
+}
+
+// ---- contents in a file ----
+
+/// One more than a record names itself.
+const MANY: usize = 100_001;
+
+fn of_many(run: &Run, file: &Path) {
+    let mut artifact = Artifact::new("many", "dataset").unwrap();
+    artifact.add_file(file).unwrap();
+    for i in 1..MANY {
+        let name = format!("{i:06}.png");
+        artifact
+            .add_reference_as("https://example.invalid/x.png", &name)
+            .unwrap();
+    }
+    run.log_artifact(artifact).unwrap();
+}
+
+#[test]
+fn an_artifact_of_many_files_names_a_file_of_its_contents() {
+    let desk = Desk::new();
+    let file = desk.file("a", "hello\n");
+    of_many(&desk.run, &file);
+    desk.run.finish().unwrap();
+    let manifest = artifacts(desk.path())[0].manifest.clone().unwrap();
+    assert_eq!(manifest.contents.len(), 0);
+    let contents = PathBuf::from(&manifest.manifest_file_path);
+    assert!(contents.starts_with(desk.path()));
+    check_sound(desk.path());
+
+    // A run that was moved.
+    let moved = desk
+        .dir
+        .path()
+        .join("moved")
+        .join(desk.path().file_name().unwrap());
+    fs::create_dir(moved.parent().unwrap()).unwrap();
+    fs::rename(desk.path(), &moved).unwrap();
+    check(
+        &moved,
+        FaultKind::ArtifactMoved,
+        &["2 files by where the run was before"],
+    );
+    let repaired = repaired(&moved, &desk.dir.path().join("repaired"));
+    assert_eq!(repaired.missing_in_all, 0);
+    assert_eq!(
+        fs::read_to_string(repaired.dir.join(HELLO)).unwrap(),
+        "hello\n"
+    );
+
+    if let Some(client) = Client::find() {
+        let received = client.sync(&repaired.dir);
+        let many = received.artifact("dataset", "many");
+        assert_eq!(
+            fs::read_to_string(many.dir.join("files/a")).unwrap(),
+            "hello\n"
+        );
+        let arrived = many.json("manifest.json");
+        assert_eq!(arrived["contents"].as_object().unwrap().len(), MANY);
+        assert_eq!(arrived["contents"]["a"]["size"], 6);
+        assert_eq!(
+            many.json("committed.json"),
+            many.json("artifact.json")["digest"]
+        );
+        // The client deletes the contents once it has read them, and no other file.
+        let synced = find_log(&repaired.dir).unwrap();
+        fs::remove_file(format!("{}.synced", synced.display())).unwrap();
+        assert!(repaired.dir.join(HELLO).exists());
+    }
+    let contents = artifacts(&repaired.dir)[0].manifest.clone().unwrap();
+    let contents = PathBuf::from(contents.manifest_file_path);
+    assert_eq!(contents.exists(), Client::find().is_none());
+    let _ = fs::remove_file(contents);
+    let expected = ["the file of its contents, ", "will not upload"];
+    check(&repaired.dir, FaultKind::ArtifactMissing, &expected);
+}
+
+#[test]
+fn contents_that_are_none_are_told() {
+    let place = tempfile::tempdir().unwrap();
+    let contents = place.path().join("contents.gz");
+    fs::write(&contents, "no gzip").unwrap();
+    let dir = claiming(Vec::new(), contents.to_str().unwrap());
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    check(
+        &run,
+        FaultKind::ArtifactChanged,
+        &["the contents of the artifact \"data\" can't be read"],
+    );
+    let device = claiming(Vec::new(), "/dev/zero");
+    let run = device.path().join("offline-run-20250101_000000-r1");
+    check(
+        &run,
+        FaultKind::ArtifactMissing,
+        &["the file of its contents"],
+    );
+}
