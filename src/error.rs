@@ -490,6 +490,35 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// A file in the folder of an artifact that isn't there, or isn't what the artifact says.
+    #[error("{path:?} of the artifact in {} can't be read: {reason}", dir.display())]
+    ArtifactFile {
+        /// The folder.
+        dir: PathBuf,
+        /// The file's path in it.
+        path: String,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+
+    /// JSON that isn't that of an image or a table of an artifact.
+    #[error("the JSON of an artifact can't be read: {reason}")]
+    ArtifactJson {
+        /// What is wrong with it, and what was expected.
+        reason: String,
+    },
+
+    /// A value of a table that can't be read.
+    #[error("row {row} of the table, column {column:?}: {source}")]
+    Cell {
+        /// The row, the first being 0.
+        row: usize,
+        /// The name of the column.
+        column: String,
+        /// What is wrong with it.
+        source: Arc<Error>,
+    },
+
     /// An artifact that couldn't be made, or written: nothing of it is uploaded.
     #[error("the artifact {name:?} is not on disk: {source}")]
     ArtifactUnwritten {

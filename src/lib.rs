@@ -60,7 +60,7 @@ mod error;
 #[path = "../integrations/mod.rs"]
 pub mod integrations;
 
-pub use artifact::{Artifact, ArtifactMedia};
+pub use artifact::{Artifact, ArtifactMedia, OpenArtifact};
 pub use convert::{ImageOptions, IntoWandbImage};
 pub use encode::{FileType, PngEffort};
 pub use error::{BoxedError, Error, Result};
@@ -74,6 +74,6 @@ pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize, to_uin
 pub use run::{Row, Run, RunBuilder, RunMode, Value, init};
 pub use sample::{Choose, Every, IntoSamples, Keep, SampleLogger, Samples};
 pub use sink::Durability;
-pub use table::{Cell, IntoRow, Table};
+pub use table::{Cell, IntoRow, Table, TableReader, TableRows};
 pub use tensor::{DType, HostTensor, Snapshot};
 pub use value::Scalar;

@@ -2,7 +2,9 @@
 
 pub(crate) mod python;
 mod scalar;
+pub(crate) mod scan;
 mod serialize;
+pub(crate) mod tokens;
 
 use std::cell::Cell;
 use std::fmt::Write;

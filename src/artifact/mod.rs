@@ -2,9 +2,11 @@
 
 mod draft;
 mod folder;
+mod from_json;
 mod image;
 mod made;
 mod names;
+mod opened;
 pub(crate) mod workshop;
 
 use std::path::Path;
@@ -15,6 +17,7 @@ pub(crate) use draft::{Digest, Draft, Entry, Files, Source, held};
 pub(crate) use image::place;
 pub(crate) use made::{Heading, MadeArtifact, manifest_digest};
 pub(crate) use names::{logical, of_table};
+pub use opened::OpenArtifact;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -175,6 +178,24 @@ impl Artifact {
         names::check_tag(&tag)?;
         self.heading.add_tag(tag);
         Ok(self)
+    }
+
+    /// The folder of an artifact that was downloaded, to read it back: what `artifact.download()` of
+    /// the Python SDK returns, or `wandb artifact get` leaves. Who wrote the artifact makes no
+    /// difference.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] for a folder that isn't there or can't be opened.
+    ///
+    /// ```
+    /// let error = wandb_image::Artifact::open("no/such").unwrap_err();
+    /// assert!(error.to_string().starts_with("could not open the artifact in no/such"));
+    /// ```
+    #[doc(alias = "download")]
+    #[doc(alias = "use_artifact")]
+    pub fn open(dir: impl AsRef<Path>) -> Result<OpenArtifact> {
+        OpenArtifact::new(dir.as_ref())
     }
 
     /// Its name.

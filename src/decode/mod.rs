@@ -14,6 +14,6 @@ mod tensor_file;
 pub(crate) use ids::{ids_from_bytes, ids_from_png};
 #[cfg(feature = "cli")]
 pub use npy::{npy_from_bytes, read_npy};
-pub(crate) use picture::{PictureFile, pixels_from_dynamic};
+pub(crate) use picture::{MAX_FILE_BYTES, PictureFile, pixels_from_dynamic};
 #[cfg(feature = "cli")]
 pub use safetensors::{read_safetensors, safetensors_from_bytes};

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::pixels::{MAX_BYTES, MAX_DIMENSION, Mode, Pixels};
 
 /// What is read of a file at most.
-pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// What errors call a file that was never one.
 pub(super) const IN_MEMORY: &str = "the file in memory";
@@ -34,7 +34,11 @@ impl PictureFile {
 
     /// A file that was read already.
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        let path = Path::new(IN_MEMORY);
+        Self::named(Path::new(IN_MEMORY), bytes)
+    }
+
+    /// The same of a file that had this name.
+    pub(crate) fn named(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         check_len(path, &bytes)?;
         Self::whole(path, bytes)
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod artifact;
 mod damaged;
+pub(crate) mod reading;
 pub(crate) mod table;
 
 pub(crate) use damaged::{Way, label_key, label_keys, without};

@@ -360,7 +360,7 @@ fn check_key(kind: LayerKind, key: &str, is_taken: bool) -> Result<()> {
     Err(of_layer(kind, &beginning(key), Error::LayerKey { reason }))
 }
 
-fn of_layer(kind: LayerKind, key: &str, error: Error) -> Error {
+pub(crate) fn of_layer(kind: LayerKind, key: &str, error: Error) -> Error {
     Error::Layer {
         kind: kind.name(),
         layer: key.into(),

@@ -19,7 +19,7 @@ mod source;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use layers::{EncodedLayer, LayerKind, LayersNoticed, Names};
+pub(crate) use layers::{EncodedLayer, LayerKind, LayersNoticed, Names, of_layer};
 
 use crate::decode::PictureFile;
 use crate::encode::{self, FileType, PngEffort};
@@ -125,8 +125,7 @@ impl Image {
                 reason: NO_FILE.into(),
             });
         }
-        let file = PictureFile::read(path)?;
-        Ok(Self::new(Source::File(Arc::new(file)), None))
+        PictureFile::read(path).map(Self::from_file)
     }
 
     /// The bytes of a picture file (PNG, JPEG or BMP), logged as they are: what a plotting library
@@ -143,8 +142,7 @@ impl Image {
     /// assert!(error.to_string().contains("it is no PNG, JPEG or BMP file"));
     /// ```
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self> {
-        let file = PictureFile::from_bytes(bytes.into())?;
-        Ok(Self::new(Source::File(Arc::new(file)), None))
+        PictureFile::from_bytes(bytes.into()).map(Self::from_file)
     }
 
     /// Several images as one picture, side by side in the cells of a grid. It is made when its
@@ -245,6 +243,11 @@ impl Image {
             Self::new(Source::Tensor { batch, index }, Some(file_type))
         };
         (0..images).map(image).collect()
+    }
+
+    /// A picture file that was read, as it is.
+    pub(crate) fn from_file(file: PictureFile) -> Self {
+        Self::new(Source::File(Arc::new(file)), None)
     }
 
     fn new(source: Source, file_type: Option<FileType>) -> Self {

@@ -15,6 +15,8 @@ use super::stored;
 use crate::error::{Error, Result, counted};
 use crate::image::json::{self, NamedFile, each_named};
 pub(super) use crate::value::MAX_NESTING;
+use crate::value::tokens;
+pub(super) use crate::value::tokens::{parse_text, text_of_marked};
 
 /// The media files of a run.
 #[derive(Debug)]
@@ -334,41 +336,11 @@ pub(super) fn parse(item: &Item) -> Option<Value> {
     parse_text(&item.value_json)
 }
 
-/// The value that the text of a record gives.
-pub(super) fn parse_text(json: &str) -> Option<Value> {
-    parse_with(json, &NULLS)
-}
-
-/// The same with strings in the place of the tokens that serde_json refuses, which
-/// [`text_of_marked`] turns back.
+/// The same with marks in the place of the tokens that serde_json refuses.
 pub(super) fn parse_marked(item: &Item) -> Option<Value> {
     let is_sane = item.nested_key.len() <= MAX_NESTING;
-    is_sane.then(|| parse_with(&item.value_json, &MARKS))?
+    is_sane.then(|| tokens::parse_marked(&item.value_json))?
 }
-
-/// The text of a value whose tokens were marked.
-pub(super) fn text_of_marked(value: &Value) -> String {
-    let text = value.to_string();
-    let tokens = TOKENS.iter().zip(&MARKS);
-    tokens.fold(text, |text, (token, mark)| text.replace(mark, token))
-}
-
-fn parse_with(json: &str, replaced: &[&str; 3]) -> Option<Value> {
-    let strict = serde_json::from_str(json);
-    strict
-        .or_else(|_| serde_json::from_str(&without_specials(json, replaced)))
-        .ok()
-}
-
-/// W&B's tokens that are no JSON. The first holds the second.
-const TOKENS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
-const NULLS: [&str; 3] = ["null"; 3];
-/// Strings that nobody logs.
-const MARKS: [&str; 3] = [
-    r#""\u0000wandb-image -inf""#,
-    r#""\u0000wandb-image inf""#,
-    r#""\u0000wandb-image nan""#,
-];
 
 fn leaf<'a>(mut at: &'a mut Value, path: &[&str]) -> &'a mut Value {
     for key in path {
@@ -378,39 +350,6 @@ fn leaf<'a>(mut at: &'a mut Value, path: &[&str]) -> &'a mut Value {
         at = &mut at[*key];
     }
     at
-}
-
-/// JSON with something else for each of W&B's tokens, which serde_json refuses.
-fn without_specials(json: &str, replaced: &[&str; 3]) -> String {
-    let mut strict = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(quote) = rest.find('"') {
-        let (code, quoted) = rest.split_at(quote);
-        strict += &code_without_specials(code, replaced);
-        let end = string_end(quoted);
-        strict += &quoted[..end];
-        rest = &quoted[end..];
-    }
-    strict + &code_without_specials(rest, replaced)
-}
-
-fn code_without_specials(code: &str, replaced: &[&str; 3]) -> String {
-    let tokens = TOKENS.iter().zip(replaced);
-    tokens.fold(code.into(), |code, (token, new)| code.replace(token, new))
-}
-
-/// The bytes of the JSON string at the beginning of `text`, its quotes included.
-fn string_end(text: &str) -> usize {
-    let mut escaped = false;
-    for (i, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return i + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]
@@ -465,13 +404,6 @@ mod tests {
         );
         check(vec![item(&vec!["k"; 100_000], "1")], &[]);
         check(vec![item(&["_step"], "\"seven\"")], &[]);
-    }
-
-    #[test]
-    fn strings_keep_what_looks_like_a_token() {
-        let strict = without_specials(r#"{"NaN":NaN,"s":"\\\"Infinity","i":-Infinity}"#, &NULLS);
-        assert_eq!(strict, r#"{"NaN":null,"s":"\\\"Infinity","i":null}"#);
-        assert_eq!(without_specials(r#""open NaN"#, &NULLS), r#""open NaN"#);
     }
 
     #[test]

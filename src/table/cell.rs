@@ -4,6 +4,7 @@ use crate::artifact::held;
 use crate::error::Result;
 use crate::image::Image;
 use crate::image::json::table::{ElementType, ImageType, ListType, ValueType};
+use crate::value::tokens::unmarked;
 use crate::value::{IntoJson, Json, Scalar};
 
 /// A value of a [`Table`](crate::Table): a number, a text, a truth value, a list of such, a
@@ -33,6 +34,146 @@ pub(super) enum Kind {
 impl Cell {
     /// Nothing: `None` in Python.
     pub const NONE: Self = Self(Kind::Json(Json::Null));
+
+    /// The picture, where it is one.
+    ///
+    /// ```
+    /// use wandb_image::{Cell, Image, Mode, Pixels};
+    ///
+    /// let cell = Cell::from(Image::from(Pixels::new(1, 1, Mode::L, vec![7])?));
+    /// assert_eq!(cell.image().map(Image::width), Some(1));
+    /// assert!(cell.as_f64().is_none() && !cell.is_none());
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
+    pub fn image(&self) -> Option<&Image> {
+        match &self.0 {
+            Kind::Image(image) => Some(image),
+            Kind::Json(_) => None,
+        }
+    }
+
+    /// The picture itself, where it is one.
+    pub fn into_image(self) -> Option<Image> {
+        match self.0 {
+            Kind::Image(image) => Some(*image),
+            Kind::Json(_) => None,
+        }
+    }
+
+    /// The number, where it is one, whole or not; it may be NaN or infinite.
+    ///
+    /// ```
+    /// use wandb_image::Cell;
+    ///
+    /// assert_eq!(Cell::from(0.5).as_f64(), Some(0.5));
+    /// assert_eq!(Cell::from(7).as_f64(), Some(7.0));
+    /// assert_eq!(Cell::from("7").as_f64(), None);
+    /// ```
+    pub fn as_f64(&self) -> Option<f64> {
+        match *self.json()? {
+            Json::I64(value) => Some(value as f64),
+            Json::U64(value) => Some(value as f64),
+            Json::F64(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The number, where it is a whole one and not a float.
+    ///
+    /// ```
+    /// use wandb_image::Cell;
+    ///
+    /// assert_eq!(Cell::from(7_u8).as_i64(), Some(7));
+    /// assert_eq!(Cell::from(7.0).as_i64(), None);
+    /// assert_eq!(Cell::from(u64::MAX).as_i64(), None);
+    /// ```
+    pub fn as_i64(&self) -> Option<i64> {
+        match *self.json()? {
+            Json::I64(value) => Some(value),
+            Json::U64(value) => value.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// The text, where it is one.
+    ///
+    /// ```
+    /// # use wandb_image::Cell;
+    /// assert_eq!(Cell::from("sure").as_str(), Some("sure"));
+    /// ```
+    pub fn as_str(&self) -> Option<&str> {
+        match self.json()? {
+            Json::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The truth value, where it is one.
+    ///
+    /// ```
+    /// # use wandb_image::Cell;
+    /// assert_eq!(Cell::from(true).as_bool(), Some(true));
+    /// assert_eq!(Cell::from(1).as_bool(), None);
+    /// ```
+    pub fn as_bool(&self) -> Option<bool> {
+        match *self.json()? {
+            Json::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The values of a list, where it is one.
+    ///
+    /// ```
+    /// use wandb_image::Cell;
+    ///
+    /// let scores = Cell::from([0.25, 0.75]).as_list().unwrap();
+    /// assert_eq!(scores[1].as_f64(), Some(0.75));
+    /// assert!(Cell::from(0.25).as_list().is_none());
+    /// ```
+    pub fn as_list(&self) -> Option<Vec<Cell>> {
+        match self.json()? {
+            Json::List(values) => {
+                let values = values.iter().cloned();
+                Some(values.map(|value| Self(Kind::Json(value))).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing: `None` in Python. NaN is a number.
+    ///
+    /// ```
+    /// # use wandb_image::Cell;
+    /// assert!(Cell::NONE.is_none() && Cell::from(None::<f64>).is_none());
+    /// assert!(!Cell::from(f64::NAN).is_none());
+    /// ```
+    pub fn is_none(&self) -> bool {
+        matches!(self.json(), Some(Json::Null))
+    }
+
+    /// The value as JSON, whatever it is, but for a picture: the way to what has no other, such as a
+    /// map that the Python SDK has put there. NaN and infinite numbers become null.
+    ///
+    /// ```
+    /// # use wandb_image::Cell;
+    /// assert_eq!(Cell::from([1, 2]).to_json(), Some(serde_json::json!([1, 2])));
+    /// ```
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        Some(self.json()?.clone().into())
+    }
+
+    fn json(&self) -> Option<&Json> {
+        match &self.0 {
+            Kind::Json(json) => Some(json),
+            Kind::Image(_) => None,
+        }
+    }
+
+    /// Of JSON whose tokens were marked.
+    pub(super) fn of_marked(value: serde_json::Value) -> Self {
+        Self(Kind::Json(unmarked(value)))
+    }
 
     /// Refuses what no cell can hold.
     pub(super) fn checked(self, column: &str) -> Result<Self> {

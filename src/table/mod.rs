@@ -1,11 +1,13 @@
 //! [`Table`]: rows of values and pictures, which W&B shows side by side.
 
 mod cell;
+mod reader;
 mod rows;
 
 use std::sync::Arc;
 
 pub use cell::{Cell, IntoRow};
+pub use reader::{TableReader, TableRows};
 
 use crate::artifact::workshop::Room;
 use crate::artifact::{Draft, Entry, Files, logical};

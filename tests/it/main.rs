@@ -9,6 +9,7 @@
 #[cfg(unix)]
 mod artifact_disk;
 mod artifact_golden;
+mod artifact_reading;
 mod artifacts;
 mod bad_input;
 #[cfg(feature = "burn-train")]

@@ -6,6 +6,8 @@ use crate::image::artifact::{ArtifactImage, ClassSet};
 use crate::value::Json;
 use crate::value::python::repr;
 
+/// What an image is called.
+pub(super) const IMAGE_TYPE: &str = "image-file";
 /// How the name of an image's file ends.
 pub(crate) const IMAGE_FILE: &str = "image-file.json";
 /// How the name of a file of classes ends.
@@ -43,7 +45,7 @@ pub(crate) fn image(
     classes: Option<&PlacedClasses>,
 ) -> Json {
     let mut entries = vec![
-        ("_type", text("image-file")),
+        ("_type", text(IMAGE_TYPE)),
         ("path", text(&picture.path)),
         ("sha256", text(&picture.sha256)),
         ("format", text(&image.format)),

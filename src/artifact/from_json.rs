@@ -1,0 +1,94 @@
+//! An image of an artifact, read back.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::OpenArtifact;
+use crate::decode::{MAX_FILE_BYTES, PictureFile};
+use crate::error::{Error, Result};
+use crate::image::boxes::BoundingBoxes2D;
+use crate::image::classes::Classes;
+use crate::image::json::reading::{self, Named};
+use crate::image::mask::ImageMask;
+use crate::image::{Image, LayerKind, of_layer};
+
+impl Image {
+    /// The image of which an artifact holds this JSON, in `<name>.image-file.json` or in a cell of
+    /// a table, with its caption, grouping, classes, boxes and masks.
+    /// [`OpenArtifact::get`] reads the JSON too.
+    ///
+    /// The bytes of the picture, and its name, stay as they are, also when the image is added to
+    /// another artifact. The JSON of an artifact has no place for the names that a layer brought of
+    /// its own: they are among the [classes](Image::class_set) of the image.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ArtifactJson`] for JSON that is none of an image; [`Error::ArtifactPath`] for a path
+    /// that leads out of the folder, [`Error::ArtifactFile`] for a file that is missing or has another hash
+    /// than the JSON says, [`Error::Picture`] for one that is no PNG, JPEG or BMP, and
+    /// [`Error::Layer`] for a mask of another size or kind and for a box that can't be drawn.
+    ///
+    /// ```
+    /// use wandb_image::{Artifact, Image};
+    /// # let dir = tempfile::tempdir()?;
+    /// # image::GrayImage::new(3, 2).save(dir.path().join("zero.png"))?;
+    ///
+    /// let digits = Artifact::open(dir.path())?;
+    /// let json = serde_json::json!({
+    ///     "_type": "image-file",
+    ///     "path": "zero.png",
+    ///     "boxes": { "truth": [{
+    ///         "class_id": 1,
+    ///         "position": { "minX": 0.0, "minY": 0.0, "maxX": 0.5, "maxY": 1.0 },
+    ///     }] },
+    /// });
+    /// let zero = Image::from_json(&json, &digits)?;
+    /// assert_eq!((zero.width(), zero.height()), (3, 2));
+    /// assert_eq!(zero.box_layers()["truth"].boxes_in(3, 2)?[0].class_id(), 1);
+    ///
+    /// let json = serde_json::json!({ "_type": "image-file", "path": "../zero.png" });
+    /// let error = Image::from_json(&json, &digits).unwrap_err();
+    /// assert!(error.to_string().contains("`..`"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_json(json: &Value, artifact: &OpenArtifact) -> Result<Self> {
+        let read = reading::image(json).map_err(|reason| Error::ArtifactJson { reason })?;
+        let mut image = picture(&read.picture, artifact)?;
+        image = read.caption.into_iter().fold(image, Image::caption);
+        image = read.grouping.into_iter().fold(image, Image::grouping);
+        if let Some(named) = &read.classes {
+            image = image.classes(classes(named, artifact)?);
+        }
+        for (key, boxes) in read.boxes {
+            image = image.boxes(key, BoundingBoxes2D::new(boxes))?;
+        }
+        for (key, named) in read.masks {
+            let mask = mask(&named, artifact);
+            let mask = mask.map_err(|error| of_layer(LayerKind::Mask, &key, error))?;
+            image = image.masks(key, mask)?;
+        }
+        Ok(image)
+    }
+}
+
+fn picture(named: &Named, artifact: &OpenArtifact) -> Result<Image> {
+    let bytes = artifact.hashed(&named.path, named.hash.as_deref(), MAX_FILE_BYTES)?;
+    PictureFile::named(Path::new(&named.path), bytes).map(Image::from_file)
+}
+
+fn classes(named: &Named, artifact: &OpenArtifact) -> Result<Classes> {
+    let text = artifact.digested(&named.path, named.hash.as_deref())?;
+    reading::classes(&text).map_err(|reason| artifact.unreadable(&named.path, reason))
+}
+
+fn mask(named: &Named, artifact: &OpenArtifact) -> Result<ImageMask> {
+    let bytes = artifact.hashed(&named.path, named.hash.as_deref(), MAX_FILE_BYTES)?;
+    ImageMask::from_bytes(&bytes).map_err(|error| match error {
+        Error::MaskFile { reason, .. } => Error::MaskFile {
+            path: (&named.path).into(),
+            reason,
+        },
+        other => other,
+    })
+}

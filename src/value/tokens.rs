@@ -1,0 +1,143 @@
+//! JSON with the tokens `NaN`, `Infinity` and `-Infinity`, as W&B writes it and serde_json refuses
+//! it.
+
+use serde_json::Value;
+
+use super::Json;
+
+/// The value of a text, null in the place of the tokens.
+pub(crate) fn parse_text(json: &str) -> Option<Value> {
+    parse_with(json, &NULLS).ok()
+}
+
+/// The same with strings in the place of the tokens, which [`text_of_marked`] and [`unmarked`] turn
+/// back.
+pub(crate) fn parse_marked(json: &str) -> Option<Value> {
+    parse_with(json, &MARKS).ok()
+}
+
+/// The same, with what is wrong with the text.
+pub(crate) fn try_parse_marked(json: &str) -> serde_json::Result<Value> {
+    parse_with(json, &MARKS)
+}
+
+/// The text of a value whose tokens were marked.
+pub(crate) fn text_of_marked(value: &Value) -> String {
+    let text = value.to_string();
+    let tokens = TOKENS.iter().zip(&MARKS);
+    tokens.fold(text, |text, (token, mark)| text.replace(mark, token))
+}
+
+/// A value whose tokens were marked, with the numbers that they are.
+pub(crate) fn unmarked(value: Value) -> Json {
+    numbered(value.into())
+}
+
+fn numbered(json: Json) -> Json {
+    match json {
+        Json::String(text) => match marked(&text) {
+            Some(number) => Json::F64(number),
+            None => Json::String(text),
+        },
+        Json::List(values) => Json::List(values.into_iter().map(numbered).collect()),
+        Json::Map(entries) => {
+            let entries = entries.into_iter();
+            Json::Map(entries.map(|(key, one)| (key, numbered(one))).collect())
+        }
+        other => other,
+    }
+}
+
+/// The number that a value is, marked or not.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| marked(value.as_str()?))
+}
+
+fn marked(text: &str) -> Option<f64> {
+    let name = text.strip_prefix(MARK_START)?;
+    let found = NUMBERS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, number)| *number)
+}
+
+fn parse_with(json: &str, replaced: &[&str; 3]) -> serde_json::Result<Value> {
+    let strict = serde_json::from_str(json);
+    strict.or_else(|_| serde_json::from_str(&without_specials(json, replaced)))
+}
+
+/// W&B's tokens that are no JSON. The first holds the second.
+const TOKENS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+const NULLS: [&str; 3] = ["null"; 3];
+/// Strings that nobody logs.
+const MARKS: [&str; 3] = [
+    r#""\u0000wandb-image -inf""#,
+    r#""\u0000wandb-image inf""#,
+    r#""\u0000wandb-image nan""#,
+];
+/// How they begin once they are read, and what each is then.
+const MARK_START: &str = "\0wandb-image ";
+const NUMBERS: [(&str, f64); 3] = [
+    ("-inf", f64::NEG_INFINITY),
+    ("inf", f64::INFINITY),
+    ("nan", f64::NAN),
+];
+
+/// JSON with something else for each of W&B's tokens, which serde_json refuses.
+fn without_specials(json: &str, replaced: &[&str; 3]) -> String {
+    let mut strict = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(quote) = rest.find('"') {
+        let (code, quoted) = rest.split_at(quote);
+        strict += &code_without_specials(code, replaced);
+        let end = string_end(quoted);
+        strict += &quoted[..end];
+        rest = &quoted[end..];
+    }
+    strict + &code_without_specials(rest, replaced)
+}
+
+fn code_without_specials(code: &str, replaced: &[&str; 3]) -> String {
+    let tokens = TOKENS.iter().zip(replaced);
+    tokens.fold(code.into(), |code, (token, new)| code.replace(token, new))
+}
+
+/// The bytes of the JSON string at the beginning of `text`, its quotes included.
+pub(super) fn string_end(text: &str) -> usize {
+    let mut escaped = false;
+    for (i, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return i + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_keep_what_looks_like_a_token() {
+        let strict = without_specials(r#"{"NaN":NaN,"s":"\\\"Infinity","i":-Infinity}"#, &NULLS);
+        assert_eq!(strict, r#"{"NaN":null,"s":"\\\"Infinity","i":null}"#);
+        assert_eq!(without_specials(r#""open NaN"#, &NULLS), r#""open NaN"#);
+    }
+
+    #[test]
+    fn the_tokens_are_numbers_and_texts_that_spell_them_stay() {
+        let value = parse_marked(r#"{"a": [NaN, -Infinity, 1], "b": "NaN", "c": Infinity}"#);
+        let value = value.unwrap();
+        assert!(number(&value["a"][0]).unwrap().is_nan());
+        assert_eq!(number(&value["a"][1]), Some(f64::NEG_INFINITY));
+        assert_eq!(number(&value["a"][2]), Some(1.0));
+        assert_eq!(number(&value["b"]), None);
+        assert_eq!(
+            unmarked(value).to_text(),
+            r#"{"a":[NaN,-Infinity,1],"b":"NaN","c":Infinity}"#
+        );
+        let error = try_parse_marked("[NaN, oh]").unwrap_err().to_string();
+        assert!(error.contains("expected"), "{error}");
+    }
+}
