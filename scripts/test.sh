@@ -141,15 +141,15 @@ run_some_tests() {
     some_pass cargo test --locked --features "$1" --test it -- "$2"
 }
 
-# Syncs the run $1 with W&B's client and lists its pictures, of which there must be some.
+# Syncs the run $1 with W&B's client and lists its pictures and tables, of which there must be some.
 check_run() {
-    local listed pictures
+    local listed found
     tests/tools/sync_run.sh "$WANDB_IMAGE_PYTHON" "$1"
     listed=$(cargo run --locked --quiet --features "$features_ndarray" --bin wandb-image -- ls "$1")
-    pictures=$(grep -cE '\.(png|jpg|bmp)' <<<"$listed" || true)
-    echo "wandb-image ls: $pictures pictures, the first ones:"
+    found=$(grep -cE '\.(png|jpg|bmp|table\.json)' <<<"$listed" || true)
+    echo "wandb-image ls: $found pictures and tables, the first ones:"
     head -n 3 <<<"$listed"
-    [[ $pictures -gt 0 ]]
+    [[ $found -gt 0 ]]
 }
 
 # Runs the example $2 with the features $1 and the cargo options after them, in a folder of its
@@ -253,6 +253,7 @@ full() {
     step "tests, $features_candle" run_own_tests "$features_candle"
     step "example candle_digits, in release" run_example "$features_candle" candle_digits --release
     step "example segmentation, in release" run_example "$features_candle" segmentation --release
+    step "example predictions_table, in release" run_example "$features_candle" predictions_table --release
     step "lints, $features_burn" lint "$features_burn"
     step "docs, $features_burn" docs "$features_burn"
     step "tests, $features_burn" run_own_tests "$features_burn"

@@ -6,7 +6,8 @@
 //! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file. [`run`]
 //! accepts rows in the caller; the workers and the writer of `pipeline` make pictures in the
 //! background and hand them on; a [`sink`] keeps files and records, in order. [`image`] holds what
-//! is not made yet, and [`sample`] says when there is something to log.
+//! is not made yet, and [`sample`] says when there is something to log. An [`artifact`] and a
+//! [`table`] make theirs on threads of their own, into files that the writer hands to the sink.
 //!
 //! What each file may know (`tests/it/invariants.rs` reads the sources and checks it):
 //!
@@ -15,7 +16,7 @@
 //! 2. An integration hands over and stops: shape, dtype, a selection or a snapshot on the device,
 //!    the elements on the host. No layout, no normalising, no clamping.
 //! 3. Only `encode/<format>.rs` names an encoder, only `decode/` a decoder. Only `image/json.rs`
-//!    spells a JSON key of W&B. Only `sink/` writes to disk; only `run/`,
+//!    and `image/json/` spell a JSON key of W&B. Only `sink/` writes to disk; only `run/`,
 //!    `pipeline/` and `sample/` read a clock.
 //! 4. `pixels/` and `encode/` are pure functions of their input. What they noticed is part of
 //!    what they return, and the run reports it once per key.
@@ -23,7 +24,7 @@
 //! 6. Nothing panics on user data, and nothing that fails behind `log` stops a training loop: it
 //!    is counted and told, and `finish` returns the first failure.
 //! 7. Modules depend one way: integrations → convert → image → encode, decode → pixels → tensor,
-//!    and sample → run → pipeline → sink → image; all → error.
+//!    and sample → run → pipeline → artifact, table → sink → image; all → error.
 
 #![forbid(unsafe_code)]
 

@@ -1,16 +1,16 @@
-//! What the three training examples share: the handwritten digits, clean and with noise, and
-//! what they log of them.
+//! What the examples that train a denoiser share: the handwritten digits, clean and with noise,
+//! and what they log of them.
+
+mod data;
 
 use std::error::Error;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 
-use flate2::read::GzDecoder;
-use wandb_image::{Grid, ImageOptions, Normalize, Resize};
+use wandb_image::Grid;
 
-/// Width and height of a digit, in pixels.
-pub(crate) const SIDE: usize = 8;
-/// Values of a digit.
-pub(crate) const PIXELS: usize = SIDE * SIDE;
+use data::TRAINING_DIGITS;
+pub(crate) use data::{PIXELS, SIDE, enlarged};
+
 /// Training steps of an example.
 pub(crate) const STEPS: u64 = 1000;
 /// Digits in a training batch.
@@ -22,7 +22,6 @@ pub(crate) const SAMPLE_EVERY: u64 = 100;
 /// The digits that are followed through the whole run.
 pub(crate) const SAMPLES: usize = 16;
 
-const TRAINING_DIGITS: usize = 1500;
 const NOISE: f32 = 0.3;
 
 /// Digits as rows of 64 values from 0 (paper) to 1 (ink), without noise and with it.
@@ -40,14 +39,7 @@ pub(crate) struct Digits {
 
 impl Digits {
     pub(crate) fn load() -> Result<Self, Box<dyn Error>> {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.csv.gz");
-        let mut text = String::new();
-        GzDecoder::new(std::fs::File::open(path)?).read_to_string(&mut text)?;
-        let mut values = Vec::new();
-        for line in text.lines() {
-            let numbers: Vec<f32> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
-            values.extend(numbers[..PIXELS].iter().map(|grey| grey / 16.0));
-        }
+        let (mut values, _) = data::read()?;
         let validation = values.split_off(TRAINING_DIGITS * PIXELS);
         Ok(Self {
             train: values,
@@ -93,13 +85,6 @@ impl Digits {
 fn normal(random: &mut fastrand::Rng) -> f32 {
     let radius = (-2.0 * (1.0 - random.f32()).ln()).sqrt();
     radius * (std::f32::consts::TAU * random.f32()).cos()
-}
-
-/// Every digit large enough to see, its paper black and its ink white.
-pub(crate) fn enlarged() -> ImageOptions {
-    ImageOptions::new()
-        .normalize(Normalize::Unit)
-        .resize(Resize::Enlarge(10))
 }
 
 /// Noisy input, output and target of one digit, with a grey frame.

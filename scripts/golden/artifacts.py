@@ -216,7 +216,9 @@ def entry(entry):
 
 
 def pathless(row):
-    return {key: "<varies>" if key in ("artifact_path", "_latest_artifact_path") else value for key, value in row.items()}
+    """In an order of its own: that of the SDK's items is random."""
+    varies = ("artifact_path", "_latest_artifact_path")
+    return {key: "<varies>" if key in varies else value for key, value in sorted(row.items())}
 
 
 folder = next((work / "wandb").glob("offline-run-*-golden03"))

@@ -2,9 +2,12 @@
 
     check.py DIR
 
-Every pixel case, mask and conversion is computed again in plain NumPy.
+Every pixel case, mask and conversion is computed again in plain NumPy, every digest of an artifact
+with hashlib.
 """
+import base64
 import collections
+import hashlib
 import json
 import pathlib
 import sys
@@ -179,6 +182,65 @@ for case in overlays["conversions"]:
     if case["mode"] in ("RGB", "RGBA", "I;16") and case["to"] == "L":
         assert (array(case["output"]) == grey(array(case["input"]))).all(), case["mode"]
 
+artifacts = json.loads((here / "artifacts_0.31.0.json").read_text(encoding="utf-8"))
+
+
+def named(value):
+    """Every object in a value that names a file."""
+    if isinstance(value, dict) and "path" in value:
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        yield from named(one)
+
+
+def hashed_name(path, data):
+    """What a picture or the names of classes are called, by their content."""
+    md5, sha256 = hashlib.md5(data).hexdigest()[:20], hashlib.sha256(data).hexdigest()[:20]
+    if path.endswith(".classes.json"):
+        shown = str(json.loads(data)["class_set"]).encode()
+        return f"media/classes/{hashlib.md5(shown).hexdigest()}_cls.classes.json"
+    folder, name = path.rsplit("/", 1)
+    is_copy = folder not in ("media/images", "media/images/mask")
+    return f"media/images/{sha256}/{name}" if is_copy else f"{folder}/{md5}.{name.split('.', 1)[1]}"
+
+
+hashed = 0
+for artifact in artifacts["artifacts"]:
+    entries = sorted(artifact["manifest"]["contents"], key=lambda entry: entry["path"])
+    lines = "".join(f"{entry['path']}:{entry['digest']}\n" for entry in entries)
+    whole = f"wandb-artifact-manifest-v1\n{lines}".encode()
+    assert hashlib.md5(whole).hexdigest() == artifact["digest"], artifact["name"]
+    files = {}
+    for entry in entries:
+        if "ref" in entry:
+            assert entry["ref"] == entry["digest"], entry["path"]
+            continue
+        data = entry["text"].encode() if "text" in entry else base64.b64decode(entry["base64"])
+        assert base64.b64encode(hashlib.md5(data).digest()).decode() == entry["digest"], entry["path"]
+        assert int(entry.get("size", 0)) == len(data), entry["path"]
+        files[entry["path"]] = data
+    for path, data in files.items():
+        hashed += 1
+        if path.startswith("media/"):
+            assert path == hashed_name(path, data), path
+        for one in named(json.loads(data)) if path.endswith(".json") else ():
+            data = files[one["path"]]
+            assert one.get("sha256") in (None, hashlib.sha256(data).hexdigest()), one["path"]
+            assert one.get("digest") in (None, base64.b64encode(hashlib.md5(data).digest()).decode()), one["path"]
+            assert "sha256" in one or "digest" in one, one["path"]
+given = {path.rsplit("/", 1)[-1]: base64.b64decode(data) for path, data in artifacts["inputs"]["files"].items()}
+for entry in artifacts["artifacts"][0]["manifest"]["contents"]:
+    name = entry["path"].rsplit("/", 1)[-1].replace("nothing", "empty")
+    assert "ref" in entry or entry["text"].encode() == given[name], entry["path"]
+for row in artifacts["rows"]:
+    value, data = row["value"], row["text"].encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert value["sha256"] == sha256 and value["size"] == len(data), row["key"]
+    assert value["path"].endswith(f"_{sha256[:20]}.table.json"), row["key"]
+    table = json.loads(data)
+    assert [value["ncols"], value["nrows"]] == [len(table["columns"]), len(table["data"])], row["key"]
+
 own_paths = (tempfile.gettempdir(), str(pathlib.Path.home()), str(pathlib.Path(__file__).resolve().parents[2]), sys.prefix)
 for path in here.glob("*.json"):
     text = path.read_text(encoding="utf-8")
@@ -186,4 +248,4 @@ for path in here.glob("*.json"):
 
 for key, count in sorted(counts.items()):
     print(f"{count:5}  {' '.join(key)}")
-print(f"{sum(counts.values())} pixel cases, all computed again; {len(history['cases'])} history cases, {len(overlays['cases'])} cases of overlays")
+print(f"{sum(counts.values())} pixel cases, all computed again; {len(history['cases'])} history cases, {len(overlays['cases'])} cases of overlays, {hashed} files of artifacts hashed again")

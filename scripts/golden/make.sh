@@ -35,6 +35,9 @@ for version in 0.19.11 0.28.2 0.31.0; do
         packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
         echo "$base_packages" > "$packages/base.pth"
         "$venv/bin/pip" install --quiet --no-cache-dir "wandb==$version"
+        # What the SDK reads references to buckets with.
+        [ "$version" != 0.31.0 ] || "$venv/bin/pip" install --quiet --no-cache-dir \
+            boto3==1.44.8 google-cloud-storage==3.17.1
         touch "$venv/ready"
     fi
 done
@@ -55,4 +58,6 @@ done
 
 (cd "$here" && "$venvs/wandb-0.31.0/bin/python" history.py "$out" "$work")
 (cd "$here" && "$venvs/wandb-0.31.0/bin/python" overlays.py "$out" "$work" "$here/../../tests/tools/fake_wandb.py")
+# The JSON of a table has sets, in the order of their hashes.
+(cd "$here" && PYTHONHASHSEED=0 "$venvs/wandb-0.31.0/bin/python" artifacts.py "$out" "$work")
 "$venvs/base/bin/python" "$here/check.py" "$out"

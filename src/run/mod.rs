@@ -262,8 +262,9 @@ impl Run {
     /// Writes the files of an image, or of a list of images, and returns the JSON that a row would
     /// hold under `key`: `bind_to_run` and `to_json` in Python, `seq_to_json` for a list.
     ///
-    /// [`log`](Self::log) does all this by itself. This is for pictures inside a value of your own,
-    /// such as a cell of a table: embed the JSON there, and log that value in a later row.
+    /// [`log`](Self::log) does all this by itself, and a [`Table`](crate::Table) takes pictures as
+    /// they are. This is for pictures inside a value of your own: embed the JSON there, and log that
+    /// value in a later row.
     ///
     /// The pictures go the way of those that are logged, in order with the rows and under the same
     /// [`Overflow`](crate::Overflow) policy, and count in [`stats`](Self::stats); the call waits until
@@ -283,13 +284,13 @@ impl Run {
     /// use wandb_image::{HostTensor, IntoWandbImage, Row};
     /// # let run = wandb_image::init().start_on(wandb_image::sink::MemorySink::new())?;
     ///
-    /// let mut cells = Vec::new();
+    /// let mut shown = Vec::new();
     /// for i in 0..3_u8 {
     ///     let picture = HostTensor::new([1, 2], vec![0, i])?.to_wandb_image()?;
-    ///     cells.push(run.media_json("digits", 0, picture)?);
+    ///     shown.push(run.media_json("digits", 0, picture)?);
     /// }
-    /// assert_eq!(cells[0]["_type"], "image-file");
-    /// run.log(Row::new().with("digits", serde_json::json!({ "first": cells[0] })))?;
+    /// assert_eq!(shown[0]["_type"], "image-file");
+    /// run.log(Row::new().with("digits", serde_json::json!({ "first": shown[0] })))?;
     /// # Ok::<(), wandb_image::Error>(())
     /// ```
     #[doc(alias = "bind_to_run")]

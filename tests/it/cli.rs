@@ -8,6 +8,7 @@ use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wandb_image::{Artifact, Row, Table};
 
 use crate::child::without_wandb;
 
@@ -79,12 +80,11 @@ impl Desk {
     fn list(&self, run_dir: &Path) -> Vec<Logged> {
         let listed = self.run(&["ls", "--json", run_dir.to_str().unwrap()]);
         assert_eq!(listed.code, Some(0), "{}", listed.stderr);
-        let rows: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
-        let logged = |row| Logged {
-            file: run_dir.join("files").join(row_text(&row, "path")),
-            row,
+        let logged = |row: &Value| Logged {
+            file: run_dir.join("files").join(row_text(row, "path")),
+            row: row.clone(),
         };
-        rows.into_iter().map(logged).collect()
+        listed_rows(&listed, "media").iter().map(logged).collect()
     }
 
     /// Nothing was logged: there is no run.
@@ -128,6 +128,13 @@ impl Logged {
     fn pixels(&self) -> Vec<u8> {
         image::open(&self.file).unwrap().into_bytes()
     }
+}
+
+/// One of the two lists of `ls --json`.
+fn listed_rows(ran: &Ran, list: &str) -> Vec<Value> {
+    let listed: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(listed.as_object().unwrap().len(), 2, "{}", ran.stdout);
+    listed[list].as_array().unwrap().clone()
 }
 
 fn row_text(row: &Value, name: &str) -> String {
@@ -729,8 +736,7 @@ fn torn(desk: &Desk, run_dir: &Path, log: &Path) {
     let ran = desk.run(&["ls", "--json", run_dir.to_str().unwrap()]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("is damaged at byte "), "{}", ran.stderr);
-    let rows: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(rows.len(), 3);
+    assert_eq!(listed_rows(&ran, "media").len(), 3);
     let ran = desk.run(&["ls", run_dir.to_str().unwrap()]);
     assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 4));
 }
@@ -752,10 +758,71 @@ fn ls_of_a_run_without_media_is_empty() {
         (Some(0), "", "no media\n")
     );
     let ran = desk.run(&["ls", "--json", run_dir]);
-    assert_eq!(
-        (ran.code, &*ran.stdout, &*ran.stderr),
-        (Some(0), "[]\n", "no media\n")
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), "no media\n"));
+    for list in ["media", "artifacts"] {
+        assert!(listed_rows(&ran, list).is_empty());
+    }
+}
+
+/// A run with an artifact and a table.
+fn run_with_artifacts(desk: &Desk) -> String {
+    let given = desk.path("notes.txt");
+    fs::write(&given, "hello").unwrap();
+    let run = wandb_image::init().dir(desk.0.path()).run_id("arts");
+    let run = run.start().unwrap();
+    let data = Artifact::new("data", "dataset").unwrap();
+    let mut data = data.alias("best").unwrap().tag("small").unwrap();
+    data.add_file(&given).unwrap();
+    data.add_reference("s3://bucket/key.png").unwrap();
+    run.log_artifact(data).unwrap();
+    let mut table = Table::new(["n"]).unwrap();
+    table.add_row((1,)).unwrap();
+    run.log(Row::new().with("predictions", table)).unwrap();
+    run.finish().unwrap();
+    run.dir().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn ls_lists_tables_and_artifacts() {
+    let desk = Desk::new();
+    let run = run_with_artifacts(&desk);
+    let shown = desk.run(&["ls", &run]).stdout;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 6, "{shown}");
+    assert!(lines[1].starts_with("predictions     0  media/table/predictions_0_"));
+    assert_eq!(lines[2], "");
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(String::from)
+            .collect::<Vec<_>>()
+    };
+    let headings = "ARTIFACT TYPE FILES REFERENCES BYTES ALIASES";
+    assert_eq!(words(lines[3]).join(" "), headings);
+    assert_eq!(words(lines[4]).join(" "), "data dataset 1 1 5 latest, best");
+    assert!(
+        words(lines[5])
+            .join(" ")
+            .starts_with("run-arts-predictions run_table 1 0 ")
     );
+
+    let listed = desk.run(&["ls", "--json", &run]);
+    let [data, table] = &listed_rows(&listed, "artifacts")[..] else {
+        panic!("{}", listed.stdout)
+    };
+    let expected = json!({
+        "name": "data", "type": "dataset", "digest": data["digest"],
+        "aliases": ["latest", "best"], "tags": ["small"],
+        "files": 1, "size": 5, "references": 1, "missing": 0,
+    });
+    assert_eq!(*data, expected);
+    assert_eq!(row_text(data, "digest").len(), 32);
+    assert_eq!(table["type"], "run_table");
+    assert_eq!(listed_rows(&listed, "media")[0]["key"], "predictions");
+
+    fs::remove_dir_all(Path::new(&run).join("artifacts")).unwrap();
+    let listed = desk.run(&["ls", "--json", &run]);
+    assert_eq!(listed_rows(&listed, "artifacts")[0]["missing"], 1);
+    assert!(desk.run(&["ls", &run]).stdout.contains("1 (1 missing)"));
 }
 
 fn check_no_run(run: &str, expected: &str) {

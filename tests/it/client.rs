@@ -81,12 +81,17 @@ impl Client {
 
     /// Whether `wandb sync` fails on a run with a panic.
     pub(crate) fn panics(&self, dir: &Path) -> bool {
-        let backend = Backend::start(self);
+        let said = self.sync_says(dir, &Backend::start(self));
+        said.contains("panic: ")
+    }
+
+    /// What `wandb sync` says of a run, whether it fails or not.
+    pub(crate) fn sync_says(&self, dir: &Path, backend: &Backend) -> String {
         let mut command = self.command(&self.python.with_file_name("wandb"));
         command.env("WANDB_API_KEY", "a".repeat(40));
         command.env("WANDB_BASE_URL", &backend.url);
         let output = command.arg("sync").arg(dir).output().unwrap();
-        String::from_utf8_lossy(&output.stderr).contains("panic: ")
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// Syncs a run, and gives what the backend received.

@@ -27,6 +27,7 @@ env HOME="$work/home" WANDB_CONFIG_DIR="$work/home" WANDB_CACHE_DIR="$work/home"
     WANDB_ERROR_REPORTING=false "$(dirname "$python")/wandb" sync "$run" >"$work/sync.log" 2>&1 ||
     { cat "$work/sync.log"; exit 1; }
 for received in "$work"/data/*/*/*/; do
+    [[ $received != "$work"/data/artifacts/* ]] || continue
     if [[ ! -d $received ]]; then
         echo "nothing arrived:"
         cat "$work/sync.log"

@@ -126,10 +126,11 @@ Examples:
   An array and pictures as one list, then upload:
       wandb sync \"$(wandb-image log --key compare before.npy after.png | tail -n 1)\"";
 
-/// List the media files of a run: key, step, path, size and caption
+/// List the media files and the artifacts of a run
 ///
 /// RUN is the directory of a run (wandb/offline-run-…) or the .wandb file in it, written by this
-/// program, its library, or the Python SDK. Paths are relative to the run's files/.
+/// program, its library, or the Python SDK. Paths are relative to the run's files/. A table is a
+/// media file of the run, and an artifact of the type run_table.
 ///
 /// A log that is torn or damaged is listed as far as it is whole; then an error names the byte
 /// where reading ended, and the exit code is 1.
@@ -139,7 +140,9 @@ pub(crate) struct LsArgs {
     /// The run's directory, or its .wandb file
     pub(crate) run: PathBuf,
 
-    /// A JSON list of objects: key, step, path, size, caption, width, height, format, present
+    /// JSON: "media", a list of objects (key, step, path, size, caption, width, height, format,
+    /// present), and "artifacts", another (name, type, digest, aliases, tags, files, size,
+    /// references, missing)
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -150,7 +153,10 @@ Examples:
       wandb-image ls wandb/latest-run
 
   The files that are named but missing:
-      wandb-image ls --json wandb/latest-run | jq -r '.[] | select(.present | not).path'";
+      wandb-image ls --json wandb/latest-run | jq -r '.media[] | select(.present | not).path'
+
+  The artifacts of which files are missing:
+      wandb-image ls --json wandb/latest-run | jq -r '.artifacts[] | select(.missing > 0).name'";
 
 /// Name what is wrong with runs: each fault with its place, and what to do
 ///

@@ -2,6 +2,7 @@
 //! verifies and repairs runs.
 
 mod args;
+mod artifacts;
 mod failure;
 mod log;
 mod ls;
