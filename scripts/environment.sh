@@ -5,6 +5,7 @@
 tools=${WANDB_IMAGE_TOOLS:-$PWD/.tools}
 wandb_version=0.31.0
 pillow_version=13.0.0
+numpy_version=2.3.4
 
 has() {
     "$@" >/dev/null 2>&1
@@ -41,11 +42,11 @@ find_toolchains() {
 install_client() {
     local venv=$tools/wandb-$wandb_version
     if [[ ! -e $venv/ready ]]; then
-        echo "installing wandb $wandb_version and pillow $pillow_version into $venv"
+        echo "installing wandb $wandb_version, pillow $pillow_version and numpy $numpy_version into $venv"
         rm -rf -- "$venv"
         "$(find_python)" -m venv "$venv"
         "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off \
-            "wandb==$wandb_version" "pillow==$pillow_version"
+            "wandb==$wandb_version" "pillow==$pillow_version" "numpy==$numpy_version"
         touch "$venv/ready"
     fi
     "$venv/bin/wandb" --version

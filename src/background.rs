@@ -1,4 +1,22 @@
-//! Telling the system that the threads of the pipeline work in the background.
+//! Threads that work in the background: the system is told, and so are those that must not wait for
+//! them on one.
+
+use std::cell::Cell;
+
+thread_local! {
+    static IS_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread makes what others wait for, and runs from now on.
+pub(crate) fn begin() {
+    IS_HERE.set(true);
+    step_back();
+}
+
+/// Whether this thread makes what others wait for.
+pub(crate) fn is_here() -> bool {
+    IS_HERE.get()
+}
 
 #[cfg(any(not(target_os = "linux"), miri, all(test, loom)))]
 pub(crate) use elsewhere::step_back;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::image::place;
 use super::names::logical;
-use super::workshop::{Room, Workshop};
+use super::workshop::Workshop;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
@@ -63,8 +63,8 @@ impl Draft {
         &self.workshop
     }
 
-    /// Adds a file of the user's, which stays where it is, or is copied now that it may change.
-    pub(super) fn add_file(&self, path: &Path, name: &str, is_mutable: bool) -> Result<()> {
+    /// Adds a file of the user's, which stays where it is.
+    pub(super) fn add_file(&self, path: &Path, name: &str) -> Result<()> {
         let stamp = Stamp::of(path)?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let source = Source::User { path, stamp };
@@ -76,10 +76,16 @@ impl Draft {
         };
         if self.files.reserve(&name, entry)? {
             let files = Arc::clone(&self.files);
-            let job = move |_: Room| files.hash(&name, is_mutable);
-            self.workshop.give(0, job)?;
+            self.workshop.give(0, move |_| files.hash(&name))?;
         }
         Ok(())
+    }
+
+    /// Adds a copy of a file, made now.
+    pub(super) fn add_copy(&self, path: &Path, name: &str) -> Result<()> {
+        let name = logical(name)?;
+        let entry = self.files.copy(path, Stamp::of(path)?)?;
+        self.files.add_new(&name, entry)
     }
 
     pub(super) fn add_reference(&self, name: &str, uri: &str) -> Result<()> {
@@ -194,7 +200,19 @@ impl Files {
         Ok(())
     }
 
-    /// Gives a name a file that was staged.
+    /// Gives a file a name that nothing else has.
+    fn add_new(&self, name: &str, entry: Entry) -> Result<()> {
+        let mut entries = self.lock();
+        match entries.get(name) {
+            Some(there) if there.digest != entry.digest => Err(taken(name)),
+            _ => {
+                entries.insert(name.into(), entry);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives a name, which may have been taken for it, a file that was staged.
     pub(crate) fn put(&self, name: &str, entry: Entry) -> Result<()> {
         let mut entries = self.lock();
         match entries.get(name) {
@@ -230,25 +248,20 @@ impl Files {
         Ok(made)
     }
 
-    /// Hashes a file of the user's, and copies it where it may change.
-    fn hash(&self, name: &str, is_mutable: bool) -> Result<()> {
+    /// Hashes a file of the user's.
+    fn hash(&self, name: &str) -> Result<()> {
         let Some(Source::User { path, stamp }) = self.source_of(name) else {
             return Ok(());
         };
-        let entry = match is_mutable {
-            false => {
-                let mut hasher = Md5Hasher::default();
-                read_whole(&path, stamp, &mut |piece| {
-                    hasher.update(piece);
-                    Ok(())
-                })?;
-                Entry {
-                    digest: Digest::Md5(hasher.finish()),
-                    size: stamp.len,
-                    source: Source::User { path, stamp },
-                }
-            }
-            true => self.copy(&path, stamp)?,
+        let mut hasher = Md5Hasher::default();
+        read_whole(&path, stamp, &mut |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        let entry = Entry {
+            digest: Digest::Md5(hasher.finish()),
+            size: stamp.len,
+            source: Source::User { path, stamp },
         };
         self.lock().insert(name.into(), entry);
         Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::OpenArtifact;
-use crate::decode::{MAX_FILE_BYTES, PictureFile};
+use crate::decode::{self, MAX_FILE_BYTES, PictureFile};
 use crate::error::{Error, Result};
 use crate::image::boxes::BoundingBoxes2D;
 use crate::image::classes::Classes;
@@ -63,8 +63,9 @@ impl Image {
         for (key, boxes) in read.boxes {
             image = image.boxes(key, BoundingBoxes2D::new(boxes))?;
         }
+        check_masks(read.masks.len(), &image)?;
         for (key, named) in read.masks {
-            let mask = mask(&named, artifact);
+            let mask = mask(&named, &image, artifact);
             let mask = mask.map_err(|error| of_layer(LayerKind::Mask, &key, error))?;
             image = image.masks(key, mask)?;
         }
@@ -82,8 +83,30 @@ fn classes(named: &Named, artifact: &OpenArtifact) -> Result<Classes> {
     reading::classes(&text).map_err(|reason| artifact.unreadable(&named.path, reason))
 }
 
-fn mask(named: &Named, artifact: &OpenArtifact) -> Result<ImageMask> {
+/// The most memory that the masks over a picture take, in bytes: as much as a picture does.
+const MAX_MASKS: u64 = 1 << 30;
+
+fn check_masks(masks: usize, image: &Image) -> Result<()> {
+    let pixels = u64::from(image.width()) * u64::from(image.height());
+    match pixels.saturating_mul(masks as u64) {
+        ..=MAX_MASKS => Ok(()),
+        _ => Err(Error::ArtifactJson {
+            reason: format!(
+                "its {masks} masks of {}×{} pixels take over 1 GiB, which is more than is read",
+                image.width(),
+                image.height()
+            ),
+        }),
+    }
+}
+
+/// A mask of the picture's size: one that claims another isn't decoded.
+fn mask(named: &Named, image: &Image, artifact: &OpenArtifact) -> Result<ImageMask> {
     let bytes = artifact.hashed(&named.path, named.hash.as_deref(), MAX_FILE_BYTES)?;
+    let picture = (image.width(), image.height());
+    if let Some(mask) = decode::png_size(&bytes).filter(|&mask| mask != picture) {
+        return Err(Error::MaskSize { mask, picture });
+    }
     ImageMask::from_bytes(&bytes).map_err(|error| match error {
         Error::MaskFile { reason, .. } => Error::MaskFile {
             path: (&named.path).into(),

@@ -16,7 +16,7 @@ use serde::Serialize;
 pub(crate) use draft::{Digest, Draft, Entry, Files, Source, held};
 pub(crate) use image::place;
 pub(crate) use made::{Heading, MadeArtifact, manifest_digest};
-pub(crate) use names::{logical, of_table};
+pub(crate) use names::{check_table_key, logical, of_table};
 pub use opened::OpenArtifact;
 
 use crate::error::{Error, Result};
@@ -238,18 +238,18 @@ impl Artifact {
     /// # Ok::<(), wandb_image::Error>(())
     /// ```
     pub fn add_file_as(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
-        self.draft.add_file(path.as_ref(), name, false)
+        self.draft.add_file(path.as_ref(), name)
     }
 
     /// Adds a file that may change afterwards, such as a checkpoint that training overwrites: it is
-    /// copied, in the background. `policy="mutable"` in Python, where it is the default.
+    /// copied before this returns. `policy="mutable"` in Python, where it is the default.
     ///
     /// # Errors
     ///
     /// As for [`add_file_as`](Self::add_file_as).
     #[doc(alias = "policy")]
     pub fn add_mutable_file(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
-        self.draft.add_file(path.as_ref(), name, true)
+        self.draft.add_copy(path.as_ref(), name)
     }
 
     /// Adds all files of a folder, and of those in it, under their paths in it. Links are followed.
@@ -273,7 +273,7 @@ impl Artifact {
                 "" => within.into(),
                 _ => format!("{name}/{within}"),
             };
-            self.draft.add_file(path, &name, false)
+            self.draft.add_file(path, &name)
         })
     }
 

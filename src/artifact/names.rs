@@ -121,6 +121,18 @@ fn has_drive(path: &str) -> bool {
     matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
 }
 
+/// Refuses a key under which a table's artifact would have a longer name than W&B takes.
+pub(crate) fn check_table_key(run_id: &str, key: &str) -> Result<()> {
+    match of_table(run_id, key).len() {
+        ..=MAX_NAME => Ok(()),
+        _ => Err(Error::Key {
+            key: beginning(key),
+            reason: "the artifact of a table is called after the run's id and the table's key, and \
+                     its name would be over 128 characters long: shorten the key",
+        }),
+    }
+}
+
 /// The name of the artifact of a table that a run logs under a key: as the Python SDK makes one
 /// that W&B takes.
 pub(crate) fn of_table(run_id: &str, key: &str) -> String {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::background::step_back;
+use crate::background::begin;
 use crate::error::{Error, Result};
 
 /// What waits at most, in bytes: as much as the queue of a run holds by default.
@@ -115,10 +115,13 @@ impl Workshop {
             let mut state = self.0.lock();
             state.threads -= 1;
             // Others do it.
-            match state.threads {
-                0 => Err(Error::Thread { source }),
-                _ => Ok(()),
+            if state.threads > 0 {
+                return Ok(());
             }
+            let job = state.jobs.pop_back();
+            drop(state);
+            drop(job);
+            Err(Error::Thread { source })
         })
     }
 
@@ -139,8 +142,8 @@ impl Drop for Workshop {
         // A job may hold what drops to the user's own code.
         let jobs = std::mem::take(&mut state.jobs);
         drop(state);
-        drop(jobs);
         self.0.for_workers.notify_all();
+        drop(jobs);
     }
 }
 
@@ -160,7 +163,7 @@ impl Shared {
     }
 
     fn work(&self) {
-        step_back();
+        begin();
         while let Some((room, job)) = self.next_job() {
             let done = catch_unwind(AssertUnwindSafe(|| job(room)));
             let done =

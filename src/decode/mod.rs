@@ -11,6 +11,7 @@ mod safetensors;
 #[cfg(feature = "cli")]
 mod tensor_file;
 
+pub(crate) use self::png::png_size;
 pub(crate) use ids::{ids_from_bytes, ids_from_png};
 #[cfg(feature = "cli")]
 pub use npy::{npy_from_bytes, read_npy};

@@ -22,6 +22,13 @@ pub(super) fn decoder(bytes: &[u8], transformations: Transformations) -> Decoder
     decoder
 }
 
+/// Width and height that a file claims; none of what is no PNG.
+pub(crate) fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut decoder = decoder(bytes, Transformations::IDENTITY);
+    let header = decoder.read_header_info().ok()?;
+    Some((header.width, header.height))
+}
+
 /// The picture, or why it is none: of an animated one its first frame. The file is read to its
 /// end, so that one which is cut short, or has a wrong checksum, is none.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {

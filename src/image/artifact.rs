@@ -2,6 +2,7 @@
 //! of its classes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::boxes::BoundingBox;
@@ -143,10 +144,10 @@ impl Image {
         let (bytes, format, noticed) = self.encode_picture()?;
         Ok(match name {
             Some(name) => {
-                let format = match name.contains('.') {
-                    true => extension(name),
-                    false => format,
-                };
+                let ending = Path::new(name)
+                    .extension()
+                    .and_then(|ending| ending.to_str());
+                let format = ending.unwrap_or(format);
                 let name = name.into();
                 (
                     ArtifactPicture::File { name, bytes },

@@ -336,13 +336,15 @@ pub(crate) struct Inquiry<'p> {
 impl Inquiry<'_> {
     /// Waits until everything that was given is done, and returns the first failure.
     pub(crate) fn settle(&self) -> Result<()> {
-        self.settle_when(State::is_idle)
+        self.settle_when(State::is_settled)
     }
 
     /// The same, with a flush after it.
     pub(crate) fn settle_flushed(&self) -> Result<()> {
+        let is_written = |state: &State| !state.has_artifacts();
+        drop(self.shared.wait_until(None, is_written, |_, _| None));
         let number = self.shared.give(Entry::Flush);
-        self.settle_when(|state| state.is_idle() && state.has_done(number))
+        self.settle_when(|state| state.is_settled() && state.has_done(number))
     }
 
     fn settle_when(&self, is_settled: impl Fn(&State) -> bool) -> Result<()> {
@@ -350,16 +352,32 @@ impl Inquiry<'_> {
         state.take_unreported(self.id).first_failure()
     }
 
-    /// Waits until everything before is on disk.
+    /// Waits until everything before is on disk. Rows don't wait for artifacts, which are flushed by
+    /// themselves once they are written.
     pub(crate) fn flush(&self, until: Deadline) -> Result<()> {
-        let number = self.shared.give(Entry::Flush);
-        let is_done = |state: &State| state.has_done(number);
-        let (mut state, is_done) = self.shared.wait_until(Some(until), is_done, |_, _| None);
+        let has_artifacts = self.shared.lock().has_artifacts();
+        let mut is_done = self.flush_once(until);
+        if is_done && has_artifacts {
+            is_done = self.await_artifacts(until) && self.flush_once(until);
+        }
+        let mut state = self.shared.lock();
         let report = state.take_unconfirmed(self.id);
         match is_done {
             true => report.result(),
             false => Err(report.unfinished(&state.stats(), until.timeout)),
         }
+    }
+
+    /// Whether it was done in time.
+    fn flush_once(&self, until: Deadline) -> bool {
+        let number = self.shared.give(Entry::Flush);
+        let is_done = |state: &State| state.has_done(number);
+        self.shared.wait_until(Some(until), is_done, |_, _| None).1
+    }
+
+    fn await_artifacts(&self, until: Deadline) -> bool {
+        let is_done = |state: &State| !state.has_artifacts();
+        self.shared.wait_until(Some(until), is_done, |_, _| None).1
     }
 }
 
@@ -569,7 +587,8 @@ impl Shared {
     }
 
     fn table_made(&self, id: TableId, result: Result<MadeTable>) {
-        let failures = self.lock().table_made(id, result);
+        let (failures, unwanted) = self.lock().table_made(id, result);
+        drop(unwanted);
         self.for_callers.notify_all();
         self.for_writer.notify_one();
         self.tell(failures);

@@ -360,8 +360,18 @@ impl State {
 
     /// Nothing is under way that could make room.
     pub(super) fn is_idle(&self) -> bool {
-        let is_making = self.unmade + self.working > 0 || self.parcels.any();
+        let is_making = self.unmade + self.working > 0 || self.parcels.any_table();
         self.entries.is_empty() && !self.is_writing && !is_making
+    }
+
+    /// Nothing is under way at all, artifacts included, which take no room.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_idle() && !self.parcels.any_artifact()
+    }
+
+    /// Whether artifacts are made, or wait to be written.
+    pub(super) fn has_artifacts(&self) -> bool {
+        self.parcels.any_artifact() && self.phase != Phase::Ended
     }
 
     /// Waiting for room would be forever.
@@ -719,7 +729,8 @@ impl State {
     /// A picture of the next entry isn't made yet. What a flush or the end confirms is also told.
     fn is_held_up(&self) -> bool {
         match self.entries.front().map(|(entry, _)| entry) {
-            Some(Entry::Flush | Entry::Exit(_)) => self.telling > 0 || self.parcels.any_artifact(),
+            Some(Entry::Flush) => self.telling > 0,
+            Some(Entry::Exit(_)) => self.telling > 0 || self.parcels.any_artifact(),
             Some(Entry::Row(row)) => self.awaited.contains_key(&Waiter::Row(row.step)),
             Some(Entry::Media { call, .. }) => self.awaited.contains_key(&Waiter::Call(*call)),
             _ => false,

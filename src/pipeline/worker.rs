@@ -11,7 +11,7 @@ use super::sync::{self, Instant, thread_local};
 use super::writer::Writer;
 use super::{Deadline, Shared};
 use crate::artifact::MadeArtifact;
-use crate::background::step_back;
+use crate::background::{self, step_back};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -23,9 +23,10 @@ thread_local! {
     static IS_OURS: Cell<bool> = Cell::new(false);
 }
 
-/// Whether this thread belongs to a pipeline, and must not wait for one.
+/// Whether this thread belongs to a pipeline, or makes a table or an artifact for one, and must not
+/// wait for one.
 pub(super) fn is_ours() -> bool {
-    IS_OURS.with(Cell::get)
+    IS_OURS.with(Cell::get) || background::is_here()
 }
 
 /// When a worker works.

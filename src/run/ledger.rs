@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::row::{Checked, CheckedList, CheckedMedia, CheckedRow, part_is_taken};
+use crate::artifact::check_table_key;
 use crate::error::{Error, Result};
 use crate::image::list;
 use crate::pipeline::{Call, Clock, Leftovers, Pictures, Pipeline, Queued, QueuedRow};
@@ -131,6 +132,8 @@ impl Ledger {
     ) -> Result<()> {
         self.check_running(pipeline)?;
         self.check(step)?;
+        row.keys_of_tables()
+            .try_for_each(|key| check_table_key(&self.run_id, key))?;
         if let Some(open) = self
             .open
             .as_ref()

@@ -89,6 +89,13 @@ impl CheckedRow {
         self.0.contains_key(key)
     }
 
+    /// The keys of tables.
+    pub(super) fn keys_of_tables(&self) -> impl Iterator<Item = &str> {
+        let tables = self.0.iter();
+        let tables = tables.filter(|(_, value)| matches!(value, Checked::Table(..)));
+        tables.map(|(key, _)| &**key)
+    }
+
     /// The keys under which lists go on.
     pub(super) fn keys_of_parts(&self) -> impl Iterator<Item = &str> {
         let keys = self.0.values().flat_map(Checked::keys_of_parts);

@@ -16,6 +16,9 @@ use crate::image::json::artifact::ManifestLine;
 /// wrote may name anything.
 const MAX_OUTSIDE: u64 = 16 << 30;
 
+/// The most that is read of files of contents together, in bytes, unpacked.
+pub(super) const MAX_CONTENTS: u64 = 4 << 30;
+
 /// What stands where a record says that a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -44,6 +47,10 @@ pub(super) struct ArtifactFiles {
     run: PathBuf,
     held: usize,
     seen: BTreeMap<[String; 2], Looked>,
+    /// Of the run's own files.
+    hashes: BTreeMap<PathBuf, Md5>,
+    /// Bytes of contents, unpacked, that may still be read.
+    pub(super) contents: u64,
     /// Bytes outside of the run that may still be read.
     outside: u64,
 }
@@ -56,6 +63,8 @@ pub(super) struct Named {
     pub(super) size: i64,
     /// Nothing where there is no file, as of a reference.
     pub(super) local_path: String,
+    /// Whether the digest of a file is MD5.
+    pub(super) is_md5: bool,
 }
 
 impl ArtifactFiles {
@@ -65,6 +74,8 @@ impl ArtifactFiles {
             run,
             held: 0,
             seen: BTreeMap::new(),
+            hashes: BTreeMap::new(),
+            contents: MAX_CONTENTS,
             outside: MAX_OUTSIDE,
         }
     }
@@ -87,37 +98,46 @@ impl ArtifactFiles {
 
     fn look_now(&mut self, named: &Named) -> Looked {
         let local = Path::new(&named.local_path);
-        let Some(md5) = Md5::from_base64(&named.digest) else {
+        let md5 = Md5::from_base64(&named.digest).filter(|_| named.is_md5);
+        if named.is_md5 && md5.is_none() {
             let state = State::Wrong("its digest is no MD5 in base64".into());
             return Looked { state, own: None };
-        };
+        }
         let is_own = self.is_own(local);
         let state = match local.is_absolute() {
             true => self.check(local, named.size, md5, is_own),
             false => State::Unknown,
         };
-        let own = match is_own && state == State::Whole {
-            true => Some(local.into()),
-            false => self.own(named.size, md5),
+        let own = match (is_own && state == State::Whole, md5) {
+            (true, _) => Some(local.into()),
+            (false, Some(md5)) => self.own(named.size, md5),
+            (false, None) => None,
         };
         Looked { state, own }
     }
 
-    /// Whether it lies among the files of the run's artifacts, no link leading out of them.
+    /// Whether it lies among the files of the run's artifacts, no link leading out of them, nor out
+    /// of the run.
     fn is_own(&self, file: &Path) -> bool {
-        let own = self.run.join(ARTIFACTS).canonicalize();
-        let file = file.canonicalize();
-        matches!((file, own), (Ok(file), Ok(own)) if file.starts_with(&own))
+        let (run, own) = (
+            self.run.canonicalize(),
+            self.run.join(ARTIFACTS).canonicalize(),
+        );
+        match (file.canonicalize(), own, run) {
+            (Ok(file), Ok(own), Ok(run)) => file.starts_with(&own) && own.starts_with(run),
+            _ => false,
+        }
     }
 
     fn own(&mut self, size: i64, md5: Md5) -> Option<PathBuf> {
         let hash = md5.hex();
         let path = self.run.join(FilePlace::Artifact(&hash).path());
-        let is_whole = self.is_own(&path) && self.check(&path, size, md5, true) == State::Whole;
+        let is_whole =
+            self.is_own(&path) && self.check(&path, size, Some(md5), true) == State::Whole;
         is_whole.then_some(path)
     }
 
-    fn check(&mut self, path: &Path, size: i64, md5: Md5, is_own: bool) -> State {
+    fn check(&mut self, path: &Path, size: i64, md5: Option<Md5>, is_own: bool) -> State {
         let found = match fs::metadata(path) {
             Ok(found) if found.is_file() => found.len(),
             Ok(_) => return State::Wrong("it is no file, but a folder or a device".into()),
@@ -126,15 +146,35 @@ impl ArtifactFiles {
         if u64::try_from(size) != Ok(found) {
             return State::Wrong(format!("it has {found} bytes, but {size} were logged"));
         }
-        match is_own || found <= self.outside {
+        match md5 {
+            None => State::Whole,
             // One that says it is empty may be a system's, which a read waits for.
-            _ if found == 0 => matches(Md5::of(&[]), md5),
-            false => State::Whole,
-            true => {
-                self.outside -= if is_own { 0 } else { found };
-                hashed(path, found).map_or_else(|error| not_there(&error), |is| matches(is, md5))
-            }
+            Some(md5) if found == 0 => matches(Md5::of(&[]), md5),
+            Some(md5) => match self.hashed(path, found, is_own) {
+                Ok(Some(is)) => matches(is, md5),
+                Ok(None) => State::Whole,
+                Err(error) => not_there(&error),
+            },
         }
+    }
+
+    /// The hash of a file; none of one outside for which there is no room. Each of the run's own is
+    /// read once, however often it is named.
+    fn hashed(&mut self, path: &Path, len: u64, is_own: bool) -> io::Result<Option<Md5>> {
+        if !is_own {
+            let Some(left) = self.outside.checked_sub(len) else {
+                return Ok(None);
+            };
+            self.outside = left;
+            return hashed(path, len).map(Some);
+        }
+        let path = path.canonicalize()?;
+        if let Some(known) = self.hashes.get(&path) {
+            return Ok(Some(*known));
+        }
+        let hash = hashed(&path, len)?;
+        self.hashes.insert(path, hash);
+        Ok(Some(hash))
     }
 
     /// Where a file of contents is: as the record says, or among the run's own.
@@ -151,26 +191,35 @@ impl ArtifactFiles {
 pub(super) fn each_named(
     artifact: &ArtifactRecord,
     contents: Option<&Path>,
+    room: &mut u64,
     take: &mut dyn FnMut(Named) -> Result<()>,
 ) -> Result<()> {
     let named = artifact
         .manifest
         .iter()
         .flat_map(|manifest| &manifest.contents);
-    named.map(Named::from).try_for_each(&mut *take)?;
+    let is_md5 = is_md5(artifact);
+    let mut take = |named: Named| take(Named { is_md5, ..named });
+    named.map(Named::from).try_for_each(&mut take)?;
     contents.map_or(Ok(()), |path| {
-        each_line_of(path, &mut |_, line| take(line.into()))
+        each_line_of(path, room, &mut |_, line| take(line.into()))
     })
 }
 
-/// Hands over the lines of a file of contents.
+/// Whether the digests of its files are MD5; the SDK can make others, which aren't compared.
+fn is_md5(artifact: &ArtifactRecord) -> bool {
+    matches!(&*artifact.digest_algorithm, "" | "MANIFEST_MD5")
+}
+
+/// Hands over the lines of a file of contents, within the room for them.
 pub(super) fn each_line_of(
     path: &Path,
+    room: &mut u64,
     take: &mut dyn FnMut(&str, ManifestLine) -> Result<()>,
 ) -> Result<()> {
     let cannot = |source| io_error("read", path, source);
     let file = File::open(path).map_err(cannot)?;
-    let taken = each_line(file, &mut |text, line| {
+    let taken = each_line(file, room, &mut |text, line| {
         take(text, line).map_err(Stopped::Taker)
     });
     taken.map_err(|stopped| match stopped {
@@ -202,6 +251,7 @@ impl From<&ArtifactManifestEntry> for Named {
             } else {
                 String::new()
             },
+            is_md5: true,
         }
     }
 }
@@ -218,6 +268,7 @@ impl From<ManifestLine> for Named {
             } else {
                 String::new()
             },
+            is_md5: true,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::disk::{self, DiskFile, Folder};
 use super::files::{Files, enter};
 use super::latest::Made;
 use super::log::{LogWriter, io_error};
-use super::manifest::each_line;
+use super::manifest::{MAX_UNPACKED, each_line};
 use super::reader::LogReader;
 use super::records::{ArtifactRecord, Record, RecordType};
 use super::{Durability, FilePlace, RecordSink, StagedFile, logged, staging};
@@ -410,7 +410,7 @@ impl<F: Folder> Directory<F> {
         take_own(&manifest.manifest_file_path);
         if let Ok(file) = self.files.open_in_run(&contents) {
             // Where it can't be read, what it names isn't known to be gone.
-            let _ = each_line::<io::Error>(file, &mut |_, line| {
+            let _ = each_line::<io::Error>(file, &mut MAX_UNPACKED.clone(), &mut |_, line| {
                 take_own(&line.local_path);
                 Ok(())
             });

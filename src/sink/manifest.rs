@@ -16,7 +16,7 @@ use crate::image::json::artifact::{ManifestLine, manifest_line, parse_line};
 /// The longest line that is read, in bytes: paths of 4,096 bytes, escaped, are less.
 const MAX_LINE: u64 = 1 << 20;
 /// The most that is unpacked of one file, in bytes: over a million entries.
-const MAX_UNPACKED: u64 = 1 << 30;
+pub(super) const MAX_UNPACKED: u64 = 1 << 30;
 /// Bytes that wait to be written.
 const PIECE: usize = 1 << 16;
 
@@ -77,12 +77,15 @@ impl ManifestFile {
     }
 }
 
-/// Hands over the lines of such a file, with what each says; returns early where the taker fails.
+/// Hands over the lines of such a file, with what each says; returns early where the taker fails, and
+/// where they are longer than the room for them, in bytes, which what was read is taken from.
 pub(super) fn each_line<E: From<io::Error>>(
     file: impl Read,
+    room: &mut u64,
     take: &mut dyn FnMut(&str, ManifestLine) -> Result<(), E>,
 ) -> Result<(), E> {
-    let unpacked = MultiGzDecoder::new(BufReader::new(file)).take(MAX_UNPACKED + 1);
+    let most = MAX_UNPACKED.min(*room);
+    let unpacked = MultiGzDecoder::new(BufReader::new(file)).take(most + 1);
     let mut lines = BufReader::new(unpacked);
     let mut line = Vec::new();
     let mut read = 0;
@@ -93,10 +96,11 @@ pub(super) fn each_line<E: From<io::Error>>(
             .take(MAX_LINE + 1)
             .read_until(b'\n', &mut line)? as u64;
         read += n;
+        *room = room.saturating_sub(n);
         if n == 0 {
             return Ok(());
         }
-        if n > MAX_LINE || read > MAX_UNPACKED {
+        if n > MAX_LINE || read > most {
             return Err(no_manifest("it is larger than any manifest").into());
         }
         let text = std::str::from_utf8(&line).map_err(|_| no_manifest("a line isn't UTF-8"))?;
@@ -135,7 +139,7 @@ mod tests {
 
     fn read(packed: &[u8]) -> io::Result<Vec<ManifestLine>> {
         let mut lines = Vec::new();
-        each_line::<io::Error>(packed, &mut |_, line| {
+        each_line::<io::Error>(packed, &mut MAX_UNPACKED.clone(), &mut |_, line| {
             lines.push(line);
             Ok(())
         })?;

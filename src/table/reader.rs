@@ -126,9 +126,14 @@ impl TableReader {
     fn read(&self, row: usize, text: &str) -> Result<Vec<Cell>> {
         let values = reading::row(text, self.columns.len());
         let values = values.map_err(|reason| refused(format!("row {row}: {reason}")))?;
+        let mut room = MAX_ROW;
         let cells = values.into_iter().zip(&self.columns);
         let cells = cells.map(|(value, column)| {
-            let cell = self.cell(value);
+            let cell = self.cell(value).and_then(|cell| {
+                let left = room.checked_sub(cell.held());
+                room = left.ok_or_else(|| refused(ROW_TOO_LARGE.into()))?;
+                Ok(cell)
+            });
             cell.map_err(|error| Error::Cell {
                 row,
                 column: column.clone(),
@@ -184,6 +189,10 @@ impl Iterator for TableRows<'_> {
 }
 
 impl ExactSizeIterator for TableRows<'_> {}
+
+/// The most memory that a row takes before its last picture, in bytes.
+const MAX_ROW: u64 = 2 << 30;
+const ROW_TOO_LARGE: &str = "the pictures of its row take over 2 GiB, which is more than is read";
 
 fn refused(reason: String) -> Error {
     Error::ArtifactJson { reason }

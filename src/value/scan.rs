@@ -52,6 +52,7 @@ pub(crate) fn with_list(text: &str, list_key: &str) -> Result<WithList, String> 
     };
     let mut entries = scan.open(b'{', "a map")?;
     while entries.next(&mut scan, b'}')? {
+        scan.count()?;
         let key: String = serde_json::from_str(scan.string()?).map_err(damaged)?;
         scan.expect(b':', "a colon")?;
         match key == list_key {

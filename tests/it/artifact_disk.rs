@@ -438,18 +438,69 @@ fn a_run_that_was_moved_is_told_and_made_whole_by_repair() {
     );
 }
 
+fn synced(run: &Path) {
+    let log = find_log(run).unwrap();
+    fs::write(format!("{}.synced", log.display()), "").unwrap();
+}
+
 #[test]
-fn nothing_is_said_of_the_files_of_a_run_that_was_synced() {
+fn of_a_run_that_was_synced_files_may_be_gone_but_not_changed() {
     let desk = ended();
     fs::remove_dir_all(desk.path().join("artifacts")).unwrap();
     assert!(!verify(desk.path()).unwrap().is_sound());
-    let log = find_log(desk.path()).unwrap();
-    fs::write(format!("{}.synced", log.display()), "").unwrap();
+    synced(desk.path());
     check_sound(desk.path());
+
+    let desk = ended();
+    let file = each_file(&desk.path().join("artifacts"));
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, vec![b'x'; bytes.len()]).unwrap();
+    synced(desk.path());
+    let report = verify(desk.path()).unwrap();
+    let fault = report
+        .faults
+        .iter()
+        .find(|fault| fault.message.contains("written to after"));
+    let message = &fault.unwrap().message;
+    assert!(message.contains("only where that was before"), "{message}");
+}
+
+/// One of the files.
+fn each_file(folder: &Path) -> PathBuf {
+    let entry = fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .next()
+        .unwrap()
+        .path();
+    match entry.is_dir() {
+        true => each_file(&entry),
+        false => entry,
+    }
+}
+
+#[test]
+fn digests_that_are_no_md5_are_not_compared() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "abc").unwrap();
+    let local = file.path().to_str().unwrap();
+    let xxh128 = "BrDIzz8GPz0QWWZkqvgiTQ==";
+    let verified = |algorithm: &str, size: i64| {
+        let dir = claiming_by(algorithm, vec![claim(xxh128, size, local)], "");
+        verify(dir.path().join("offline-run-20250101_000000-r1")).unwrap()
+    };
+    assert!(verified("MANIFEST_XXH128", 3).is_sound());
+    assert!(!verified("MANIFEST_XXH128", 4).is_sound());
+    assert!(!verified("MANIFEST_MD5", 3).is_sound());
+    assert!(!verified("", 3).is_sound());
 }
 
 /// A run whose log names these files of an artifact.
 fn claiming(entries: Vec<ArtifactManifestEntry>, contents: &str) -> TempDir {
+    claiming_by("", entries, contents)
+}
+
+fn claiming_by(algorithm: &str, entries: Vec<ArtifactManifestEntry>, contents: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("offline-run-20250101_000000-r1");
     fs::create_dir(&run).unwrap();
@@ -461,6 +512,7 @@ fn claiming(entries: Vec<ArtifactManifestEntry>, contents: &str) -> TempDir {
     let mut artifact = record(RecordType::Artifact(ArtifactRecord {
         name: "data".into(),
         manifest: Some(manifest),
+        digest_algorithm: algorithm.into(),
         ..ArtifactRecord::default()
     }))
     .encode_to_vec();

@@ -649,6 +649,7 @@ fn whole() -> (TempDir, Json) {
     put(&dir, "media/m.png", &mask);
     put(&dir, "media/c.classes.json", classes);
     let json = json!({"_type": "image-file", "path": "media/a.png", "sha256": sha256(&picture),
+        "width": 3, "height": 2,
         "classes": {"type": "classes-file", "path": "media/c.classes.json",
             "digest": "dKP6cPMjPL44q170IowtEA=="},
         "masks": {"m": {"_type": "mask", "path": "media/m.png", "sha256": sha256(&mask)}},

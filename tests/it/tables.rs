@@ -279,12 +279,18 @@ fn an_artifact_holds_up_no_row_and_flush_waits_for_it() {
         .unwrap();
     run.log_artifact(artifact).unwrap();
     run.log([("loss", 0.5)]).unwrap();
+    while sink.rows().is_empty() {
+        std::thread::yield_now();
+    }
     let error = run
         .flush(Duration::from_millis(50))
         .unwrap_err()
         .to_string();
+    run.log([("loss", 0.4)]).unwrap();
+    while sink.rows().len() < 2 {
+        std::thread::yield_now();
+    }
     assert!(error.contains("1 artifact still on their way"), "{error}");
-    assert_eq!(sink.rows().len(), 1);
     assert!(artifacts(&sink).is_empty());
     release.send(true).unwrap();
     run.flush(Duration::from_secs(60)).unwrap();
@@ -375,9 +381,8 @@ fn a_mutable_file_is_copied_before_it_changes() {
     let run = wandb_image::init().dir(dir.path()).start().unwrap();
     let mut artifact = Artifact::new("weights", "model").unwrap();
     artifact.add_mutable_file(&path, "weights.bin").unwrap();
-    run.log_artifact(artifact).unwrap();
-    run.flush(Duration::from_secs(60)).unwrap();
     fs::write(&path, "second").unwrap();
+    run.log_artifact(artifact).unwrap();
     run.finish().unwrap();
     let hash = "8b04d5e3775d298e78455efc5ca404d5";
     let kept = run
@@ -475,4 +480,93 @@ fn a_sink_that_takes_no_files_costs_the_table_alone() {
     assert!(error.contains("takes no artifacts and tables"), "{error}");
     let stats = run.stats();
     assert_eq!((stats.artifacts.failed, stats.rows.written), (1, 1));
+}
+
+/// A tensor whose reading logs into the run that waits for it.
+struct Logging(Run);
+
+impl IntoWandbImage for Logging {
+    fn to_host(&self) -> wandb_image::Result<HostTensor> {
+        let picture = picture(1);
+        refused(
+            self.0.media_json("inner", 0, picture),
+            "would wait for itself",
+        );
+        HostTensor::new([1, 2], vec![1_u8, 2])
+    }
+    fn shape(&self) -> wandb_image::Result<Vec<usize>> {
+        Ok(vec![1, 2])
+    }
+    fn dtype(&self) -> wandb_image::Result<DType> {
+        Ok(DType::U8)
+    }
+    fn snapshot(&self) -> wandb_image::Result<Snapshot> {
+        let run = self.0.clone();
+        let read = move || Logging(run).to_host();
+        Ok(Snapshot::new([1, 2], DType::U8, read))
+    }
+}
+
+#[test]
+fn a_tensor_of_a_table_that_logs_while_it_is_read_waits_for_nobody() {
+    let (run, sink) = memory();
+    let mut table = Table::new(["picture"]).unwrap();
+    let picture = Logging(run.clone()).to_wandb_image().unwrap();
+    table.add_row((picture,)).unwrap();
+    run.log(Row::new().with("t", table)).unwrap();
+    run.finish().unwrap();
+    let rows = data(&sink, &artifacts(&sink)[0], "t.table.json");
+    assert_eq!(rows[0][0]["_type"], "image-file");
+}
+
+#[test]
+fn pictures_have_room_while_an_artifact_is_made() {
+    let (held, release) = Held::new();
+    let sink = MemorySink::new();
+    let run = wandb_image::init()
+        .queue_bytes(1)
+        .overflow(Overflow::Block)
+        .start_on(sink.clone())
+        .unwrap();
+    let mut artifact = Artifact::new("slow", "dataset").unwrap();
+    artifact
+        .add(held.to_wandb_image().unwrap(), "slow")
+        .unwrap();
+    run.log_artifact(artifact).unwrap();
+    for value in 0..3 {
+        run.log_at(0, Row::new().with(format!("p{value}"), picture(value)))
+            .unwrap();
+    }
+    run.log_at(1, [("loss", 0.5)]).unwrap();
+    release.send(true).unwrap();
+    run.finish().unwrap();
+    assert_eq!(run.stats().pictures.written, 3);
+}
+
+#[test]
+fn a_key_whose_artifact_would_have_a_longer_name_is_refused() {
+    let (run, _) = memory();
+    let table = || Table::new(["a"]).unwrap();
+    let long = "k".repeat(128 - "run-tables-".len());
+    run.log(Row::new().with(long.clone(), table())).unwrap();
+    let longer = run.log(Row::new().with(long + "k", table()));
+    refused(longer, "over 128 characters long");
+    run.finish().unwrap();
+}
+
+#[test]
+fn a_copy_takes_no_name_of_something_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    fs::write(&path, "a").unwrap();
+    let mut artifact = Artifact::new("files", "dataset").unwrap();
+    artifact.add(picture(1), "p").unwrap();
+    refused(
+        artifact.add_mutable_file(&path, "p.image-file.json"),
+        "already",
+    );
+    artifact.add_mutable_file(&path, "a").unwrap();
+    artifact.add_mutable_file(&path, "a").unwrap();
+    fs::write(&path, "other").unwrap();
+    refused(artifact.add_mutable_file(&path, "a"), "holds \"a\" already");
 }

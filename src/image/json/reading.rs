@@ -38,7 +38,7 @@ pub(crate) fn is_image(value: &Value) -> bool {
 pub(crate) fn image(value: &Value) -> Result<ReadImage> {
     let map = of_type(value, IMAGE_TYPE)?;
     Ok(ReadImage {
-        picture: named(map, "sha256")?,
+        picture: picture(map)?,
         caption: text(map, "caption")?,
         grouping: given(map, "grouping")
             .map(|value| whole(value).ok_or_else(|| no("grouping", value, "a whole number")))
@@ -122,6 +122,16 @@ fn named(map: &Map<String, Value>, hash: &str) -> Result<Named> {
     let path = text(map, "path")?.ok_or("it has no path of a file")?;
     let hash = text(map, hash)?;
     Ok(Named { path, hash })
+}
+
+/// The hash of a reference, which has no size, is that of its address, and not of its file.
+fn picture(map: &Map<String, Value>) -> Result<Named> {
+    let is_here = given(map, "width").is_some() || given(map, "height").is_some();
+    let picture = named(map, "sha256")?;
+    Ok(Named {
+        hash: picture.hash.filter(|_| is_here),
+        ..picture
+    })
 }
 
 fn named_classes(value: &Value) -> Result<Named> {
@@ -360,6 +370,16 @@ mod tests {
             (named, None, None)
         );
         assert!(read.classes.is_none() && read.boxes.is_empty() && read.masks.is_empty());
+    }
+
+    #[test]
+    fn the_hash_of_a_reference_is_not_that_of_its_file() {
+        let hash = |json: Value| image(&json).unwrap().picture.hash;
+        let reference = json!({"_type": "image-file", "path": "a.png", "sha256": "ab"});
+        assert_eq!(hash(reference.clone()), None);
+        let mut here = reference;
+        here["width"] = json!(3);
+        assert_eq!(hash(here), Some("ab".into()));
     }
 
     #[test]

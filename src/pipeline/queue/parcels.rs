@@ -38,8 +38,13 @@ enum Making {
 impl Parcels {
     /// Whether anything is made, or waits to be written.
     pub(super) fn any(&self) -> bool {
+        self.any_artifact() || self.any_table()
+    }
+
+    /// Whether a table is made.
+    pub(super) fn any_table(&self) -> bool {
         let is_made = |table: &OnItsWay| matches!(table.making, Making::Made(_));
-        self.any_artifact() || !self.tables.values().all(is_made)
+        !self.tables.values().all(is_made)
     }
 
     pub(super) fn any_artifact(&self) -> bool {
@@ -149,15 +154,17 @@ impl State {
         }
     }
 
-    /// Takes a table, and what of it couldn't be made. Returned is what is to be told.
+    /// Takes a table, and what of it couldn't be made. Returned is what is to be told, and a table
+    /// that nothing takes, whose files go with it.
     pub(in crate::pipeline) fn table_made(
         &mut self,
         id: TableId,
         result: Result<MadeTable>,
-    ) -> Vec<Failure> {
+    ) -> (Vec<Failure>, Option<MadeTable>) {
         let Some(table) = self.parcels.tables.get_mut(&id) else {
-            return Vec::new();
+            return (Vec::new(), result.ok());
         };
+        let mut unwanted = None;
         let (key, step) = (Arc::clone(&table.key), table.step);
         let mut failures = Vec::new();
         match (&table.making, result) {
@@ -178,7 +185,10 @@ impl State {
                 let failure = Failure::of_table(&key, step, error);
                 failures.push((0, failure));
             }
-            _ => _ = self.parcels.tables.remove(&id),
+            (_, result) => {
+                self.parcels.tables.remove(&id);
+                unwanted = result.ok();
+            }
         }
         self.rest();
         let told = failures
@@ -187,7 +197,7 @@ impl State {
                 0 => self.fail_artifact(&failure.key, &failure.error),
                 _ => self.fail_pictures_of_table(*pictures, failure),
             });
-        told.map(|(_, failure)| failure).collect()
+        (told.map(|(_, failure)| failure).collect(), unwanted)
     }
 
     /// Counts a table as failed. Whether it is the first under its key.

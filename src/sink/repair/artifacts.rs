@@ -6,7 +6,7 @@ use super::Repair;
 use super::edits::{content, replaced};
 use crate::error::{Error, Result};
 use crate::image::json::artifact::line_with_local_path;
-use crate::sink::artifacts::{Named, each_line_of};
+use crate::sink::artifacts::{MAX_CONTENTS, Named, each_line_of};
 use crate::sink::fault::Place;
 use crate::sink::records::ArtifactRecord;
 use crate::sink::survey::artifact_name;
@@ -99,7 +99,7 @@ impl Repair {
         };
         let staging = Staging::create_in(&self.beside())?;
         let mut file = ManifestFile::begin(&staging)?;
-        each_line_of(&contents, &mut |text, line| {
+        each_line_of(&contents, &mut MAX_CONTENTS.clone(), &mut |text, line| {
             let place = self.bring(&line.into())?;
             let edited = place.and_then(|place| line_with_local_path(text, &place));
             file.add_line(edited.as_deref().unwrap_or(text))

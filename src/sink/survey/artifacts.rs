@@ -42,9 +42,6 @@ impl Counted {
 
 impl Survey {
     pub(super) fn artifact(&mut self, artifact: &ArtifactRecord, place: Place) {
-        if self.upload == (Upload::All { has_more: false }) {
-            return;
-        }
         match self.amiss(artifact) {
             Err(reason) => {
                 let message = format!(
@@ -59,11 +56,9 @@ impl Survey {
 
     fn tell_amiss(&mut self, artifact: &ArtifactRecord, amiss: &Amiss, place: &Place) {
         let name = name(artifact);
-        // Those of the SDK are deleted once they are uploaded.
-        let missing = amiss
-            .missing
-            .told()
-            .filter(|_| !matches!(self.upload, Upload::All { .. }));
+        // Those of the SDK are deleted once they are uploaded, and a run may go elsewhere then.
+        let is_synced = matches!(self.upload, Upload::All { .. });
+        let missing = amiss.missing.told().filter(|_| !is_synced);
         if let Some(missing) = missing {
             let message = format!(
                 "{name} names {missing}, which isn't there: {UNSYNCED}; put it back, or log the \
@@ -72,14 +67,18 @@ impl Survey {
             self.fault(FaultKind::ArtifactMissing, place.clone(), message);
         }
         if let Some(wrong) = amiss.wrong.told() {
+            let upload = match is_synced {
+                true => "`wandb sync` has uploaded the artifact only where that was before",
+                false => UNSYNCED,
+            };
             let message = format!(
-                "{name} names {wrong}: it was written to after it was logged, and {UNSYNCED}; log \
+                "{name} names {wrong}: it was written to after it was logged, and {upload}; log \
                  the artifact once more, with add_mutable_file where a file changes; repair leaves \
                  the artifact out"
             );
             self.fault(FaultKind::ArtifactChanged, place.clone(), message);
         }
-        if amiss.moved > 0 {
+        if amiss.moved > 0 && !is_synced {
             let message = format!(
                 "{name} names {} by where the run was before: the run was moved, and {UNSYNCED}; \
                  move it back, or repair it: repair makes one that can be synced",
@@ -106,12 +105,14 @@ impl Survey {
             _ => {}
         }
         let files = &mut self.artifacts;
-        let read = each_named(artifact, contents.as_deref(), &mut |named| {
+        let mut room = files.contents;
+        let read = each_named(artifact, contents.as_deref(), &mut room, &mut |named| {
             if !named.local_path.is_empty() {
                 amiss.add(&named, files.look(&named));
             }
             Ok(())
         });
+        self.artifacts.contents = room;
         read.map_err(|error| error.to_string())?;
         Ok(amiss)
     }
