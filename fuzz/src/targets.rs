@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use half::{bf16, f16};
-use wandb_image::sink::records::{HistoryRecord, Record, RecordType};
+use wandb_image::sink::records::{
+    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, HistoryRecord, Record, RecordType,
+};
 use wandb_image::sink::{MediaFile, RecordSink, image_path, logged, reader::LogReader};
 use wandb_image::tensor::Elements;
 use wandb_image::{
-    BoundingBoxes2D, BoxFormat, DType, Domain, FileType, Grid, HostTensor, Image, ImageMask,
-    ImageOptions, IntoWandbImage, Invalid, Layout, MaskOptions, Mode, Normalize, Pixels, PngEffort,
-    Position, Resize, Snapshot, to_uint8,
+    Artifact, BoundingBoxes2D, BoxFormat, Cell, DType, Domain, Error, FileType, Grid, HostTensor,
+    Image, ImageMask, ImageOptions, IntoWandbImage, Invalid, Layout, MaskOptions, Mode, Normalize,
+    OpenArtifact, Pixels, PngEffort, Position, Resize, Snapshot, TableReader, to_uint8,
 };
 
 #[path = "reference.rs"]
@@ -268,8 +270,8 @@ fn with_checksums(mut log: Vec<u8>) -> Vec<u8> {
 pub fn repair(data: &[u8]) {
     let mut bytes = Bytes(data);
     match bytes.u8() {
-        0 => check_repair(bytes.0, None),
-        1 => check_repair(&with_checksums(bytes.0.to_vec()), None),
+        0 => check_repair(bytes.0, &[], None),
+        1 => check_repair(&with_checksums(bytes.0.to_vec()), &[], None),
         _ => repair_of_records(bytes),
     }
 }
@@ -286,8 +288,9 @@ fn repair_of_records(mut bytes: Bytes<'_>) {
     }
 }
 
-/// Repairs the run of a log; of `whole` rows the marks are known.
-fn check_repair(log: &[u8], whole: Option<Vec<&str>>) {
+/// Repairs the run of a log, with these among the files of its artifacts; of `whole` rows the marks
+/// are known.
+fn check_repair(log: &[u8], files: &[Vec<u8>], whole: Option<Vec<&str>>) {
     use wandb_image::sink::{repair::repair, verify::verify};
 
     let dir = tempfile::tempdir().expect("a directory can be made");
@@ -295,6 +298,15 @@ fn check_repair(log: &[u8], whole: Option<Vec<&str>>) {
     let images = run.join("files/media/images");
     std::fs::create_dir_all(&images).expect("a directory can be made");
     std::fs::write(images.join("a.png"), "picture").expect("a file can be written");
+    let artifacts = run.join("artifacts");
+    std::fs::create_dir(&artifacts).expect("a directory can be made");
+    for file in files
+        .iter()
+        .map(|file| &**file)
+        .chain([b"picture" as &[u8]])
+    {
+        std::fs::write(artifacts.join(hex(&md5(file))), file).expect("a file can be written");
+    }
     std::fs::write(run.join("run-a.wandb"), log).expect("a file can be written");
     let report = verify(&run).expect("it can be read");
     let Ok(repaired) = repair(&run, dir.path().join("out")) else {
@@ -335,6 +347,8 @@ fn mark(row: &HistoryRecord) -> Option<String> {
 /// A log of records that were chosen.
 struct Chosen {
     log: Vec<u8>,
+    /// Of artifacts.
+    files: Vec<Vec<u8>>,
     places: Vec<Range<usize>>,
     /// Where rows lie, each with its mark.
     rows: Vec<(Range<usize>, String)>,
@@ -350,7 +364,7 @@ impl Chosen {
         let whole = self.rows.iter().filter(|(place, _)| !is_hit(place));
         let whole = whole.map(|(_, mark)| &**mark).collect();
         let is_searched = searched(&log) <= MOST_SEARCHED;
-        check_repair(&log, is_searched.then_some(whole));
+        check_repair(&log, &self.files, is_searched.then_some(whole));
     }
 }
 
@@ -364,9 +378,14 @@ fn log_of_records(mut bytes: Bytes<'_>) -> Chosen {
     let mut places = Vec::new();
     let mut num = 0;
     let mut rows = Vec::new();
+    let mut files = Vec::new();
     while !bytes.0.is_empty() {
         num += i64::from(bytes.u8() % 3);
-        let record_type = match bytes.u8() % 10 {
+        let kind = bytes.u8();
+        let record_type = match kind % 10 {
+            _ if kind >= 240 => Some(RecordType::Artifact(artifact_of_pieces(
+                &mut bytes, &mut files,
+            ))),
             0 => None,
             1 => Some(RecordType::Header(HeaderRecord::default())),
             2 => Some(RecordType::Run(RunRecord {
@@ -392,7 +411,105 @@ fn log_of_records(mut bytes: Bytes<'_>) -> Chosen {
         places.push(place.clone());
         rows.extend(row(&record).and_then(mark).map(|mark| (place, mark)));
     }
-    Chosen { log, places, rows }
+    Chosen {
+        log,
+        files,
+        places,
+        rows,
+    }
+}
+
+/// An artifact of files that are there and of some that aren't, which its record names, or a file of
+/// contents, whole or of any bytes.
+fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> ArtifactRecord {
+    let entries: Vec<_> = (0..bytes.u8() % 4)
+        .map(|_| entry_of_pieces(bytes))
+        .collect();
+    let of_name = bytes.one_of(&["t", "run-a-k", "", "../t", "source-a"]);
+    let mut artifact = ArtifactRecord {
+        run_id: "a".into(),
+        r#type: bytes.one_of(&["dataset", "run_table", ""]).into(),
+        name: of_name.into(),
+        digest: text(bytes.take(2)),
+        digest_algorithm: bytes.one_of(&["MANIFEST_MD5", "", "XXH128"]).into(),
+        ..ArtifactRecord::default()
+    };
+    let mut manifest = ArtifactManifest::default();
+    match bytes.u8() % 4 {
+        0 => {}
+        1 | 2 => manifest.contents = entries,
+        _ => {
+            let file = contents_file(&entries, bytes);
+            manifest.manifest_file_path = format!("/moved/artifacts/{}", hex(&md5(&file)));
+            files.push(file);
+        }
+    }
+    artifact.manifest = Some(manifest);
+    artifact
+}
+
+fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
+    let picture = base64(&md5(b"picture"));
+    let digest = match bytes.u8() % 5 {
+        0 => base64(&md5(b"other")),
+        1 => text(bytes.piece()),
+        _ => picture,
+    };
+    let places = [
+        format!("/moved/artifacts/{}", hex(&md5(b"picture"))),
+        "/moved/artifacts/other".into(),
+        "artifacts/other".into(),
+        "/".into(),
+        String::new(),
+    ];
+    let references = ["", "", "", "s3://bucket/key", "file:///etc/passwd"];
+    ArtifactManifestEntry {
+        path: bytes
+            .one_of(&["a.txt", "media/images/a.png", "../a", "/etc/passwd", ""])
+            .into(),
+        digest,
+        r#ref: bytes.one_of(&references).into(),
+        size: bytes.one_of(&[7, 7, 7, 0, -1, i64::MAX]),
+        local_path: bytes.one_of(&places),
+    }
+}
+
+/// JSON lines, packed: those of entries, and any others.
+fn contents_file(entries: &[ArtifactManifestEntry], bytes: &mut Bytes<'_>) -> Vec<u8> {
+    use std::io::Write;
+
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for entry in entries {
+        let line = serde_json::json!({
+            "path": entry.path,
+            "digest": entry.digest,
+            "ref": entry.r#ref,
+            "size": entry.size,
+            "local_path": entry.local_path,
+        });
+        writeln!(packed, "{line}").expect("it is memory");
+    }
+    packed.write_all(bytes.piece()).expect("it is memory");
+    let mut file = packed.finish().expect("it is memory");
+    let cut = usize::from(bytes.u8());
+    file.truncate(file.len().saturating_sub(cut / 8 * usize::from(cut > 127)));
+    file
+}
+
+fn md5(bytes: &[u8]) -> [u8; 16] {
+    use md5::Digest;
+
+    md5::Md5::digest(bytes).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine;
+
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 /// How many bytes behind damage are compared with a checksum, before a block is given up.
@@ -440,11 +557,239 @@ fn row_of_pieces(bytes: &mut Bytes<'_>, number: usize) -> HistoryRecord {
                 .into(),
             7 => "{\"_type\":\"image-file\",\"path\":\"media/images/b.png\"}".into(),
             8 => "[NaN,{\"_type\":\"mask\",\"path\":\"/etc/passwd\"}]".into(),
+            9 => table_value(bytes.u8()),
             _ => bytes.u8().to_string(),
         };
         row.item.push(item);
     }
     row
+}
+
+/// A table whose file is there, and one whose isn't.
+fn table_value(choice: u8) -> String {
+    let name = if choice & 1 == 0 { "a" } else { "b" };
+    let key = if choice & 2 == 0 { "k" } else { "other" };
+    format!(
+        r#"{{"_type":"table-file","path":"media/images/{name}.png","size":7,"ncols":1,"nrows":1,"artifact_path":"wandb-client-artifact://c/{key}.table.json"}}"#
+    )
+}
+
+// ---- what is read back of artifacts ----
+
+/// Any JSON is read as a table or an image of a downloaded artifact, or refused; a table that is one
+/// has the cells that stand in it, and no image is of a file that its JSON doesn't name.
+pub fn artifact(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    for (name, value) in [("seven.png", 7), ("mask.png", 1)] {
+        let pixels = image::GrayImage::from_pixel(3, 2, image::Luma([value]));
+        pixels
+            .save(dir.path().join(name))
+            .expect("a file can be written");
+    }
+    let classes = dir.path().join("classes.json");
+    let some = r#"{"_type":"classes","class_set":[{"id":1,"name":"one"}]}"#;
+    std::fs::write(&classes, some).expect("a file can be written");
+    let opened = Artifact::open(dir.path()).expect("it is there");
+    match bytes.u8() {
+        0 => check_table(bytes.0, &opened),
+        1 => check_image_json(bytes.0, &opened),
+        2 => {
+            std::fs::write(&classes, bytes.0).expect("a file can be written");
+            let json =
+                r#"{"_type":"image-file","path":"seven.png","classes":{"path":"classes.json"}}"#;
+            check_image_json(json.as_bytes(), &opened);
+        }
+        3 => check_image_json(image_of_pieces(&mut bytes).to_string().as_bytes(), &opened),
+        _ => check_table_of_pieces(bytes, &opened),
+    }
+}
+
+/// Other tokens than JSON's, such as NaN, are read too: of these nothing is known here.
+fn check_table(text: &[u8], artifact: &OpenArtifact) {
+    let Ok(table) = TableReader::from_json(text, artifact) else {
+        return;
+    };
+    let rows: Vec<_> = table.rows().collect();
+    assert_eq!(rows.len(), table.len());
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(text) else {
+        return;
+    };
+    assert_eq!(json["_type"], "table");
+    let data = json["data"].as_array().expect("it is a table");
+    assert_eq!(data.len(), rows.len(), "rows");
+    for (row, values) in rows.iter().zip(data) {
+        let values = values.as_array().map_or(&[] as &[_], Vec::as_slice);
+        match row {
+            Ok(cells) => {
+                assert_eq!(cells.len(), table.columns().len());
+                assert_eq!(cells.len(), values.len());
+                cells
+                    .iter()
+                    .zip(values)
+                    .for_each(|(cell, value)| check_cell(cell, value));
+            }
+            Err(Error::ArtifactJson { .. } | Error::Cell { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+fn check_cell(cell: &Cell, value: &serde_json::Value) {
+    match cell.image() {
+        Some(image) => check_read_image(image, value),
+        None => assert_eq!(cell.to_json().as_ref(), Some(value)),
+    }
+}
+
+fn check_image_json(text: &[u8], artifact: &OpenArtifact) {
+    let Ok(json) = serde_json::from_slice(text) else {
+        return;
+    };
+    if let Ok(image) = Image::from_json(&json, artifact) {
+        check_read_image(&image, &json);
+    }
+}
+
+/// It is one of both pictures that are there, with what its JSON says.
+fn check_read_image(image: &Image, json: &serde_json::Value) {
+    let path = json["path"].as_str().expect("an image has a path");
+    let name = std::path::Path::new(path).file_name();
+    let value = match name.and_then(|name| name.to_str()) {
+        Some("seven.png") => 7,
+        Some("mask.png") => 1,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((image.width(), image.height()), (3, 2));
+    let pixels = image.pixels().expect("it is a picture");
+    assert_eq!(pixels.as_bytes(), [value; 6]);
+    if let Some(caption) = json["caption"].as_str() {
+        assert_eq!(image.caption_text(), Some(caption));
+    }
+    for (key, boxes) in image.box_layers() {
+        let given = json["boxes"][key]
+            .as_array()
+            .expect("a layer of boxes is a list");
+        if let Ok(boxes) = boxes.boxes_in(3, 2) {
+            assert!(boxes.len() <= given.len());
+            let is_drawn = |(low, high): (f64, f64)| low.is_finite() && low <= high;
+            let all_drawn = boxes.iter().all(|one| {
+                let (across, down) = edges(one.position());
+                is_drawn(across) && is_drawn(down)
+            });
+            assert!(all_drawn, "{boxes:?}");
+        }
+    }
+    for mask in image.mask_layers().values() {
+        assert_eq!((mask.width(), mask.height()), (3, 2));
+    }
+}
+
+/// A table that is one is read whole.
+fn check_table_of_pieces(mut bytes: Bytes<'_>, artifact: &OpenArtifact) {
+    let columns: Vec<_> = (0..1 + bytes.u8() % 3).map(|i| format!("c{i}")).collect();
+    let mut data = Vec::new();
+    while !bytes.0.is_empty() {
+        let row: Vec<_> = columns
+            .iter()
+            .map(|_| value_of_pieces(&mut bytes, 0))
+            .collect();
+        data.push(row);
+    }
+    let rows = data.len();
+    let json = serde_json::json!({"_type": "table", "columns": columns, "data": data, "ncols": columns.len()});
+    let text = json.to_string();
+    let table = TableReader::from_json(&text[..], artifact).expect("it is a table");
+    assert_eq!((table.columns(), table.len()), (&columns[..], rows));
+    for (row, values) in table.rows().zip(&data) {
+        let is_readable = values.iter().all(|value| value["_type"] != "image-file");
+        assert!(row.is_ok() || !is_readable, "{:?} of {values:?}", row.err());
+    }
+    check_table(text.as_bytes(), artifact);
+}
+
+fn value_of_pieces(bytes: &mut Bytes<'_>, depth: usize) -> serde_json::Value {
+    use serde_json::json;
+
+    match bytes.u8() % 10 {
+        0 => json!(null),
+        1 => json!(bytes.flag()),
+        2 => json!(bytes.u64().cast_signed()),
+        3 => json!(bytes.u64()),
+        4 => json!(bytes.f64()),
+        5 => json!(text(bytes.piece())),
+        6 if depth < 3 => (0..bytes.u8() % 4)
+            .map(|_| value_of_pieces(bytes, depth + 1))
+            .collect(),
+        7 if depth < 3 => {
+            let key = bytes.one_of(&["_type", "path", "k", "\u{0}"]);
+            json!({ key: value_of_pieces(bytes, depth + 1) })
+        }
+        8 if depth == 0 => image_of_pieces(bytes),
+        _ => json!(bytes.u8()),
+    }
+}
+
+/// The JSON of an image, or almost.
+fn image_of_pieces(bytes: &mut Bytes<'_>) -> serde_json::Value {
+    use serde_json::json;
+
+    let mut image = json!({
+        "_type": "image-file",
+        "path": bytes.one_of(&["seven.png", "mask.png", "./seven.png", "../seven.png", "none.png", "classes.json"]),
+    });
+    for _ in 0..bytes.u8() % 6 {
+        let (key, value) = match bytes.u8() % 9 {
+            0 => ("caption", value_of_pieces(bytes, 1)),
+            1 => ("grouping", value_of_pieces(bytes, 1)),
+            2 => ("sha256", json!(text(bytes.take(3)))),
+            3 => (
+                "classes",
+                json!({ "path": bytes.one_of(&["classes.json", "seven.png", "../x"]) }),
+            ),
+            4 => ("width", value_of_pieces(bytes, 1)),
+            5 => (
+                "boxes",
+                json!({ "b": [box_of_pieces(bytes), box_of_pieces(bytes)] }),
+            ),
+            6 => (
+                "masks",
+                json!({ "m": { "path": bytes.one_of(&["mask.png", "classes.json", "/etc/passwd"]) } }),
+            ),
+            7 => ("boxes", value_of_pieces(bytes, 1)),
+            _ => ("masks", value_of_pieces(bytes, 1)),
+        };
+        image[key] = value;
+    }
+    image
+}
+
+fn box_of_pieces(bytes: &mut Bytes<'_>) -> serde_json::Value {
+    use serde_json::json;
+
+    let edge = |bytes: &mut Bytes<'_>| match bytes.u8() {
+        255 => value_of_pieces(bytes, 1),
+        254 => json!(bytes.f64()),
+        byte => json!(f64::from(byte) / 128.0),
+    };
+    let corners = ["minX", "minY", "maxX", "maxY"].map(|name| (name.to_owned(), edge(bytes)));
+    let middle = json!({ "middle": [edge(bytes), edge(bytes)], "width": edge(bytes), "height": edge(bytes) });
+    let position = if bytes.flag() {
+        corners.into_iter().collect()
+    } else {
+        middle
+    };
+    let mut one =
+        json!({ "position": position, "class_id": bytes.one_of(&[0, 1, 7, -1, i64::MAX]) });
+    match bytes.u8() % 6 {
+        0 => one["domain"] = json!("pixel"),
+        1 => one["scores"] = json!({ "s": edge(bytes) }),
+        2 => one["box_caption"] = value_of_pieces(bytes, 1),
+        3 => one["class_id"] = value_of_pieces(bytes, 1),
+        4 => one["domain"] = value_of_pieces(bytes, 1),
+        _ => {}
+    }
+    one
 }
 
 // ---- picture files ----

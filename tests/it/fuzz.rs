@@ -43,4 +43,5 @@ replayed!(
     layers,
     normalize,
     files,
+    artifact,
 );
