@@ -1,11 +1,12 @@
 //! A small convolutional autoencoder learns to remove noise from handwritten digits, in burn.
 //!
 //! ```text
-//! cargo run --release --features burn-example --example burn_digits
+//! cargo run --release --features burn-example --example burn_digits [-- STEPS]
 //! ```
 //!
-//! Every step logs the loss; every 100 steps log the same 16 digits as noisy input, output and
-//! target. No account and no network is needed: see where the run lies on the last lines.
+//! It trains for 1000 steps, or for STEPS. Every step logs the loss; every 100 steps log the same
+//! 16 digits as noisy input, output and target. No account and no network is needed: see where the
+//! run lies on the last lines.
 
 mod digits;
 
@@ -18,7 +19,7 @@ use burn::nn::loss::{MseLoss, Reduction};
 use burn::nn::{PaddingConfig2d, Relu};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE, STEPS};
+use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE};
 use wandb_image::{BoxedError, Every, Row, SampleLogger, Samples};
 
 #[derive(Module, Debug)]
@@ -60,6 +61,7 @@ impl Denoiser {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::flex().autodiff();
+    let steps = digits::steps()?;
     let mut digits = Digits::load()?;
     let Pairs { clean, noisy } = digits.samples();
     let shown = [
@@ -83,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let samples = SampleLogger::new(&run, "samples")
         .every(Every::steps(SAMPLE_EVERY))
         .options(digits::enlarged());
-    for step in 0..=STEPS {
+    for step in 0..=steps {
         let Pairs { clean, noisy } = digits.batch();
         let output = model.forward(tensor(noisy, BATCH, &device));
         let loss = MseLoss::new().forward(output, tensor(clean, BATCH, &device), Reduction::Mean);
@@ -93,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let loss: f32 = loss.try_into_scalar()?;
         run.log_at(step, Row::new().with("loss", loss))?;
         if samples.tick(step, || sample(&model, &shown))? {
-            digits::progress(step, loss);
+            digits::progress(step, steps, loss);
         }
     }
     run.finish()?;

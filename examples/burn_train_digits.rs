@@ -2,13 +2,14 @@
 //! log files and checkpoints to burn's directory as ever.
 //!
 //! ```text
-//! cargo run --release --features burn-example --example burn_train_digits [DIRECTORY]
+//! cargo run --release --features burn-example --example burn_train_digits [-- DIRECTORY [EPOCHS]]
 //! ```
 //!
-//! Every batch logs its loss, every epoch those of training and validation, and the evaluation at
-//! the end its own. Samples are logged every 100 batches, and in each validation. burn's files go
-//! to DIRECTORY, or to a new one in the system's temporary folder. What is shown meanwhile is
-//! burn's own: in a terminal its dashboard, where burn is built with its feature `tui`.
+//! It trains for 20 epochs, or for EPOCHS. Every batch logs its loss, every epoch those of training
+//! and validation, and the evaluation at the end its own. Samples are logged every 100 batches, and
+//! in each validation. burn's files go to DIRECTORY, or to a new one in the system's temporary
+//! folder. What is shown meanwhile is burn's own: in a terminal its dashboard, where burn is built
+//! with its feature `tui`.
 
 #[allow(dead_code, reason = "the other examples have loops of their own")]
 mod digits;
@@ -35,8 +36,6 @@ use burn::train::{
 use digits::{BATCH, Digits, LEARNING_RATE, PIXELS, Pairs, SAMPLE_EVERY, SIDE};
 use wandb_image::integrations::burn_train::{SampleInput, SampleMetric, WandbRenderer};
 use wandb_image::{BoxedError, Choose, Every, SampleLogger, Samples};
-
-const EPOCHS: usize = 20;
 
 #[derive(Module, Debug)]
 struct Denoiser {
@@ -210,6 +209,9 @@ fn burn_directory() -> PathBuf {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = burn_directory();
+    let epochs = std::env::args()
+        .nth(2)
+        .map_or(Ok(20), |given| given.parse())?;
     let [train, valid, test] = Digits::load()?.split();
     let device = Device::flex().autodiff();
     device.seed(7);
@@ -226,7 +228,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "framework": "burn",
             "learning_rate": LEARNING_RATE,
             "batch": BATCH,
-            "epochs": EPOCHS,
+            "epochs": epochs,
         }))?
         .start()?;
     let samples = |key, every| {
@@ -246,7 +248,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .metric_train(SampleMetric::train(&wandb, train_samples))
         .metric_valid(SampleMetric::valid(&wandb, valid_samples))
         .renderer(Box::new(wandb))
-        .num_epochs(EPOCHS)
+        .num_epochs(epochs)
         .with_default_checkpointers()
         .summary()
         .launch(learner);

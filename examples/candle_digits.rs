@@ -1,11 +1,12 @@
 //! A small convolutional autoencoder learns to remove noise from handwritten digits, in candle.
 //!
 //! ```text
-//! cargo run --release --features candle-example --example candle_digits
+//! cargo run --release --features candle-example --example candle_digits [-- STEPS]
 //! ```
 //!
-//! Every step logs the loss; every 100 steps log the same 16 digits as noisy input, output and
-//! target. No account and no network is needed: see where the run lies on the last lines.
+//! It trains for 1000 steps, or for STEPS. Every step logs the loss; every 100 steps log the same
+//! 16 digits as noisy input, output and target. No account and no network is needed: see where the
+//! run lies on the last lines.
 
 mod digits;
 
@@ -15,7 +16,7 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{
     AdamW, Conv2d, Conv2dConfig, Module, Optimizer, VarBuilder, VarMap, conv2d, loss, ops,
 };
-use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE, STEPS};
+use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE};
 use wandb_image::{Every, Row, SampleLogger, Samples};
 
 struct Denoiser {
@@ -53,6 +54,7 @@ impl Module for Denoiser {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::Cpu;
+    let steps = digits::steps()?;
     let mut digits = Digits::load()?;
     let Pairs { clean, noisy } = digits.samples();
     let shown = [
@@ -76,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let samples = SampleLogger::new(&run, "samples")
         .every(Every::steps(SAMPLE_EVERY))
         .options(digits::enlarged());
-    for step in 0..=STEPS {
+    for step in 0..=steps {
         let Pairs { clean, noisy } = digits.batch();
         let output = model.forward(&tensor(noisy, BATCH, &device)?)?;
         let loss = loss::mse(&output, &tensor(clean, BATCH, &device)?)?;
@@ -85,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let loss: f32 = loss.to_scalar()?;
         run.log_at(step, Row::new().with("loss", loss))?;
         if samples.tick(step, || sample(&model, &shown))? {
-            digits::progress(step, loss);
+            digits::progress(step, steps, loss);
         }
     }
     run.finish()?;

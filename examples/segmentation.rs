@@ -1,12 +1,12 @@
 //! A small convolutional network learns to segment two photographs, in candle.
 //!
 //! ```text
-//! cargo run --release --features candle-example --example segmentation
+//! cargo run --release --features candle-example --example segmentation [-- STEPS]
 //! ```
 //!
-//! Every step logs the loss; every 100 steps log the mean IoU and the two photographs, each with
-//! the masks and boxes of the ground truth and of the prediction. No account and no network is
-//! needed: see where the run lies on the last lines.
+//! It trains for 600 steps, or for STEPS. Every step logs the loss; every 100 steps log the mean
+//! IoU and the two photographs, each with the masks and boxes of the ground truth and of the
+//! prediction. No account and no network is needed: see where the run lies on the last lines.
 
 use candle_core::{DType, Device, IndexOp, Tensor};
 use candle_nn::{
@@ -22,7 +22,6 @@ const WIDTH: usize = 320;
 const HEIGHT: usize = 214;
 /// Training squares are cut from the photographs at random.
 const SQUARE: usize = 64;
-const STEPS: u64 = 600;
 const SAMPLE_EVERY: u64 = 100;
 const LEARNING_RATE: f64 = 1e-2;
 
@@ -94,6 +93,9 @@ impl Module for Segmenter {
 }
 
 fn main() -> Result<()> {
+    let steps = std::env::args()
+        .nth(1)
+        .map_or(Ok(600), |given| given.parse())?;
     let device = Device::Cpu;
     let (mut photos, mut truth) = (Vec::new(), Vec::new());
     for (name, seeds) in PHOTOS {
@@ -115,8 +117,8 @@ fn main() -> Result<()> {
         .start()?;
     let samples = SampleLogger::new(&run, "samples").every(Every::steps(SAMPLE_EVERY));
     let mut random = fastrand::Rng::with_seed(7);
-    for step in 0..=STEPS {
-        optimizer.set_learning_rate(LEARNING_RATE * (1.0 - step as f64 / STEPS as f64));
+    for step in 0..=steps {
+        optimizer.set_learning_rate(LEARNING_RATE * (1.0 - step as f64 / steps as f64));
         let x = random.usize(..=WIDTH - SQUARE);
         let y = random.usize(..=HEIGHT - SQUARE);
         let square = photos.narrow(2, y, SQUARE)?.narrow(3, x, SQUARE)?;
@@ -132,7 +134,7 @@ fn main() -> Result<()> {
             let scores = model.forward(&photos)?;
             let iou = mean_iou(&scores.argmax(1)?, &truth)?;
             run.log_at(step, Row::new().with("mean IoU", iou))?;
-            eprintln!("step {step:>3} of {STEPS}, loss {loss:.3}, mean IoU {iou:.3}");
+            eprintln!("step {step:>3} of {steps}, loss {loss:.3}, mean IoU {iou:.3}");
             let picture = |(i, (name, _))| -> Result<Image> {
                 let picture = picture(&photos.i(i)?, &scores.i(i)?, &truth.i(i)?)?;
                 Ok(picture.caption(name))

@@ -1,18 +1,18 @@
 //! A small convolutional autoencoder learns to remove noise from handwritten digits, in tch.
 //!
 //! ```text
-//! cargo run --release --features tch --example tch_digits
+//! cargo run --release --features tch --example tch_digits [-- STEPS]
 //! ```
 //!
-//! Needs libtorch (see README.md). Every step logs the loss; every 100 steps log the same 16
-//! digits as noisy input, output and target. No account and no network is needed: see where the
-//! run lies on the last lines.
+//! Needs libtorch (see README.md). It trains for 1000 steps, or for STEPS. Every step logs the
+//! loss; every 100 steps log the same 16 digits as noisy input, output and target. No account and
+//! no network is needed: see where the run lies on the last lines.
 
 mod digits;
 
 use std::error::Error;
 
-use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE, STEPS};
+use digits::{BATCH, Digits, LEARNING_RATE, Pairs, SAMPLE_EVERY, SAMPLES, SIDE};
 use tch::nn::{self, ConvConfig, Module, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 use wandb_image::{Every, Row, SampleLogger, Samples};
@@ -54,6 +54,7 @@ impl Module for Denoiser {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let steps = digits::steps()?;
     let mut digits = Digits::load()?;
     let Pairs { clean, noisy } = digits.samples();
 
@@ -78,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let samples = SampleLogger::new(&run, "samples")
         .every(Every::steps(SAMPLE_EVERY))
         .options(digits::enlarged());
-    for step in 0..=STEPS {
+    for step in 0..=steps {
         let Pairs { clean, noisy } = digits.batch();
         let output = model.forward(&tensor(&noisy, BATCH, weights.device()));
         let target = tensor(&clean, BATCH, weights.device());
@@ -88,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let loss = loss.double_value(&[]) as f32;
         run.log_at(step, Row::new().with("loss", loss))?;
         if samples.tick(step, || sample(&model, &shown))? {
-            digits::progress(step, loss);
+            digits::progress(step, steps, loss);
         }
     }
     run.finish()?;

@@ -11,8 +11,6 @@ use wandb_image::Grid;
 use data::TRAINING_DIGITS;
 pub(crate) use data::{PIXELS, SIDE, enlarged};
 
-/// Training steps of an example.
-pub(crate) const STEPS: u64 = 1000;
 /// Digits in a training batch.
 pub(crate) const BATCH: usize = 32;
 /// How fast the weights change.
@@ -92,9 +90,18 @@ pub(crate) fn side_by_side() -> Grid {
     Grid::new().padding(4).pad_value(0.4)
 }
 
+/// How many steps to train: 1000, or what the first argument says.
+pub(crate) fn steps() -> Result<u64, Box<dyn Error>> {
+    let Some(given) = std::env::args().nth(1) else {
+        return Ok(1000);
+    };
+    let steps = given.parse();
+    steps.map_err(|_| format!("{given:?} was given for the number of training steps").into())
+}
+
 /// A line on stderr, rewritten in a terminal as training goes on.
-pub(crate) fn progress(step: u64, loss: f32) {
-    let stays = step == STEPS || !std::io::stderr().is_terminal();
+pub(crate) fn progress(step: u64, steps: u64, loss: f32) {
+    let stays = step == steps || !std::io::stderr().is_terminal();
     let end = if stays { '\n' } else { '\r' };
-    eprint!("step {step:>4} of {STEPS}, loss {loss:.4}{end}");
+    eprint!("step {step:>4} of {steps}, loss {loss:.4}{end}");
 }
