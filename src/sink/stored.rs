@@ -226,6 +226,7 @@ mod tests {
     fn named(path: &str, size: Option<u64>, sha256: Option<&str>) -> NamedFile {
         NamedFile {
             key: "k".into(),
+            kind: None,
             path: path.into(),
             sha256: sha256.map(Into::into),
             size,
