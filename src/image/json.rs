@@ -275,6 +275,8 @@ pub(crate) struct NamedFile {
     pub(crate) width: Option<u64>,
     pub(crate) height: Option<u64>,
     pub(crate) format: Option<String>,
+    /// The client id of the artifact that a table is of.
+    pub(crate) artifact: Option<String>,
 }
 
 /// The longest key of a media file, in bytes: no longer one is written.
@@ -344,6 +346,7 @@ fn described(key: &str, map: &Map<String, Value>) -> NamedFile {
         width: number_of(map, "width"),
         height: number_of(map, "height"),
         format: name_of(map, "format"),
+        artifact: table::client_id_of(map),
     }
 }
 

@@ -826,6 +826,35 @@ fn ls_lists_tables_and_artifacts() {
     assert!(desk.run(&["ls", &run]).stdout.contains("1 (1 missing)"));
 }
 
+/// A folder has the place of a file, which nobody can read.
+#[test]
+fn what_can_not_be_read_of_an_artifact_is_told_by_verify_and_repair() {
+    let desk = Desk::new();
+    let run = run_with_artifacts(&desk);
+    let log = wandb_image::sink::logged::find_log(&run).unwrap();
+    let mut file = Path::new(&run).join("artifacts");
+    for part in ["5d", "5d41402abc4b2a76b9719d911017c592"] {
+        file.push(part);
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let ran = desk.run(&["verify", log.to_str().unwrap()]);
+    let expected = "which can't be read: `wandb sync` will not upload the artifact";
+    assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("written to"), "{}", ran.stdout);
+    let ran = desk.run(&["verify", "--json", &run]);
+    assert!(
+        ran.stdout.contains("\"artifact-unreadable\""),
+        "{}",
+        ran.stdout
+    );
+    let ran = desk.run(&["repair", &run, "-o", "clean"]);
+    let expected = "is no file, but a folder or a device) can't be read\n";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    let expected = ", 1 artifact (1 left out); 1 thing missing\n";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+}
+
 fn check_no_run(run: &str, expected: &str) {
     let desk = Desk::new();
     fs::create_dir(desk.path("folder")).unwrap();
