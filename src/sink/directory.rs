@@ -9,13 +9,13 @@ use std::time::Duration;
 use cap_std::fs::Dir;
 use prost::Message;
 
+use super::artifacts::{MAX_CONTENTS, each_own};
 use super::disk::{self, DiskFile, Folder};
 use super::files::{Files, enter};
 use super::latest::Made;
 use super::log::{LogWriter, io_error};
-use super::manifest::{MAX_UNPACKED, each_line};
 use super::reader::LogReader;
-use super::records::{ArtifactRecord, Record, RecordType};
+use super::records::{Record, RecordType};
 use super::{Durability, FilePlace, RecordSink, StagedFile, logged, staging};
 use crate::error::{Error, Result};
 
@@ -371,6 +371,7 @@ impl<F: Folder> Directory<F> {
         let file = self.files.run().open_file(&self.site.log);
         let file = file.map_err(|source| io_error("read", &path, source))?;
         let (mut lost, mut media, mut of_artifacts) = (Lost::default(), 0.., 0..);
+        let mut room = MAX_CONTENTS;
         for record in LogReader::from_reader(path, file)? {
             match record?.record_type {
                 Some(RecordType::Files(record)) => {
@@ -379,7 +380,8 @@ impl<F: Folder> Directory<F> {
                     lost.media.extend(gone.map(|(number, _)| number));
                 }
                 Some(RecordType::Artifact(record)) => {
-                    self.each_own(record, &mut |file| {
+                    let open = |path: &str| self.files.open_in_run(path);
+                    each_own(&record, open, &mut room, &mut |file| {
                         let number = of_artifacts
                             .next()
                             .filter(|_| self.files.lacks_in_run(file));
@@ -391,44 +393,12 @@ impl<F: Folder> Directory<F> {
         }
         Ok(lost)
     }
-
-    /// Hands over the files of an artifact that are in the run's directory, by their paths in it.
-    fn each_own(&self, artifact: ArtifactRecord, take: &mut dyn FnMut(&str)) {
-        let manifest = artifact.manifest.unwrap_or_default();
-        let mut take_own = |file: &str| {
-            if let Some(path) = own_path(&self.site.path, file) {
-                take(&path);
-            }
-        };
-        manifest
-            .contents
-            .iter()
-            .for_each(|entry| take_own(&entry.local_path));
-        let Some(contents) = own_path(&self.site.path, &manifest.manifest_file_path) else {
-            return;
-        };
-        take_own(&manifest.manifest_file_path);
-        if let Ok(file) = self.files.open_in_run(&contents) {
-            // Where it can't be read, what it names isn't known to be gone.
-            let _ = each_line::<io::Error>(file, &mut MAX_UNPACKED.clone(), &mut |_, line| {
-                take_own(&line.local_path);
-                Ok(())
-            });
-        }
-    }
 }
 
 /// How many are in the first list alone; both are sorted.
 fn new_in(lost: &[u64], told: &[u64]) -> u64 {
     let is_new = |file: &&u64| told.binary_search(file).is_err();
     lost.iter().filter(is_new).count() as u64
-}
-
-/// The path of a file in the run's directory, with slashes; none where it lies elsewhere.
-fn own_path(run: &Path, file: &str) -> Option<String> {
-    let path = Path::new(file).strip_prefix(run).ok()?;
-    let parts: Option<Vec<_>> = path.iter().map(|part| part.to_str()).collect();
-    Some(parts?.join("/"))
 }
 
 /// Makes what a run's directory holds. Its folders may be there where it is made again; a log of
