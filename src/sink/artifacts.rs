@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::digest::md5_of;
 use super::log::io_error;
 use super::manifest::{MAX_UNPACKED, each_line, hash_of};
 use super::records::{ArtifactManifestEntry, ArtifactRecord};
 use super::stored::NO_FILE;
-use super::{ARTIFACTS, FilePlace, ManifestHasher, Md5, Md5Hasher};
+use super::{ARTIFACTS, FilePlace, ManifestHasher, Md5};
 use crate::error::{Error, Result};
 use crate::image::json::artifact::ManifestLine;
 
@@ -434,14 +435,5 @@ fn own_path(file: &str) -> Option<String> {
 
 /// No more than its length is read, and one byte.
 fn hashed(path: &Path, len: u64) -> io::Result<Md5> {
-    let mut file = File::open(path)?.take(len.saturating_add(1));
-    let (mut hasher, mut piece) = (Md5Hasher::default(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(n) => hasher.update(&piece[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    md5_of(File::open(path)?.take(len.saturating_add(1)))
 }

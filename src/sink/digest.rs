@@ -1,5 +1,7 @@
 //! MD5, by which W&B names the files of artifacts.
 
+use std::io::{self, Read};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5 as Algorithm};
@@ -68,6 +70,39 @@ impl Sha256Hasher {
     pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize())
     }
+}
+
+/// Hashes what is read through it.
+pub(super) struct Md5Reader<R> {
+    source: R,
+    hasher: Md5Hasher,
+}
+
+impl<R: Read> Md5Reader<R> {
+    pub(super) fn new(source: R) -> Self {
+        let hasher = Md5Hasher::default();
+        Self { source, hasher }
+    }
+
+    /// Of what was read.
+    pub(super) fn finish(self) -> Md5 {
+        self.hasher.finish()
+    }
+}
+
+impl<R: Read> Read for Md5Reader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+/// Of a file from here to its end.
+pub(super) fn md5_of(source: impl Read) -> io::Result<Md5> {
+    let mut source = Md5Reader::new(source);
+    io::copy(&mut source, &mut io::sink())?;
+    Ok(source.finish())
 }
 
 /// Takes what a manifest names, in the order of the paths: the digest of an artifact.

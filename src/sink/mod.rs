@@ -7,6 +7,7 @@ mod disk;
 mod fault;
 mod files;
 mod framing;
+mod host;
 mod latest;
 mod log;
 pub mod logged;
@@ -30,6 +31,7 @@ mod wire;
 
 pub(crate) use digest::{ManifestHasher, Md5, Md5Hasher, Sha256Hasher};
 pub(crate) use directory::{Directory, OpenDirectory};
+pub(crate) use host::host;
 pub(crate) use latest::{Made, link_latest};
 pub(crate) use manifest::ManifestFile;
 pub use media::image_path;
@@ -186,9 +188,26 @@ pub struct StagedFile<'a> {
 }
 
 impl StagedFile<'_> {
-    /// Refuses a file that has changed.
-    fn check(&self) -> Result<()> {
-        self.stamp.map_or(Ok(()), |stamp| stamp.check(self.from))
+    /// Refuses a file that isn't what it was when it was hashed. Whether nothing was done to it
+    /// since, as far as the system says.
+    fn check(&self) -> Result<bool> {
+        let Some(stamp) = self.stamp else {
+            return Ok(true);
+        };
+        let now = stamp.check(self.from)?;
+        Ok(now.is_untouched_since(&stamp))
+    }
+
+    /// Refuses bytes that aren't those of the file, where its place says which those are.
+    fn compare(&self, found: Md5) -> Result<()> {
+        match self.place {
+            FilePlace::Artifact(hash) if Md5::from_hex(hash) != Some(found) => {
+                Err(Error::FileChanged {
+                    path: self.from.into(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
