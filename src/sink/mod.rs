@@ -1,6 +1,7 @@
 //! Where a run goes: the transaction log and the media files. Nothing else writes to disk.
 
 mod artifacts;
+mod claim;
 mod digest;
 mod directory;
 mod disk;
@@ -15,6 +16,7 @@ mod manifest;
 mod media;
 mod memory;
 mod names;
+mod opened;
 pub mod reader;
 pub mod records;
 pub mod repair;
@@ -30,7 +32,7 @@ mod weight;
 mod wire;
 
 pub(crate) use digest::{ManifestHasher, Md5, Md5Hasher, Sha256Hasher};
-pub(crate) use directory::{Directory, OpenDirectory};
+pub(crate) use directory::Directory;
 pub(crate) use host::host;
 pub(crate) use latest::{Made, link_latest};
 pub(crate) use manifest::ManifestFile;
@@ -38,6 +40,7 @@ pub use media::image_path;
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
 pub(crate) use names::{id_in_name, offline_name};
+pub(crate) use opened::OpenDirectory;
 pub(crate) use resumed::{PRODUCER, Resumed, Upload, continuation, is_without_log, run_directory};
 pub(crate) use staging::{Begun, Staging, Stamp, read_whole};
 pub(crate) use survey::begun_log;
