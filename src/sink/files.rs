@@ -218,18 +218,13 @@ impl<F: Folder> Files<F> {
         let is_untouched = file.check()?;
         let brought = match bring(root, file) {
             Err(_) if was_moved(folder, name, file) => return Ok(()),
-            brought => brought.map_err(cannot),
+            // Something was done to it since it was hashed: be it that it was linked.
+            Ok(None) if !is_untouched => root.open_file(PART).and_then(md5_of).map(Some),
+            brought => brought,
         };
         let taken = brought
-            .and_then(|copied| {
-                match copied {
-                    // Something was done to it since it was hashed: be it that it was linked.
-                    None if !is_untouched => root.open_file(PART).and_then(md5_of).map(Some),
-                    copied => Ok(copied),
-                }
-                .map_err(cannot)
-            })
-            .and_then(|found| found.map_or(Ok(()), |found| file.compare(found)))
+            .map_err(cannot)
+            .and_then(|hash| hash.map_or(Ok(()), |hash| file.compare(hash)))
             .and_then(|()| match self.durability {
                 Durability::Process => Ok(()),
                 Durability::Fsync => root.sync_file(PART).map_err(cannot),

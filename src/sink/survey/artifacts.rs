@@ -44,7 +44,7 @@ impl Counted {
 }
 
 impl Survey {
-    /// The record's number is among those that are left out, where it is.
+    /// Tells what is amiss with an artifact, and keeps whether repair leaves it out.
     pub(super) fn artifact(&mut self, artifact: &ArtifactRecord, place: Place) {
         let amiss = Amiss::of(artifact, &mut self.artifacts);
         self.tell_amiss(artifact, &amiss, &place);
