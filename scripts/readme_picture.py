@@ -18,7 +18,7 @@ STEPS, DIGITS = (0, 100, 500, None), (0, 3, 5, 9)
 def main():
     run, out = Path(sys.argv[1]), Path(sys.argv[2])
     by_step = {}
-    for media in json.load(sys.stdin):
+    for media in (one for one in json.load(sys.stdin) if one["kind"] != "artifact"):
         by_step.setdefault(media["step"], []).append(media)
     steps = [max(by_step) if step is None else step for step in STEPS]
     tiles = [[tile(run, by_step[step][digit]) for digit in DIGITS] for step in steps]

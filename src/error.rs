@@ -781,11 +781,10 @@ fn left(log: bool, media: u64, of_artifacts: u64) -> String {
         n => format!("but {n} media files that they name are gone, and can't be brought back"),
     };
     let artifacts = match of_artifacts {
-        0 => "",
-        1 => "; 1 file of an artifact is gone too: log that artifact once more",
-        _ => "; {n} files of artifacts are gone too: log those artifacts once more",
+        0 => String::new(),
+        1 => "; 1 file of an artifact is gone too: log that artifact once more".into(),
+        n => format!("; {n} files of artifacts are gone too: log those artifacts once more"),
     };
-    let artifacts = artifacts.replace("{n}", &of_artifacts.to_string());
     format!("{saved}{lost}{artifacts}")
 }
 

@@ -254,7 +254,7 @@ impl Files {
             return Ok(());
         };
         let mut hasher = Md5Hasher::default();
-        read_whole(&path, stamp, &mut |piece| {
+        let stamp = read_whole(&path, stamp, &mut |piece| {
             hasher.update(piece);
             Ok(())
         })?;
@@ -300,7 +300,7 @@ impl Entry {
                     path: other,
                     stamp: other_stamp,
                 },
-            ) => path == other && stamp == other_stamp,
+            ) => path == other && stamp.is_same_as(other_stamp),
             (Source::Reference, Source::Reference) => {
                 matches!(self.digest, Digest::Address(_)) && self.digest == other.digest
             }

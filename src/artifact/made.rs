@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Digest, Entry};
-use crate::sink::Md5Hasher;
+use crate::sink::ManifestHasher;
 
 /// What an artifact is called, and what is said of it.
 #[derive(Clone, Debug)]
@@ -72,13 +72,11 @@ impl MadeArtifact {
 
 /// Of the manifest of these files: MD5 in hexadecimal digits.
 pub(crate) fn manifest_digest(entries: &BTreeMap<String, Entry>) -> String {
-    const HEADER: &[u8] = b"wandb-artifact-manifest-v1\n";
-    let mut hasher = Md5Hasher::default();
-    hasher.update(HEADER);
+    let mut hasher = ManifestHasher::default();
     for (path, entry) in entries {
-        hasher.update(format!("{path}:{}\n", entry.digest.text()).as_bytes());
+        hasher.update(path, &entry.digest.text());
     }
-    hasher.finish().hex()
+    hasher.finish()
 }
 
 impl Digest {

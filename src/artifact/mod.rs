@@ -49,6 +49,10 @@ const MAX_METADATA: usize = 100;
 /// server, and named by `wandb-image verify`. It may be deleted, or replaced by another of its
 /// name. [`add_mutable_file`](Self::add_mutable_file) copies one that training goes on writing to.
 ///
+/// What is made or copied lies in a temporary folder until it is logged: in `wandb/` of `WANDB_DIR` or
+/// of the current directory, or where that can't be written, in the system's temporary folder. From
+/// another disk it is copied once more into the run, and the temporary folder must have room for it.
+///
 /// ```
 /// use wandb_image::{Artifact, HostTensor, IntoWandbImage};
 /// # let dir = tempfile::tempdir()?;

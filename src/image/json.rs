@@ -266,6 +266,8 @@ fn map(entries: Vec<(&str, Json)>) -> Json {
 pub(crate) struct NamedFile {
     /// The way to it, joined by dots as W&B shows it.
     pub(crate) key: String,
+    /// The `_type` of the value.
+    pub(crate) kind: Option<String>,
     pub(crate) path: String,
     pub(crate) sha256: Option<String>,
     pub(crate) size: Option<u64>,
@@ -273,13 +275,15 @@ pub(crate) struct NamedFile {
     pub(crate) width: Option<u64>,
     pub(crate) height: Option<u64>,
     pub(crate) format: Option<String>,
+    /// The client id of the artifact that a table is of.
+    pub(crate) artifact: Option<String>,
 }
 
 /// The longest key of a media file, in bytes: no longer one is written.
 const MAX_KEY: usize = 1 << 16;
 
-/// The longest name of a file format, in bytes.
-const MAX_FORMAT: usize = 64;
+/// The longest name of a file format, and of a type of values, in bytes.
+const MAX_NAME: usize = 64;
 
 /// Every file that a value names: images and their overlays, lists of images, and other media.
 /// What lies under a longer key than is written is passed over.
@@ -334,14 +338,20 @@ fn named_by_list(key: &str, map: &Map<String, Value>) -> impl Iterator<Item = Na
 fn described(key: &str, map: &Map<String, Value>) -> NamedFile {
     NamedFile {
         key: key.into(),
+        kind: name_of(map, "_type"),
         path: String::new(),
         sha256: None,
         size: None,
         caption: None,
         width: number_of(map, "width"),
         height: number_of(map, "height"),
-        format: text_of(map, "format").filter(|format| format.len() <= MAX_FORMAT),
+        format: name_of(map, "format"),
+        artifact: table::client_id_of(map),
     }
+}
+
+fn name_of(map: &Map<String, Value>, key: &str) -> Option<String> {
+    text_of(map, key).filter(|name| name.len() <= MAX_NAME)
 }
 
 fn text_of(map: &Map<String, Value>, key: &str) -> Option<String> {

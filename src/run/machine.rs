@@ -1,18 +1,8 @@
 //! The machine and the program, as far as W&B shows them. Arguments may hold secrets: they stay
 //! out.
 
+pub(super) use crate::sink::host;
 use crate::sink::records::{EnvironmentRecord, Timestamp};
-
-#[cfg(not(miri))]
-pub(super) fn host() -> String {
-    gethostname::gethostname().to_string_lossy().into_owned()
-}
-
-/// Miri's `uname` leaves bytes unset that the system's sets, and that are read with the rest.
-#[cfg(miri)]
-pub(super) fn host() -> String {
-    "miri".into()
-}
 
 pub(super) fn environment(started_at: Timestamp) -> EnvironmentRecord {
     let program = std::env::args_os().next().unwrap_or_default();

@@ -26,12 +26,16 @@ pub(super) fn start(
     let found = Found::open(given, builder.durability)?;
     found.check(&builder, environment.given_run_id())?;
     let voice = Voice::new(environment.is_silent());
+    let lost = found.past.lost.told();
     let shared = match (&found.past.run, Upload::of(found.open.log())) {
         (None, Upload::Nothing) => found.begin_at_last(builder, environment, mode, &voice),
         (None, _) => Err(found.refused(NOTHING.into())),
         (Some(_), Upload::Nothing) => found.append(builder, mode, voice),
         (Some(record), upload) => found.go_elsewhere(builder, mode, voice, record, upload),
     }?;
+    if let Some(lost) = lost {
+        shared.voice.warn(&lost);
+    }
     if let Some(dir) = &shared.dir {
         sink::link_latest(dir);
     }

@@ -1,14 +1,16 @@
 //! The files of artifacts as they are on disk, looked at and never changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::digest::md5_of;
 use super::log::io_error;
-use super::manifest::{each_line, name_of};
+use super::manifest::{MAX_UNPACKED, each_line, hash_of};
 use super::records::{ArtifactManifestEntry, ArtifactRecord};
-use super::{ARTIFACTS, FilePlace, Md5, Md5Hasher};
+use super::stored::NO_FILE;
+use super::{ARTIFACTS, FilePlace, ManifestHasher, Md5};
 use crate::error::{Error, Result};
 use crate::image::json::artifact::ManifestLine;
 
@@ -16,7 +18,8 @@ use crate::image::json::artifact::ManifestLine;
 /// wrote may name anything.
 const MAX_OUTSIDE: u64 = 16 << 30;
 
-/// The most that is read of files of contents together, in bytes, unpacked.
+/// The most that is read, in bytes and unpacked, of files of contents outside of the run, and of
+/// the run's own beyond the first time that each is named.
 pub(super) const MAX_CONTENTS: u64 = 4 << 30;
 
 /// What stands where a record says that a file is.
@@ -27,6 +30,8 @@ pub(super) enum State {
     /// A path that only the process that wrote it could follow.
     Unknown,
     Missing,
+    /// It can't be read, or is no file: why.
+    Unreadable(String),
     /// Why it isn't the file.
     Wrong(String),
 }
@@ -49,8 +54,10 @@ pub(super) struct ArtifactFiles {
     seen: BTreeMap<[String; 2], Looked>,
     /// Of the run's own files.
     hashes: BTreeMap<PathBuf, Md5>,
-    /// Bytes of contents, unpacked, that may still be read.
-    pub(super) contents: u64,
+    /// The run's own files of contents that were read.
+    read: BTreeSet<PathBuf>,
+    /// Bytes of other contents, unpacked, that may still be read.
+    contents: u64,
     /// Bytes outside of the run that may still be read.
     outside: u64,
 }
@@ -75,6 +82,7 @@ impl ArtifactFiles {
             held: 0,
             seen: BTreeMap::new(),
             hashes: BTreeMap::new(),
+            read: BTreeSet::new(),
             contents: MAX_CONTENTS,
             outside: MAX_OUTSIDE,
         }
@@ -138,19 +146,21 @@ impl ArtifactFiles {
     }
 
     fn check(&mut self, path: &Path, size: i64, md5: Option<Md5>, is_own: bool) -> State {
-        let found = match fs::metadata(path) {
-            Ok(found) if found.is_file() => found.len(),
-            Ok(_) => return State::Wrong("it is no file, but a folder or a device".into()),
-            Err(error) => return not_there(&error),
-        };
-        if u64::try_from(size) != Ok(found) {
-            return State::Wrong(format!("it has {found} bytes, but {size} were logged"));
+        match length(path) {
+            Err(state) => state,
+            Ok(found) if u64::try_from(size) != Ok(found) => {
+                State::Wrong(format!("it has {found} bytes, but {size} were logged"))
+            }
+            Ok(found) => self.compare(path, found, md5, is_own),
         }
+    }
+
+    fn compare(&mut self, path: &Path, len: u64, md5: Option<Md5>, is_own: bool) -> State {
         match md5 {
             None => State::Whole,
             // One that says it is empty may be a system's, which a read waits for.
-            Some(md5) if found == 0 => matches(Md5::of(&[]), md5),
-            Some(md5) => match self.hashed(path, found, is_own) {
+            Some(md5) if len == 0 => matches(Md5::of(&[]), md5),
+            Some(md5) => match self.hashed(path, len, is_own) {
                 Ok(Some(is)) => matches(is, md5),
                 Ok(None) => State::Whole,
                 Err(error) => not_there(&error),
@@ -177,49 +187,137 @@ impl ArtifactFiles {
         Ok(Some(hash))
     }
 
-    /// Where a file of contents is: as the record says, or among the run's own.
-    pub(super) fn manifest(&self, named: &str) -> Option<PathBuf> {
-        let own = name_of(named).map(|name| self.run.join(FilePlace::Artifact(name).path()));
-        let own = own.filter(|path| self.is_own(path));
-        let given = Some(PathBuf::from(named)).filter(|path| path.is_absolute());
-        let mut places = given.into_iter().chain(own);
-        places.find(|path| path.is_file())
+    /// A file of contents: where the record says that it is, or among the run's own.
+    pub(super) fn contents(&mut self, named: &str) -> Contents {
+        let (given, md5) = (Path::new(named), hash_of(named));
+        let is_own = self.is_own(given);
+        let state = match given.is_absolute() {
+            true => self.check_contents(given, md5, is_own),
+            false => State::Missing,
+        };
+        if state == State::Whole {
+            let place = Some(given.into());
+            return Contents { state, place };
+        }
+        let own = md5.filter(|_| !is_own).and_then(|md5| {
+            let path = self.run.join(FilePlace::Artifact(&md5.hex()).path());
+            let is_whole =
+                self.is_own(&path) && self.check_contents(&path, Some(md5), true) == State::Whole;
+            is_whole.then_some(path)
+        });
+        Contents { state, place: own }
+    }
+
+    /// The name of one that this crate wrote is its MD5.
+    fn check_contents(&mut self, path: &Path, md5: Option<Md5>, is_own: bool) -> State {
+        match length(path) {
+            Err(state) => state,
+            Ok(0) => State::Wrong("it is empty".into()),
+            Ok(len) if len > MAX_UNPACKED => {
+                State::Wrong(format!("it has {len} bytes, more than any list of files"))
+            }
+            Ok(len) => self.compare(path, len, md5, is_own),
+        }
+    }
+
+    /// Hands over what a file of contents names, and returns how that went.
+    pub(super) fn read_contents(
+        &mut self,
+        path: &Path,
+        take: &mut dyn FnMut(&mut Self, ManifestLine),
+    ) -> State {
+        let own = self.is_own(path).then(|| path.canonicalize().ok());
+        let is_first = own.flatten().is_some_and(|own| self.read.insert(own));
+        let most = if is_first {
+            MAX_UNPACKED
+        } else {
+            self.contents
+        };
+        let mut room = most;
+        let read = File::open(path).and_then(|file| {
+            each_line(file, &mut room, &mut |_, line| {
+                take(self, line);
+                Ok(())
+            })
+        });
+        if !is_first {
+            self.contents = room;
+        }
+        let has_no_room =
+            |error: &io::Error| most < MAX_UNPACKED && error.kind() == io::ErrorKind::FileTooLarge;
+        match read {
+            Ok(_) => State::Whole,
+            Err(error) if has_no_room(&error) => State::Unknown,
+            Err(error) if is_no_contents(&error) => {
+                State::Wrong(format!("it is no list of files: {error}"))
+            }
+            Err(error) => not_there(&error),
+        }
     }
 }
 
-/// Hands over what an artifact holds: what its record says, or the file of contents that it names.
-pub(super) fn each_named(
-    artifact: &ArtifactRecord,
-    contents: Option<&Path>,
-    room: &mut u64,
-    take: &mut dyn FnMut(Named) -> Result<()>,
-) -> Result<()> {
-    let named = artifact
-        .manifest
-        .iter()
-        .flat_map(|manifest| &manifest.contents);
-    let is_md5 = is_md5(artifact);
-    let mut take = |named: Named| take(Named { is_md5, ..named });
-    named.map(Named::from).try_for_each(&mut take)?;
-    contents.map_or(Ok(()), |path| {
-        each_line_of(path, room, &mut |_, line| take(line.into()))
-    })
+/// A file of contents.
+pub(super) struct Contents {
+    /// What stands where the record says that it is.
+    pub(super) state: State,
+    /// Where it is: there, or among the run's own files.
+    pub(super) place: Option<PathBuf>,
+}
+
+/// Whether the bytes that were read make no file of contents.
+fn is_no_contents(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, UnexpectedEof};
+    let kinds = [FileTooLarge, InvalidData, InvalidInput, UnexpectedEof];
+    kinds.contains(&error.kind()) && error.raw_os_error().is_none()
+}
+
+/// The files that an artifact's record names itself.
+pub(super) fn named_in(artifact: &ArtifactRecord) -> impl Iterator<Item = Named> {
+    let manifest = artifact.manifest.iter();
+    let named = manifest.flat_map(|manifest| &manifest.contents);
+    named.map(Named::from)
 }
 
 /// Whether the digests of its files are MD5; the SDK can make others, which aren't compared.
-fn is_md5(artifact: &ArtifactRecord) -> bool {
+pub(super) fn is_md5(artifact: &ArtifactRecord) -> bool {
     matches!(&*artifact.digest_algorithm, "" | "MANIFEST_MD5")
 }
 
-/// Hands over the lines of a file of contents, within the room for them.
+/// The digest of what an artifact names, as far as there is room for that.
+#[derive(Default)]
+pub(super) struct Digested {
+    /// By their paths. Of two of a path the last holds, as in W&B's client.
+    digests: BTreeMap<String, String>,
+    held: usize,
+}
+
+impl Digested {
+    pub(super) fn add(&mut self, named: &Named) {
+        self.held += named.path.len() + named.digest.len() + size_of::<[String; 2]>();
+        if self.held < MAX_HELD {
+            self.digests
+                .insert(named.path.clone(), named.digest.clone());
+        }
+    }
+
+    /// None where there was too little room.
+    pub(super) fn finish(self) -> Option<String> {
+        let mut hasher = ManifestHasher::default();
+        for (path, digest) in &self.digests {
+            hasher.update(path, digest);
+        }
+        (self.held < MAX_HELD).then(|| hasher.finish())
+    }
+}
+
+/// Hands over the lines of a file of contents.
 pub(super) fn each_line_of(
     path: &Path,
-    room: &mut u64,
     take: &mut dyn FnMut(&str, ManifestLine) -> Result<()>,
 ) -> Result<()> {
     let cannot = |source| io_error("read", path, source);
     let file = File::open(path).map_err(cannot)?;
-    let taken = each_line(file, room, &mut |text, line| {
+    let taken = each_line(file, &mut MAX_UNPACKED.clone(), &mut |text, line| {
         take(text, line).map_err(Stopped::Taker)
     });
     taken.map_err(|stopped| match stopped {
@@ -287,20 +385,55 @@ fn matches(found: Md5, expected: Md5) -> State {
 fn not_there(error: &io::Error) -> State {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => State::Missing,
-        _ => State::Wrong(format!("it can't be read: {error}")),
+        _ => State::Unreadable(error.to_string()),
     }
+}
+
+/// How long a file is.
+fn length(path: &Path) -> Result<u64, State> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(found.len()),
+        Ok(_) => Err(State::Unreadable(NO_FILE.into())),
+        Err(error) => Err(not_there(&error)),
+    }
+}
+
+/// Hands over the files of an artifact that are the run's own, by their paths in its directory. That
+/// of its contents comes first; `open` opens it by such a path, and it is read within the room.
+pub(super) fn each_own<R: Read>(
+    artifact: &ArtifactRecord,
+    open: impl Fn(&str) -> io::Result<R>,
+    room: &mut u64,
+    take: &mut dyn FnMut(&str),
+) {
+    let mut take_own = |file: &str| own_path(file).iter().for_each(|path| take(path));
+    if let Some(manifest) = &artifact.manifest {
+        let contents = &manifest.manifest_file_path;
+        take_own(contents);
+        if let Some(Ok(file)) = own_path(contents).map(|path| open(&path)) {
+            // Where it can't be read, what it names isn't known to be gone.
+            let _ = each_line::<io::Error>(file, room, &mut |_, line| {
+                take_own(&line.local_path);
+                Ok(())
+            });
+        }
+    }
+    named_in(artifact).for_each(|named| take_own(&named.local_path));
+}
+
+/// Where one of a run's own files of artifacts is in its directory, wherever that was when the
+/// record was written. None of a file that lies elsewhere.
+fn own_path(file: &str) -> Option<String> {
+    let hash = hash_of(file)?.hex();
+    let path = FilePlace::Artifact(&hash).path();
+    let above = file.replace('\\', "/");
+    let is_own = above
+        .strip_suffix(&path)
+        .is_some_and(|run| run.ends_with('/'));
+    is_own.then_some(path)
 }
 
 /// No more than its length is read, and one byte.
 fn hashed(path: &Path, len: u64) -> io::Result<Md5> {
-    let mut file = File::open(path)?.take(len.saturating_add(1));
-    let (mut hasher, mut piece) = (Md5Hasher::default(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(n) => hasher.update(&piece[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    md5_of(File::open(path)?.take(len.saturating_add(1)))
 }

@@ -1,22 +1,21 @@
 //! The directory of an offline run, as `wandb sync` and `wandb leet` read it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use cap_std::fs::Dir;
 use prost::Message;
 
-use super::disk::{self, DiskFile, Folder};
+use super::artifacts::{MAX_CONTENTS, each_own};
+use super::claim::create_log;
+use super::disk::{self, Folder};
 use super::files::{Files, enter};
 use super::latest::Made;
 use super::log::{LogWriter, io_error};
-use super::manifest::{MAX_UNPACKED, each_line};
 use super::reader::LogReader;
-use super::records::{ArtifactRecord, Record, RecordType};
-use super::{Durability, FilePlace, RecordSink, StagedFile, logged, staging};
+use super::records::{Record, RecordType};
+use super::{Durability, FilePlace, RecordSink, StagedFile, staging};
 use crate::error::{Error, Result};
 
 /// How the name of a log ends until it holds the first records.
@@ -97,7 +96,7 @@ enum Loss {
 }
 
 impl<F> Site<F> {
-    fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.path.join(&self.log)
     }
 
@@ -133,7 +132,12 @@ impl<F> Site<F> {
 }
 
 impl Site<Dir> {
-    fn new(parent: &Path, name: &str, log: String, durability: Durability) -> io::Result<Self> {
+    pub(super) fn new(
+        parent: &Path,
+        name: &str,
+        log: String,
+        durability: Durability,
+    ) -> io::Result<Self> {
         let parent = std::path::absolute(parent)?;
         Ok(Self {
             path: parent.join(name),
@@ -224,6 +228,18 @@ impl<F: Folder> Directory<F> {
             told: Lost::default(),
             has_lost: false,
         }
+    }
+
+    /// Of a log that is in its place, and is gone on with.
+    pub(super) fn resumed(
+        site: Site<F>,
+        files: Files<F>,
+        log: LogWriter<F::File>,
+        durability: Durability,
+    ) -> Self {
+        let mut resumed = Self::new(site, files, log, durability);
+        resumed.seen = resumed.look_up_log().unwrap_or_default();
+        resumed
     }
 
     /// Appends a record that is encoded.
@@ -371,6 +387,7 @@ impl<F: Folder> Directory<F> {
         let file = self.files.run().open_file(&self.site.log);
         let file = file.map_err(|source| io_error("read", &path, source))?;
         let (mut lost, mut media, mut of_artifacts) = (Lost::default(), 0.., 0..);
+        let mut room = MAX_CONTENTS;
         for record in LogReader::from_reader(path, file)? {
             match record?.record_type {
                 Some(RecordType::Files(record)) => {
@@ -379,7 +396,8 @@ impl<F: Folder> Directory<F> {
                     lost.media.extend(gone.map(|(number, _)| number));
                 }
                 Some(RecordType::Artifact(record)) => {
-                    self.each_own(record, &mut |file| {
+                    let open = |path: &str| self.files.open_in_run(path);
+                    each_own(&record, open, &mut room, &mut |file| {
                         let number = of_artifacts
                             .next()
                             .filter(|_| self.files.lacks_in_run(file));
@@ -391,44 +409,12 @@ impl<F: Folder> Directory<F> {
         }
         Ok(lost)
     }
-
-    /// Hands over the files of an artifact that are in the run's directory, by their paths in it.
-    fn each_own(&self, artifact: ArtifactRecord, take: &mut dyn FnMut(&str)) {
-        let manifest = artifact.manifest.unwrap_or_default();
-        let mut take_own = |file: &str| {
-            if let Some(path) = own_path(&self.site.path, file) {
-                take(&path);
-            }
-        };
-        manifest
-            .contents
-            .iter()
-            .for_each(|entry| take_own(&entry.local_path));
-        let Some(contents) = own_path(&self.site.path, &manifest.manifest_file_path) else {
-            return;
-        };
-        take_own(&manifest.manifest_file_path);
-        if let Ok(file) = self.files.open_in_run(&contents) {
-            // Where it can't be read, what it names isn't known to be gone.
-            let _ = each_line::<io::Error>(file, &mut MAX_UNPACKED.clone(), &mut |_, line| {
-                take_own(&line.local_path);
-                Ok(())
-            });
-        }
-    }
 }
 
 /// How many are in the first list alone; both are sorted.
 fn new_in(lost: &[u64], told: &[u64]) -> u64 {
     let is_new = |file: &&u64| told.binary_search(file).is_err();
     lost.iter().filter(is_new).count() as u64
-}
-
-/// The path of a file in the run's directory, with slashes; none where it lies elsewhere.
-fn own_path(run: &Path, file: &str) -> Option<String> {
-    let path = Path::new(file).strip_prefix(run).ok()?;
-    let parts: Option<Vec<_>> = path.iter().map(|part| part.to_str()).collect();
-    Some(parts?.join("/"))
 }
 
 /// Makes what a run's directory holds. Its folders may be there where it is made again; a log of
@@ -461,39 +447,7 @@ fn same(error: &io::Error) -> io::Error {
     }
 }
 
-/// Makes a log and claims it. Until it is claimed, the start of another run may take it for what a
-/// killed process left, and remove it: then it is made again.
-fn create_log<F: Folder>(run: &F, name: &str) -> io::Result<F::File> {
-    let file = run.create_log(name)?;
-    claim_new(run, name, file).inspect_err(|_| drop(run.remove_file(name)))
-}
-
-fn claim_new<F: Folder>(run: &F, name: &str, mut file: F::File) -> io::Result<F::File> {
-    for _ in 0..TRIES {
-        match file.claim() {
-            Err(error) if disk::is_in_use(&error) => thread::sleep(MOMENT),
-            Err(error) => return Err(error),
-            Ok(()) if !is_missing(run, name) => return Ok(file),
-            Ok(()) => file = run.create_log(name)?,
-        }
-    }
-    Err(io::ErrorKind::WouldBlock.into())
-}
-
-/// One who holds it removes it: that takes no time to speak of.
-const TRIES: usize = 100;
-const MOMENT: Duration = Duration::from_millis(5);
-
-fn is_missing(run: &impl Folder, name: &str) -> bool {
-    let found = run.identity_of(name);
-    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
-fn cannot_open(run: &Path, source: io::Error) -> Error {
-    cannot_write("open the log of the run", run, source)
-}
-
-fn cannot_write(action: &'static str, run: &Path, source: io::Error) -> Error {
+pub(super) fn cannot_write(action: &'static str, run: &Path, source: io::Error) -> Error {
     match disk::is_in_use(&source) {
         true => Error::RunInUse { path: run.into() },
         false => io_error(action, run, source),
@@ -516,68 +470,6 @@ fn make_folder(path: &Path, durability: Durability) -> io::Result<Dir> {
 fn naming(path: &Path) -> Vec<&Path> {
     let missing = path.ancestors().take_while(|path| !path.exists()).count();
     path.ancestors().skip(1).take(missing.max(1)).collect()
-}
-
-/// A run that exists, its log open: no other process can write to it meanwhile.
-pub(crate) struct OpenDirectory {
-    site: Site<Dir>,
-    run: Dir,
-    file: File,
-    log: PathBuf,
-    durability: Durability,
-}
-
-impl OpenDirectory {
-    /// Opens a run's directory. A link to it, such as `latest-run`, is followed; none in it is.
-    pub(crate) fn open(run: &Path, durability: Durability) -> Result<Self> {
-        let cannot_open = |source| cannot_open(run, source);
-        let log = logged::find_log(run)?;
-        let path = fs::canonicalize(run).map_err(cannot_open)?;
-        let (Some(parent), Some(name), Some(log)) = (path.parent(), name_of(&path), name_of(&log))
-        else {
-            return Err(cannot_open(no_text()));
-        };
-        let folder = disk::open_folder(&path).map_err(cannot_open)?;
-        let file = disk::open_log(&folder, log).map_err(cannot_open)?;
-        file.claim().map_err(cannot_open)?;
-        let site = Site::new(parent, name, log.into(), durability).map_err(cannot_open)?;
-        Ok(Self {
-            log: site.log(),
-            site,
-            run: folder,
-            file,
-            durability,
-        })
-    }
-
-    /// The log, to be read as long as this lives.
-    pub(crate) fn log(&self) -> &Path {
-        &self.log
-    }
-
-    /// Goes on after the last whole record, which ends at `len`, or from the very beginning where
-    /// that is 0. What follows it is cut off, and the file that a killed process had begun is removed.
-    pub(crate) fn append_after(self, len: u64) -> Result<Directory> {
-        let mut files = Files::new(self.run, self.durability);
-        files
-            .make()
-            .and_then(|()| files.clear())
-            .map_err(|source| io_error("go on in", &self.site.path, source))?;
-        // What is cut off doesn't come back, so nothing that may be refused follows.
-        let log = LogWriter::resume(&self.log, self.file, len)?;
-        let mut resumed = Directory::new(self.site, files, log, self.durability);
-        resumed.seen = resumed.look_up_log().unwrap_or_default();
-        Ok(resumed)
-    }
-}
-
-fn no_text() -> io::Error {
-    let text = "the name of its directory, or of its log, isn't UTF-8: rename that";
-    io::Error::new(io::ErrorKind::InvalidFilename, text)
-}
-
-pub(super) fn name_of(path: &Path) -> Option<&str> {
-    path.file_name().and_then(|name| name.to_str())
 }
 
 /// Takes back a directory that was made a moment ago and holds no row yet: best effort.
@@ -656,7 +548,6 @@ impl<F: Folder> RecordSink for Directory<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files;
     use super::*;
 
     #[test]
@@ -708,41 +599,6 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_exists_is_gone_on_with_after_a_whole_record() {
-        let dir = tempfile::tempdir().unwrap();
-        let create = || Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Fsync);
-        let mut run = create().unwrap();
-        let record = |num| Record {
-            num,
-            ..Record::default()
-        };
-        run.record(&record(1)).unwrap();
-        run.flush().unwrap();
-        let path = run.path().to_path_buf();
-        let error = OpenDirectory::open(&path, Durability::Fsync).err().unwrap();
-        assert!(matches!(error, Error::RunInUse { .. }), "{error}");
-        drop(run);
-        let log = path.join("run-a.wandb");
-        let len = fs::metadata(&log).unwrap().len();
-        let mut torn = File::options().append(true).open(&log).unwrap();
-        io::Write::write_all(&mut torn, b"half of a rec").unwrap();
-        fs::write(path.join("files").join(files::PART), b"half of a pict").unwrap();
-
-        let open = OpenDirectory::open(&path, Durability::Fsync).unwrap();
-        let mut reader = LogReader::open(open.log()).unwrap();
-        assert_eq!(reader.by_ref().filter(Result::is_ok).count(), 1);
-        assert_eq!(reader.end(), len);
-        let mut run = open.append_after(len).unwrap();
-        assert!(!path.join("files").join(files::PART).exists());
-        run.record(&record(2)).unwrap();
-        run.media("media/images/a.png", b"picture").unwrap();
-        run.flush().unwrap();
-        let records: Result<Vec<_>> = LogReader::open(&log).unwrap().collect();
-        assert_eq!(records.unwrap(), [record(1), record(2)]);
-        assert!(create().is_err());
-    }
-
-    #[test]
     fn the_folder_that_wandb_lies_in_is_always_synced() {
         let dir = tempfile::tempdir().unwrap();
         let project = dir.path().join("project");
@@ -750,42 +606,6 @@ mod tests {
         assert_eq!(naming(&wandb), [&project, dir.path()]);
         fs::create_dir_all(&wandb).unwrap();
         assert_eq!(naming(&wandb), [&project]);
-    }
-
-    #[test]
-    fn a_run_that_cannot_be_gone_on_with_keeps_its_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut run =
-            Directory::create(dir.path(), "offline-run-1-a", "a", Durability::Process).unwrap();
-        run.record(&Record::default()).unwrap();
-        run.flush().unwrap();
-        let path = run.path().to_path_buf();
-        drop(run);
-        let log = path.join("run-a.wandb");
-        let before = fs::read(&log).unwrap();
-        fs::remove_dir(path.join("files")).unwrap();
-        fs::write(path.join("files"), "a file").unwrap();
-        let open = OpenDirectory::open(&path, Durability::Process).unwrap();
-        let error = open.append_after(7).err().unwrap();
-        assert!(error.to_string().contains("go on in"), "{error}");
-        assert_eq!(fs::read(&log).unwrap(), before);
-    }
-
-    /// Where a file system takes such names.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_run_whose_name_is_no_text_is_told_so() {
-        use std::ffi::OsStr;
-        use std::os::unix::ffi::OsStrExt;
-        let dir = tempfile::tempdir().unwrap();
-        let run = dir.path().join(OsStr::from_bytes(b"offline-run-1-\xFF"));
-        fs::create_dir(&run).unwrap();
-        fs::write(run.join("run-a.wandb"), "").unwrap();
-        let error = OpenDirectory::open(&run, Durability::Process)
-            .err()
-            .unwrap();
-        let error = error.to_string();
-        assert!(error.contains("isn't UTF-8: rename that"), "{error}");
     }
 
     #[test]

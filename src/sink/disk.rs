@@ -33,8 +33,12 @@ pub(crate) trait Folder: Send + Sized {
     /// Makes a log, where nothing of that name may exist.
     fn create_log(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Opens a file to read it. A link is an error.
-    fn open_file(&self, name: &str) -> io::Result<Self::File>;
+    /// Opens a file to read it, and nothing else. A link is an error.
+    fn open_file(&self, name: &str) -> io::Result<impl Read + use<Self>>;
+
+    /// Brings what was written to a file to where it outlasts the power, by whichever handle. A link
+    /// is an error.
+    fn sync_file(&self, name: &str) -> io::Result<()>;
 
     /// Gives a file the place of whatever is called `new` in another folder, also of a link.
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()>;
@@ -91,8 +95,12 @@ impl Folder for Dir {
         open(self, name, log_options().create_new(true))
     }
 
-    fn open_file(&self, name: &str) -> io::Result<File> {
+    fn open_file(&self, name: &str) -> io::Result<impl Read + use<>> {
         open(self, name, OpenOptions::new().read(true))
+    }
+
+    fn sync_file(&self, name: &str) -> io::Result<()> {
+        open(self, name, &mut sync_options())?.sync_data()
     }
 
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
@@ -198,6 +206,22 @@ fn log_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     options.share_mode(FILE_SHARE_READ | FILE_SHARE_DELETE);
+    options
+}
+
+/// A file may be its owner's to read alone.
+#[cfg(not(windows))]
+fn sync_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options
+}
+
+/// The system syncs by such handles alone by which one may write.
+#[cfg(windows)]
+fn sync_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
     options
 }
 

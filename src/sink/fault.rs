@@ -51,8 +51,10 @@ pub enum FaultKind {
     StepNotRising,
     /// A value of a row is no JSON.
     InvalidJson,
-    /// A media file is not there, or can't be read.
+    /// A media file is not there.
     MissingFile,
+    /// A media file can't be read, or is no file.
+    UnreadableFile,
     /// A media file that the summary alone names is not there. A note.
     SummaryFile,
     /// A media file is longer or shorter than its row says.
@@ -65,14 +67,18 @@ pub enum FaultKind {
     Link,
     /// No `files` record names a media file.
     NotListed,
-    /// A `files` record names a file that is not there. A note.
+    /// A `files` record names a file that is not there, or can't be read. A note.
     ListedMissing,
     /// Masks or boxes have no names of classes. A note.
     NoClassLabels,
     /// A file of an artifact is not there.
     ArtifactMissing,
-    /// A file of an artifact isn't what it was when it was logged, or can't be read.
+    /// A file of an artifact can't be read, or is no file.
+    ArtifactUnreadable,
+    /// A file of an artifact isn't what it was when it was logged.
     ArtifactChanged,
+    /// The digest of an artifact isn't that of the files that it names.
+    ArtifactDigest,
     /// The files of an artifact lie in the run, but its record says where the run was before.
     ArtifactMoved,
     /// A temporary file was left. A note.

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
+use super::digest::{Md5Reader, md5_of};
 use super::disk::{DiskFile, Folder, Identity};
 use super::log::io_error;
-use super::{ARTIFACTS, Durability, StagedFile};
+use super::{ARTIFACTS, Durability, Md5, StagedFile};
 use crate::error::Result;
 
 /// The run's folder of media files.
@@ -109,7 +110,7 @@ impl<F: Folder> Files<F> {
     }
 
     /// Opens a file by its path from the run's own folder.
-    pub(super) fn open_in_run(&self, path: &str) -> io::Result<F::File> {
+    pub(super) fn open_in_run(&self, path: &str) -> io::Result<impl Read + use<F>> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = open_path(&self.run, folder)?;
         folder.as_ref().unwrap_or(&self.run).open_file(name)
@@ -214,15 +215,23 @@ impl<F: Folder> Files<F> {
         let cannot = |source| io_error("take over", file.from, source);
         let root = self.root.as_ref().ok_or(io::ErrorKind::NotFound.into());
         let root = root.map_err(cannot)?;
-        let taken = bring(root, file)
+        let is_untouched = file.check()?;
+        let brought = match bring(root, file) {
+            Err(_) if was_moved(folder, name, file) => return Ok(()),
+            // Something was done to it since it was hashed: be it that it was linked.
+            Ok(None) if !is_untouched => root.open_file(PART).and_then(md5_of).map(Some),
+            brought => brought,
+        };
+        let taken = brought
+            .map_err(cannot)
+            .and_then(|hash| hash.map_or(Ok(()), |hash| file.compare(hash)))
             .and_then(|()| match self.durability {
                 Durability::Process => Ok(()),
-                Durability::Fsync => root.open_file(PART)?.sync(),
+                Durability::Fsync => root.sync_file(PART).map_err(cannot),
             })
-            .map_err(cannot)
             // What was taken is what it was, and nothing else is put in the place of that.
             .and_then(|()| file.check())
-            .and_then(|()| root.rename(PART, folder, name).map_err(cannot));
+            .and_then(|_| root.rename(PART, folder, name).map_err(cannot));
         // Where both are links to one file, the system leaves both; else best effort.
         let _ = root.remove_file(PART);
         taken
@@ -274,9 +283,20 @@ impl<F: Folder> Files<F> {
     }
 }
 
+/// Whether a file that isn't where it was has the place already that it is to have: it was moved
+/// there, since another of the same bytes is to have that too.
+fn was_moved<F: Folder>(folder: &F, name: &str, file: &StagedFile<'_>) -> bool {
+    let is_gone = || !file.from.try_exists().unwrap_or(true);
+    let is_whole = || {
+        let found = folder.open_file(name).and_then(md5_of);
+        found.is_ok_and(|found| file.compare(found).is_ok())
+    };
+    file.may_move && is_gone() && is_whole()
+}
+
 /// Brings a file of elsewhere to `files/`: linked, and copied where that can't be, as on another
-/// disk.
-fn bring<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<()> {
+/// disk. The hash of what was copied.
+fn bring<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<Option<Md5>> {
     let take = || root.take(PART, file.from, file.may_move);
     let taken = take().or_else(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => root.remove_file(PART).and_then(|()| take()),
@@ -285,15 +305,15 @@ fn bring<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<()> {
     match taken {
         // One that has taken its place since it was looked at.
         Ok(()) if root.is_link(PART) => Err(io::ErrorKind::NotFound.into()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => copy(root, file),
-        taken => taken,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => copy(root, file).map(Some),
+        taken => taken.map(|()| None),
     }
 }
 
-fn copy<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<()> {
-    let mut source = File::open(file.from)?;
-    let mut copy = create(root)?;
-    io::copy(&mut source, &mut copy).map(drop)
+fn copy<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<Md5> {
+    let mut source = Md5Reader::new(File::open(file.from)?);
+    io::copy(&mut source, &mut create(root)?)?;
+    Ok(source.finish())
 }
 
 /// What has become of a folder.

@@ -48,9 +48,8 @@ mod link {
 
     use cap_std::fs::Dir;
 
-    use super::super::directory::name_of;
     use super::super::disk::{self, Folder};
-    use super::super::names::{LOG_PART, OFFLINE};
+    use super::super::names::{LOG_PART, OFFLINE, name_of};
     use super::super::scan::{Found, Scanner};
     use super::super::{files, wire};
     use super::Made;

@@ -33,6 +33,10 @@ pub struct LoggedMedia {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LoggedFile {
+    /// What it is, in W&B's words: the `_type` of the value that names it, such as `image-file`,
+    /// `images/separated` of one in a list, `mask`, `boxes2D` or `table-file`. None where the value
+    /// has none.
+    pub kind: Option<String>,
     /// The key it was logged under. That of a mask or boxes goes on after its image's, joined by
     /// dots.
     pub key: String,
@@ -262,6 +266,7 @@ fn files_of(row: &HistoryRecord, files_dir: &Path, room: &mut usize) -> Vec<Logg
 fn logged(file: NamedFile, step: i64, files_dir: &Path) -> LoggedFile {
     let found = stored::length(files_dir, &file.path);
     LoggedFile {
+        kind: file.kind,
         key: file.key,
         step,
         size: file.size.or(found),

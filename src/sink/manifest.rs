@@ -10,12 +10,13 @@ use flate2::write::GzEncoder;
 use super::records::ArtifactManifestEntry;
 use super::staging::{Begun, Staging};
 use super::{Md5, Md5Hasher};
-use crate::error::Result;
+use crate::error::{Error, Result, beginning};
 use crate::image::json::artifact::{ManifestLine, manifest_line, parse_line};
 
-/// The longest line that is read, in bytes: paths of 4,096 bytes, escaped, are less.
+/// The longest line that is written and read, in bytes, its end included: paths of 4,096 bytes,
+/// escaped, are less.
 const MAX_LINE: u64 = 1 << 20;
-/// The most that is unpacked of one file, in bytes: over a million entries.
+/// The most that is written to one file and unpacked of it, in bytes: over a million entries.
 pub(super) const MAX_UNPACKED: u64 = 1 << 30;
 /// Bytes that wait to be written.
 const PIECE: usize = 1 << 16;
@@ -25,6 +26,8 @@ pub(crate) struct ManifestFile {
     begun: Begun,
     packed: GzEncoder<Vec<u8>>,
     hasher: Md5Hasher,
+    /// The length of its lines, in bytes.
+    unpacked: u64,
 }
 
 impl ManifestFile {
@@ -33,9 +36,15 @@ impl ManifestFile {
             begun: staging.begin()?,
             packed: GzEncoder::new(Vec::new(), Compression::fast()),
             hasher: Md5Hasher::default(),
+            unpacked: 0,
         })
     }
 
+    /// Adds a line, where no reader would refuse the file for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Artifact`] for an entry, or a file, that is longer than is read.
     pub(crate) fn add(&mut self, entry: &ArtifactManifestEntry) -> Result<()> {
         let line = manifest_line(&ManifestLine {
             path: entry.path.clone(),
@@ -47,7 +56,9 @@ impl ManifestFile {
         self.add_line(&line)
     }
 
+    /// The same of a line as it stands.
     pub(super) fn add_line(&mut self, line: &str) -> Result<()> {
+        self.unpacked = with_line(self.unpacked, line)?;
         let written = self.packed.write_all(line.as_bytes());
         let written = written.and_then(|()| self.packed.write_all(b"\n"));
         written.map_err(|source| self.begun.cannot_write(source))?;
@@ -77,8 +88,30 @@ impl ManifestFile {
     }
 }
 
-/// Hands over the lines of such a file, with what each says; returns early where the taker fails, and
-/// where they are longer than the room for them, in bytes, which what was read is taken from.
+/// The length of a file with one more line.
+fn with_line(unpacked: u64, line: &str) -> Result<u64> {
+    let len = line.len() as u64 + 1;
+    let unpacked = unpacked.saturating_add(len);
+    let reason = match (len, unpacked) {
+        (..=MAX_LINE, ..=MAX_UNPACKED) => return Ok(unpacked),
+        (..=MAX_LINE, _) => format!(
+            "the list of its files is over {} MiB long, which no reader of the run would take: \
+             divide the files among several artifacts",
+            MAX_UNPACKED >> 20
+        ),
+        _ => format!(
+            "what its list of files says of one is over {} MiB long, which no reader of the run \
+             would take: shorten its path or address, {:?}",
+            MAX_LINE >> 20,
+            beginning(line)
+        ),
+    };
+    Err(Error::Artifact { reason })
+}
+
+/// Hands over the lines of such a file, with what each says. Ends early where the taker fails, and
+/// where they are longer than is written, or than the room for them, in bytes, which what was read
+/// is taken from: with an error of the kind `FileTooLarge`.
 pub(super) fn each_line<E: From<io::Error>>(
     file: impl Read,
     room: &mut u64,
@@ -101,7 +134,8 @@ pub(super) fn each_line<E: From<io::Error>>(
             return Ok(());
         }
         if n > MAX_LINE || read > most {
-            return Err(no_manifest("it is larger than any manifest").into());
+            let text = "it is longer than any list of files";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text).into());
         }
         let text = std::str::from_utf8(&line).map_err(|_| no_manifest("a line isn't UTF-8"))?;
         let text = text.trim();
@@ -116,11 +150,9 @@ fn no_manifest(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// The name under which such a file lies among the files of artifacts, where its path says one.
-pub(super) fn name_of(path: &str) -> Option<&str> {
-    let name = path.rsplit(['/', '\\']).next()?;
-    let is_hash = name.len() == 2 * size_of::<Md5>() && name.bytes().all(|b| b.is_ascii_hexdigit());
-    is_hash.then_some(name)
+/// The MD5 that the name of such a file is, where it is one: the Python SDK's names are others.
+pub(super) fn hash_of(path: &str) -> Option<Md5> {
+    Md5::from_hex(path.rsplit(['/', '\\']).next()?)
 }
 
 #[cfg(test)]
@@ -181,8 +213,39 @@ mod tests {
         };
         check(&packed(b"{}"), "no entry");
         check(&packed(&[0xFF, b'\n']), "UTF-8");
-        check(&packed(&vec![b' '; 2 << 20]), "larger than any manifest");
+        check(&packed(&vec![b' '; 2 << 20]), "longer than any list");
         check(b"no gzip", "");
         assert!(read(&packed(b"\n\n")).unwrap().is_empty());
+    }
+
+    /// What is written is read: both ends of both limits.
+    #[test]
+    fn no_longer_line_or_file_is_written_than_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::create_in(dir.path()).unwrap();
+        let mut file = ManifestFile::begin(&staging).unwrap();
+        let spare = manifest_line(&ManifestLine::default()).len() + 1;
+        let mut longest = ManifestLine {
+            path: "p".repeat(MAX_LINE as usize - spare),
+            ..ManifestLine::default()
+        };
+        file.add_line(&manifest_line(&longest)).unwrap();
+        longest.path.push('p');
+        let error = file.add_line(&manifest_line(&longest)).unwrap_err();
+        assert!(error.to_string().contains("shorten its path"), "{error}");
+        let name = file.finish(&staging).unwrap();
+        let bytes = std::fs::read(staging.path_of(&name)).unwrap();
+        assert_eq!(read(&bytes).unwrap().len(), 1);
+
+        assert_eq!(with_line(MAX_UNPACKED - 3, "ab").unwrap(), MAX_UNPACKED);
+        let error = with_line(MAX_UNPACKED - 2, "ab").unwrap_err().to_string();
+        assert!(error.contains("divide the files"), "{error}");
+        let one = packed(b"{\"path\":\"a\",\"digest\":\"b\"}\n");
+        let read = |mut room| {
+            let read = each_line::<io::Error>(&one[..], &mut room, &mut |_, _| Ok(()));
+            read.map(|()| room).map_err(|error| error.kind())
+        };
+        assert_eq!(read(30), Ok(4));
+        assert_eq!(read(25), Err(io::ErrorKind::FileTooLarge));
     }
 }

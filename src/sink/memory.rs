@@ -1,11 +1,12 @@
 //! A sink that keeps everything in memory: for tests of code that logs.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::log::io_error;
 use super::records::{HistoryRecord, Record, RecordType};
-use super::{FilePlace, RecordSink, StagedFile};
+use super::{FilePlace, Md5, RecordSink, StagedFile};
 use crate::error::Result;
 
 /// Keeps what a run writes in memory. A clone shares it.
@@ -25,7 +26,14 @@ use crate::error::Result;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemorySink {
-    kept: Arc<Mutex<Vec<Kept>>>,
+    kept: Arc<Mutex<AllKept>>,
+}
+
+#[derive(Debug, Default)]
+struct AllKept {
+    all: Vec<Kept>,
+    /// Those of the media files.
+    paths: HashSet<String>,
 }
 
 /// A media file that a [`MemorySink`] was given.
@@ -56,25 +64,25 @@ impl MemorySink {
 
     /// Files and records, in the order in which they came.
     pub fn kept(&self) -> Vec<Kept> {
-        self.lock().clone()
+        self.lock().all.clone()
     }
 
     /// The media files.
     pub fn files(&self) -> Vec<MediaFile> {
-        let file = |kept| match kept {
-            Kept::Media(file) => Some(file),
+        let file = |kept: &Kept| match kept {
+            Kept::Media(file) => Some(file.clone()),
             Kept::Record(_) => None,
         };
-        self.kept().into_iter().filter_map(file).collect()
+        self.lock().all.iter().filter_map(file).collect()
     }
 
     /// The records.
     pub fn records(&self) -> Vec<RecordType> {
-        let record = |kept| match kept {
+        let record = |kept: &Kept| match kept {
             Kept::Media(_) => None,
-            Kept::Record(record) => record.record_type,
+            Kept::Record(record) => record.record_type.clone(),
         };
-        self.kept().into_iter().filter_map(record).collect()
+        self.lock().all.iter().filter_map(record).collect()
     }
 
     /// The rows of the history.
@@ -86,7 +94,11 @@ impl MemorySink {
         self.records().into_iter().filter_map(row).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+    fn has(&self, path: &str) -> bool {
+        self.lock().paths.contains(path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AllKept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,10 +106,9 @@ impl MemorySink {
 impl RecordSink for MemorySink {
     fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         let mut kept = self.lock();
-        let known = |kept: &Kept| matches!(kept, Kept::Media(file) if file.path == path);
-        if !kept.iter().any(known) {
+        if kept.paths.insert(path.into()) {
             let (path, bytes) = (path.into(), bytes.into());
-            kept.push(Kept::Media(MediaFile { path, bytes }));
+            kept.all.push(Kept::Media(MediaFile { path, bytes }));
         }
         Ok(())
     }
@@ -110,17 +121,17 @@ impl RecordSink for MemorySink {
             place => place.path(),
         };
         file.check()?;
-        let is_known = self.files().iter().any(|known| known.path == path);
-        if !is_known {
+        if !self.has(&path) {
             let bytes = std::fs::read(file.from);
             let bytes = bytes.map_err(|source| io_error("read", file.from, source))?;
+            file.compare(Md5::of(&bytes))?;
             self.media(&path, &bytes)?;
         }
         Ok(path.into())
     }
 
     fn record(&mut self, record: &Record) -> Result<()> {
-        self.lock().push(Kept::Record(record.clone()));
+        self.lock().all.push(Kept::Record(record.clone()));
         Ok(())
     }
 

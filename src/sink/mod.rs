@@ -1,12 +1,14 @@
 //! Where a run goes: the transaction log and the media files. Nothing else writes to disk.
 
 mod artifacts;
+mod claim;
 mod digest;
 mod directory;
 mod disk;
 mod fault;
 mod files;
 mod framing;
+mod host;
 mod latest;
 mod log;
 pub mod logged;
@@ -14,6 +16,7 @@ mod manifest;
 mod media;
 mod memory;
 mod names;
+mod opened;
 pub mod reader;
 pub mod records;
 pub mod repair;
@@ -28,14 +31,16 @@ pub mod verify;
 mod weight;
 mod wire;
 
-pub(crate) use digest::{Md5, Md5Hasher, Sha256Hasher};
-pub(crate) use directory::{Directory, OpenDirectory};
+pub(crate) use digest::{ManifestHasher, Md5, Md5Hasher, Sha256Hasher};
+pub(crate) use directory::Directory;
+pub(crate) use host::host;
 pub(crate) use latest::{Made, link_latest};
 pub(crate) use manifest::ManifestFile;
 pub use media::image_path;
 pub(crate) use media::{MediaKey, sha256};
 pub use memory::{Kept, MediaFile, MemorySink};
 pub(crate) use names::{id_in_name, offline_name};
+pub(crate) use opened::OpenDirectory;
 pub(crate) use resumed::{PRODUCER, Resumed, Upload, continuation, is_without_log, run_directory};
 pub(crate) use staging::{Begun, Staging, Stamp, read_whole};
 pub(crate) use survey::begun_log;
@@ -186,9 +191,26 @@ pub struct StagedFile<'a> {
 }
 
 impl StagedFile<'_> {
-    /// Refuses a file that has changed.
-    fn check(&self) -> Result<()> {
-        self.stamp.map_or(Ok(()), |stamp| stamp.check(self.from))
+    /// Refuses a file that isn't what it was when it was hashed. Whether nothing was done to it
+    /// since, as far as the system says.
+    fn check(&self) -> Result<bool> {
+        let Some(stamp) = self.stamp else {
+            return Ok(true);
+        };
+        let now = stamp.check(self.from)?;
+        Ok(now.is_untouched_since(&stamp))
+    }
+
+    /// Refuses bytes that aren't those of the file, where its place says which those are.
+    fn compare(&self, found: Md5) -> Result<()> {
+        match self.place {
+            FilePlace::Artifact(hash) if Md5::from_hex(hash) != Some(found) => {
+                Err(Error::FileChanged {
+                    path: self.from.into(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

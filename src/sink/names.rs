@@ -38,3 +38,8 @@ pub(super) fn parent_of(path: &Path) -> PathBuf {
         _ => PathBuf::from("."),
     }
 }
+
+/// The last name of a path, where it is text.
+pub(super) fn name_of(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
+}

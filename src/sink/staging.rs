@@ -5,11 +5,14 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::host::Machine;
 use super::log::io_error;
 use crate::error::{Error, Result};
 
-/// How the name of such a folder begins, beside the runs.
-const STAGING: &str = ".staging-";
+/// How the name of such a folder begins: beside the runs, and where everybody's temporary files are.
+/// The machine and the process that it belongs to follow, since on some file systems of a network a
+/// lock is known to its own machine alone.
+const STAGING: &str = ".wandb-image-";
 /// Held by the process that the folder belongs to.
 const LOCK: &str = "lock";
 const PART: &str = "part-";
@@ -119,11 +122,24 @@ fn random_name() -> String {
         .collect()
 }
 
+fn new_name(machine: &Machine) -> String {
+    let (machine, process) = (machine.text(), std::process::id());
+    format!("{STAGING}{machine}-{process}-{}", random_name())
+}
+
+/// The machine of which such a folder is; none where it isn't one.
+fn machine_of(name: &str) -> Option<Machine> {
+    let mut parts = name.strip_prefix(STAGING)?.rsplitn(3, '-');
+    let (_, process, machine) = (parts.next()?, parts.next()?, parts.next()?);
+    process.parse::<u32>().ok()?;
+    Machine::parse(machine)
+}
+
 /// Makes a folder that is locked. Until it is, another process may take it for what a killed one
 /// left, and remove it.
 fn begin_in(parent: &Path) -> io::Result<(PathBuf, File)> {
     for _ in 0..TRIES {
-        let path = parent.join(format!("{STAGING}{}", random_name()));
+        let path = parent.join(new_name(&Machine::this()));
         fs::create_dir_all(parent)?;
         match make_private(&path) {
             // Another has made that folder too, and removed it.
@@ -166,16 +182,18 @@ fn make_private(folder: &Path) -> io::Result<()> {
     fs::create_dir(folder)
 }
 
-/// Removes what killed processes left in a folder of runs. Best effort.
+/// Removes what killed processes of this machine left in a folder of runs. Best effort.
 pub(super) fn clear_left(parent: &Path) {
     clear_beside(parent, None);
 }
 
 fn clear_beside(parent: &Path, own: Option<&Path>) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let this = Machine::this();
     let staged = entries.filter(|entry| {
         let name = entry.file_name();
-        name.to_str().is_some_and(|name| name.starts_with(STAGING)) && Some(&*entry.path()) != own
+        let machine = name.to_str().and_then(machine_of);
+        machine.is_some_and(|machine| machine.is_same_as(&this)) && Some(&*entry.path()) != own
     });
     staged.for_each(|entry| drop(clear(&entry.path())));
 }
@@ -217,10 +235,12 @@ fn remove(folder: &Path) -> io::Result<()> {
 }
 
 /// What a file of the user's was when it was added: by which a change is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     pub(crate) len: u64,
     modified: Option<SystemTime>,
+    node: node::Node,
+    touched: node::Touched,
 }
 
 impl Stamp {
@@ -237,36 +257,88 @@ impl Stamp {
         Ok(Self {
             len: metadata.len(),
             modified: metadata.modified().ok(),
+            node: node::of(&metadata),
+            touched: node::touched(&metadata),
         })
     }
 
-    /// Refuses a file that isn't what it was.
-    pub(crate) fn check(self, path: &Path) -> Result<()> {
-        match Self::of(path)? == self {
-            true => Ok(()),
+    /// Whether both are of one file, which nobody has written to in between as far as its length and
+    /// its time say.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        (self.len, self.modified, self.node) == (other.len, other.modified, other.node)
+    }
+
+    /// Whether nothing at all was done to the file in between, not even a link to it made.
+    pub(super) fn is_untouched_since(&self, earlier: &Self) -> bool {
+        self.is_same_as(earlier) && self.touched == earlier.touched
+    }
+
+    /// What the file is now; refused where it isn't what it was.
+    pub(crate) fn check(self, path: &Path) -> Result<Self> {
+        let now = Self::of(path)?;
+        match now.is_same_as(&self) {
+            true => Ok(now),
             false => Err(Error::FileChanged { path: path.into() }),
         }
     }
 }
 
-/// Reads a file of the user's in pieces, and refuses one that changes meanwhile.
+/// What the system knows of a file beyond its length and its time.
+#[cfg(unix)]
+mod node {
+    use std::fs::Metadata;
+    use std::os::unix::fs::MetadataExt;
+
+    /// Its device, and its number there.
+    pub(super) type Node = (u64, u64);
+    /// When it was last written to, linked or given to somebody: nobody can set that.
+    pub(super) type Touched = (i64, i64);
+
+    pub(super) fn of(file: &Metadata) -> Node {
+        (file.dev(), file.ino())
+    }
+
+    pub(super) fn touched(file: &Metadata) -> Touched {
+        (file.ctime(), file.ctime_nsec())
+    }
+}
+
+#[cfg(not(unix))]
+mod node {
+    use std::fs::Metadata;
+    use std::time::SystemTime;
+
+    /// When it was made.
+    pub(super) type Node = Option<SystemTime>;
+    /// Other systems don't say.
+    pub(super) type Touched = ();
+
+    pub(super) fn of(file: &Metadata) -> Node {
+        file.created().ok()
+    }
+
+    pub(super) fn touched(_: &Metadata) -> Touched {}
+}
+
+/// Reads a file of the user's in pieces, and refuses one that changes meanwhile. Returns what it was
+/// before it was read.
 pub(crate) fn read_whole(
     path: &Path,
     stamp: Stamp,
     take: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
+) -> Result<Stamp> {
     let cannot = |source| io_error("read", path, source);
-    stamp.check(path)?;
+    let before = stamp.check(path)?;
     let mut file = File::open(path).map_err(cannot)?;
     match each_piece(&mut file, take, path)? == stamp.len {
-        true => stamp.check(path),
+        true => stamp.check(path).map(|_| before),
         false => Err(Error::FileChanged { path: path.into() }),
     }
 }
 
 /// Hands over a file from here to its end, and returns its length.
-fn each_piece(
-    file: &mut File,
+pub(super) fn each_piece(
+    file: &mut impl Read,
     take: &mut dyn FnMut(&[u8]) -> Result<()>,
     path: &Path,
 ) -> Result<u64> {
@@ -313,7 +385,7 @@ mod tests {
     fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let used = Staging::create_in(dir.path()).unwrap();
-        let left = dir.path().join(".staging-left");
+        let left = dir.path().join(new_name(&Machine::this()));
         fs::create_dir(&left).unwrap();
         fs::write(left.join(LOCK), "").unwrap();
         fs::create_dir(dir.path().join("offline-run-1")).unwrap();
@@ -322,15 +394,30 @@ mod tests {
         assert_eq!(names(dir.path()).len(), 3);
     }
 
+    /// Another machine's lock may be none here: its folder is in use for all that is known.
+    #[test]
+    fn a_folder_of_another_machine_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = Machine::parse("elsewhere-0").unwrap();
+        let names = [new_name(&other), ".wandb-image-notes".into()];
+        let [other, notes] = names.map(|name| dir.path().join(name));
+        for folder in [&other, &notes] {
+            fs::create_dir(folder).unwrap();
+        }
+        fs::write(other.join(LOCK), "").unwrap();
+        let _staging = Staging::create_in(dir.path()).unwrap();
+        assert!(other.join(LOCK).exists() && notes.exists());
+    }
+
     #[test]
     fn a_folder_whose_process_was_killed_before_it_had_a_lock_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".staging-empty")).unwrap();
-        let others = dir.path().join(".staging-others");
+        let [empty, others] = [(); 2].map(|()| dir.path().join(new_name(&Machine::this())));
+        fs::create_dir(&empty).unwrap();
         fs::create_dir(&others).unwrap();
         fs::write(others.join("file"), "mine").unwrap();
         let _staging = Staging::create_in(dir.path()).unwrap();
-        assert!(!dir.path().join(".staging-empty").exists());
+        assert!(!empty.exists());
         assert!(others.join("file").exists());
     }
 
@@ -356,14 +443,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mine = tempfile::tempdir().unwrap();
         fs::write(mine.path().join(LOCK), "").unwrap();
-        symlink(mine.path(), dir.path().join(".staging-link")).unwrap();
-        let piped = dir.path().join(".staging-pipe");
+        let [link, piped, linked] = [(); 3].map(|()| dir.path().join(new_name(&Machine::this())));
+        symlink(mine.path(), link).unwrap();
         fs::create_dir(&piped).unwrap();
         let pipe = std::process::Command::new("mkfifo")
             .arg(piped.join(LOCK))
             .status();
         assert!(pipe.unwrap().success());
-        let linked = dir.path().join(".staging-linked");
         fs::create_dir(&linked).unwrap();
         symlink(mine.path().join(LOCK), linked.join(LOCK)).unwrap();
         let staging = Staging::create_in(dir.path()).unwrap();
@@ -388,6 +474,40 @@ mod tests {
                 });
             }
         });
+    }
+
+    /// As where an editor puts a new file in the place of the old, and keeps its time.
+    #[cfg(unix)]
+    #[test]
+    fn another_file_of_the_same_length_and_time_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, other] = ["f", "g"].map(|name| dir.path().join(name));
+        fs::write(&path, "one").unwrap();
+        let stamp = Stamp::of(&path).unwrap();
+        fs::write(&other, "two").unwrap();
+        let file = File::options().write(true).open(&other).unwrap();
+        file.set_modified(stamp.modified.unwrap()).unwrap();
+        fs::rename(&other, &path).unwrap();
+        let error = stamp.check(&path).unwrap_err();
+        assert!(matches!(error, Error::FileChanged { .. }), "{error}");
+    }
+
+    /// A link to it changes nothing of a file, and time that is set back hides a change.
+    #[cfg(unix)]
+    #[test]
+    fn what_was_done_to_a_file_shows_also_where_its_time_is_set_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "one").unwrap();
+        let stamp = Stamp::of(&path).unwrap();
+        assert!(stamp.check(&path).unwrap().is_untouched_since(&stamp));
+        // Times are as fine as the system's clock ticks.
+        while Stamp::of(&path).unwrap().touched == stamp.touched {
+            let mut file = File::options().write(true).open(&path).unwrap();
+            file.write_all(b"two").unwrap();
+            file.set_modified(stamp.modified.unwrap()).unwrap();
+        }
+        assert!(!stamp.check(&path).unwrap().is_untouched_since(&stamp));
     }
 
     #[test]

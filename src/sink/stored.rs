@@ -22,8 +22,7 @@ pub(super) enum Stored {
     /// A link, its own or of a folder above it, that leads out of `files/`.
     Link,
     Missing,
-    /// A folder, a device, a pipe.
-    NoFile,
+    /// A folder, a device or a pipe, or what the system refuses to read: why.
     Unreadable(String),
     File {
         size: u64,
@@ -95,6 +94,9 @@ pub(super) fn length(dir: &Path, path: &str) -> Option<u64> {
     Some(fs::metadata(place).ok()?.len())
 }
 
+/// Why what isn't a file can't be read.
+pub(super) const NO_FILE: &str = "it is no file, but a folder or a device";
+
 /// Where the file is, no link leading out of `dir`.
 fn place(dir: &Path, path: &str) -> Result<PathBuf, Stored> {
     if let Some(reason) = unsafe_path(path) {
@@ -116,7 +118,7 @@ fn place(dir: &Path, path: &str) -> Result<PathBuf, Stored> {
     }
     match fs::metadata(&place) {
         Ok(found) if found.is_file() => Ok(place),
-        Ok(_) => Err(Stored::NoFile),
+        Ok(_) => Err(Stored::Unreadable(NO_FILE.into())),
         Err(error) => Err(not_there(error)),
     }
 }
@@ -226,6 +228,7 @@ mod tests {
     fn named(path: &str, size: Option<u64>, sha256: Option<&str>) -> NamedFile {
         NamedFile {
             key: "k".into(),
+            kind: None,
             path: path.into(),
             sha256: sha256.map(Into::into),
             size,
@@ -233,6 +236,7 @@ mod tests {
             width: None,
             height: None,
             format: None,
+            artifact: None,
         }
     }
 
@@ -276,7 +280,7 @@ mod tests {
         check("", Stored::Unsafe("is empty"));
         check("a\0b", Stored::Unsafe("holds NUL"));
         check("none/at/all", Stored::Missing);
-        check("folder", Stored::NoFile);
+        check("folder", Stored::Unreadable(NO_FILE.into()));
     }
 
     #[cfg(unix)]

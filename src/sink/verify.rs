@@ -48,7 +48,12 @@ impl Report {
 /// The files of artifacts are looked at where their records say that they are: as a rule in the
 /// run's `artifacts/`, and those of the Python SDK in a folder of its own. Outside of the run at
 /// most 16 GiB are read in all; of files beyond that the size alone is compared. Of a run that was
-/// synced nothing is said of them, since the SDK's are deleted then.
+/// synced nothing is said of those that are gone, since the SDK's are deleted then.
+///
+/// A list of an artifact's files that lies in a file of its own is compared with the MD5 that it is
+/// named by, where it is, and read up to 1 GiB, unpacked: no longer one is written. Outside of the
+/// run, and where a list is named again, at most 4 GiB are read in all. The digest of an artifact is
+/// compared with that of what it names, where that takes less than 256 MiB of memory.
 ///
 /// Of each kind of fault the first 1,000 are told, and the others counted
 /// ([`Fault::count`]). A record over the limits of [`LogReader`](super::reader::LogReader) is a

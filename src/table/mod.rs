@@ -44,7 +44,9 @@ const MAX_COLUMNS: usize = 10_000;
 /// can't be made is left out of its row, counted, and told when the table is logged.
 ///
 /// The temporary files lie in `wandb/` of `WANDB_DIR` or of the current directory, where the run is
-/// too unless [`dir`](crate::RunBuilder::dir) says otherwise. They go with the table.
+/// too unless [`dir`](crate::RunBuilder::dir) says otherwise; where that can't be written, in the
+/// system's temporary folder, which must have room for them, and from which they are copied where it
+/// is another disk. They go with the table.
 ///
 /// ```
 /// use wandb_image::{HostTensor, IntoWandbImage, Row, Table};

@@ -388,8 +388,58 @@ fn what_is_no_file_costs_its_artifact() {
     let desk = ended();
     fs::remove_file(desk.path().join(HELLO)).unwrap();
     fs::create_dir(desk.path().join(HELLO)).unwrap();
-    let expected = ["it is no file, but a folder or a device"];
-    check(desk.path(), FaultKind::ArtifactChanged, &expected);
+    let expected = [
+        "(it is no file, but a folder or a device), which can't be read",
+        "see to its permissions",
+    ];
+    check(desk.path(), FaultKind::ArtifactUnreadable, &expected);
+}
+
+/// Not even root reads what is behind a link to itself.
+#[test]
+fn a_file_that_can_not_be_read_is_not_taken_for_one_that_was_written_to() {
+    let desk = ended();
+    let file = desk.path().join(HELLO);
+    fs::remove_file(&file).unwrap();
+    symlink(&file, &file).unwrap();
+    let expected = ["(Too many levels of symbolic links", "which can't be read"];
+    check(desk.path(), FaultKind::ArtifactUnreadable, &expected);
+    let repaired = repaired(desk.path(), &desk.dir.path().join("repaired"));
+    let missing = repaired.missing[0].to_string();
+    assert!(missing.contains("since the file \"a\""), "{missing}");
+    assert!(missing.ends_with("can't be read"), "{missing}");
+    assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (2, 1));
+}
+
+/// Neither the row nor the summary keeps a table of which W&B would find nothing.
+#[test]
+fn a_table_goes_with_its_artifact_and_the_rest_of_its_row_stays() {
+    let desk = Desk::new();
+    desk.run
+        .log(Row::new().with("t", table(1)).with("loss", 1))
+        .unwrap();
+    desk.run.log(Row::new().with("u", table(2))).unwrap();
+    desk.run.finish().unwrap();
+    let artifact = artifacts(desk.path()).swap_remove(0);
+    let entry = &artifact.manifest.unwrap().contents[0];
+    fs::remove_file(&entry.local_path).unwrap();
+    let repaired = repaired(desk.path(), &desk.dir.path().join("repaired"));
+    let missing: Vec<_> = repaired.missing.iter().map(ToString::to_string).collect();
+    let told = "is of a table whose artifact is left out; the row keeps its other values";
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    assert!(missing.iter().any(|one| one.contains(told)), "{missing:?}");
+    assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (1, 1));
+    let log = LogReader::open(find_log(&repaired.dir).unwrap()).unwrap();
+    let items = log.flat_map(|record| match record.unwrap().record_type {
+        Some(RecordType::History(row)) => row.item,
+        Some(RecordType::Summary(summary)) => summary.update,
+        _ => Vec::new(),
+    });
+    let tops: Vec<String> = items.map(|item| item.path()[0].into()).collect();
+    let has = |key: &str| tops.iter().any(|top| top == key);
+    assert!(!has("t") && has("loss") && has("u"), "{tops:?}");
+    let tables = fs::read_dir(repaired.dir.join("files/media/table")).unwrap();
+    assert_eq!(tables.count(), 1);
 }
 
 #[test]
@@ -501,21 +551,31 @@ fn claiming(entries: Vec<ArtifactManifestEntry>, contents: &str) -> TempDir {
 }
 
 fn claiming_by(algorithm: &str, entries: Vec<ArtifactManifestEntry>, contents: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let run = dir.path().join("offline-run-20250101_000000-r1");
-    fs::create_dir(&run).unwrap();
+    claimed(ArtifactRecord {
+        digest_algorithm: algorithm.into(),
+        ..artifact_of(entries, contents)
+    })
+}
+
+fn artifact_of(entries: Vec<ArtifactManifestEntry>, contents: &str) -> ArtifactRecord {
     let manifest = ArtifactManifest {
         contents: entries,
         manifest_file_path: contents.into(),
         ..ArtifactManifest::default()
     };
-    let mut artifact = record(RecordType::Artifact(ArtifactRecord {
+    ArtifactRecord {
         name: "data".into(),
         manifest: Some(manifest),
-        digest_algorithm: algorithm.into(),
         ..ArtifactRecord::default()
-    }))
-    .encode_to_vec();
+    }
+}
+
+/// A run whose log holds this artifact.
+fn claimed(artifact: ArtifactRecord) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    fs::create_dir(&run).unwrap();
+    let mut artifact = record(RecordType::Artifact(artifact)).encode_to_vec();
     // A field that this crate doesn't know, of the record.
     artifact.extend([0xA0, 0x1F, 7]);
     let mut log = Framed::of(&[run_record("r1")]);
@@ -537,26 +597,34 @@ fn claim(digest: &str, size: i64, local_path: &str) -> ArtifactManifestEntry {
 
 #[test]
 fn what_a_log_claims_of_files_is_not_followed_into_devices() {
-    let check = |entry: ArtifactManifestEntry, expected: &str| {
+    let check = |kind, entry: ArtifactManifestEntry, expected: &str| {
         let dir = claiming(vec![entry], "");
         let run = dir.path().join("offline-run-20250101_000000-r1");
-        check(
-            &run,
-            FaultKind::ArtifactChanged,
-            &[expected, "will not upload"],
-        );
+        check(&run, kind, &[expected, "will not upload"]);
         let repaired = repair(&run, dir.path().join("repaired")).unwrap();
         assert_eq!(names(&repaired.dir), [""; 0]);
     };
-    check(claim(HELLO_BASE64, 0, "/dev/zero"), "it is no file");
+    let device = claim(HELLO_BASE64, 0, "/dev/zero");
+    check(FaultKind::ArtifactUnreadable, device, "it is no file");
+    let changed = FaultKind::ArtifactChanged;
     check(
+        changed,
         claim(HELLO_BASE64, -1, "/proc/self/status"),
         "it has 0 bytes, but -1",
     );
     // It is no longer read than it says it is.
-    check(claim(HELLO_BASE64, 0, "/proc/self/status"), "was logged");
-    check(claim("not MD5", 6, "/dev/zero"), "no MD5 in base64");
     check(
+        changed,
+        claim(HELLO_BASE64, 0, "/proc/self/status"),
+        "was logged",
+    );
+    check(
+        changed,
+        claim("not MD5", 6, "/dev/zero"),
+        "no MD5 in base64",
+    );
+    check(
+        changed,
         claim(HELLO_BASE64, i64::MAX, "/etc/hostname"),
         "bytes, but 9223372036854775807",
     );
@@ -696,13 +764,92 @@ fn contents_that_are_none_are_told() {
     check(
         &run,
         FaultKind::ArtifactChanged,
-        &["the contents of the artifact \"data\" can't be read"],
+        &["the file of its contents, ", "(it is no list of files: "],
     );
     let device = claiming(Vec::new(), "/dev/zero");
     let run = device.path().join("offline-run-20250101_000000-r1");
     check(
         &run,
-        FaultKind::ArtifactMissing,
-        &["the file of its contents"],
+        FaultKind::ArtifactUnreadable,
+        &["the file of its contents, /dev/zero (it is no file"],
     );
+    let empty = claiming(Vec::new(), "/proc/self/status");
+    let run = empty.path().join("offline-run-20250101_000000-r1");
+    check(&run, FaultKind::ArtifactChanged, &["(it is empty)"]);
+}
+
+/// A line of a file of contents.
+fn line(path: &str) -> String {
+    format!("{{\"path\":\"{path}\",\"digest\":\"s3://b/{path}\",\"ref\":\"s3://b/{path}\"}}\n")
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn md5_hex(bytes: &[u8]) -> String {
+    use md5::{Digest, Md5};
+    Md5::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A list of files that reads well may be another than was logged.
+#[test]
+fn contents_are_compared_with_the_md5_that_they_are_named_by() {
+    let place = tempfile::tempdir().unwrap();
+    let logged = packed(&line("a"));
+    let contents = place.path().join(md5_hex(&logged));
+    fs::write(&contents, &logged).unwrap();
+    let dir = claiming(Vec::new(), contents.to_str().unwrap());
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    check_sound(&run);
+    fs::write(&contents, packed(&line("b"))).unwrap();
+    let expected = [
+        "the file of its contents, ",
+        "it has MD5 ",
+        "will not upload",
+    ];
+    check(&run, FaultKind::ArtifactChanged, &expected);
+    let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+    assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 1));
+}
+
+/// As the Python SDK's `ArtifactManifest.digest` has it: by the paths in their order.
+#[test]
+fn the_digest_of_an_artifact_is_compared_with_what_it_names() {
+    let place = tempfile::tempdir().unwrap();
+    let contents = place.path().join("1_2.manifest_contents.jl.gz");
+    // The SDK writes them in the order in which they were added.
+    fs::write(&contents, packed(&(line("b") + &line("a")))).unwrap();
+    let hello = || claim("s3://b/a", 0, "");
+    let of_contents = "wandb-artifact-manifest-v1\na:s3://b/a\nb:s3://b/b\n";
+    let of_record = "wandb-artifact-manifest-v1\na:s3://b/a\n";
+    let verified = |digest: &str, entries, contents: &str| {
+        let dir = claimed(ArtifactRecord {
+            digest: digest.into(),
+            ..artifact_of(entries, contents)
+        });
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        (verify(&run).unwrap(), dir)
+    };
+    let contents = contents.to_str().unwrap();
+    for (text, entries, contents) in [
+        (of_contents, vec![], contents),
+        (of_record, vec![hello()], ""),
+    ] {
+        let digest = md5_hex(text.as_bytes());
+        let (report, _) = verified(&digest, entries.clone(), contents);
+        assert!(report.is_sound(), "{:#?}", report.faults);
+        let (report, dir) = verified(&md5_hex(b"other"), entries, contents);
+        let found = faults(&report);
+        assert_eq!(found[0].kind, FaultKind::ArtifactDigest, "{found:?}");
+        assert!(found[0].message.contains(&digest), "{}", found[0]);
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        let repaired = repair(run, dir.path().join("repaired")).unwrap();
+        assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 1));
+    }
 }

@@ -84,7 +84,7 @@ impl Desk {
             file: run_dir.join("files").join(row_text(row, "path")),
             row: row.clone(),
         };
-        listed_rows(&listed, "media").iter().map(logged).collect()
+        listed_rows(&listed).0.iter().map(logged).collect()
     }
 
     /// Nothing was logged: there is no run.
@@ -130,11 +130,11 @@ impl Logged {
     }
 }
 
-/// One of the two lists of `ls --json`.
-fn listed_rows(ran: &Ran, list: &str) -> Vec<Value> {
-    let listed: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(listed.as_object().unwrap().len(), 2, "{}", ran.stdout);
-    listed[list].as_array().unwrap().clone()
+/// What `ls --json` lists: the media files, and the artifacts.
+fn listed_rows(ran: &Ran) -> (Vec<Value>, Vec<Value>) {
+    let listed: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
+    let is_media = |row: &Value| row_text(row, "kind") != "artifact";
+    listed.into_iter().partition(is_media)
 }
 
 fn row_text(row: &Value, name: &str) -> String {
@@ -694,12 +694,13 @@ fn ls_tells_a_person_and_a_program_what_there_is() {
     let logged = desk.list(&run_dir);
     let path = row_text(&logged[0].row, "path");
     let expected = json!({
-        "key": "cat", "step": 7, "path": path, "caption": "a\nb",
+        "kind": "image-file", "key": "cat", "step": 7, "path": path, "caption": "a\nb",
         "size": fs::metadata(&logged[0].file).unwrap().len(),
         "width": 3, "height": 2, "format": "png", "present": true,
     });
     assert_eq!(logged[0].row, expected);
     let size = fs::metadata(&logged[1].file).unwrap().len();
+    assert_eq!(logged[1].row["kind"], "images/separated");
     assert_eq!(
         (keys(&logged)[2].as_str(), &logged[1].row["size"]),
         ("x", &json!(size))
@@ -736,7 +737,7 @@ fn torn(desk: &Desk, run_dir: &Path, log: &Path) {
     let ran = desk.run(&["ls", "--json", run_dir.to_str().unwrap()]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("is damaged at byte "), "{}", ran.stderr);
-    assert_eq!(listed_rows(&ran, "media").len(), 3);
+    assert_eq!(listed_rows(&ran).0.len(), 3);
     let ran = desk.run(&["ls", run_dir.to_str().unwrap()]);
     assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 4));
 }
@@ -759,9 +760,7 @@ fn ls_of_a_run_without_media_is_empty() {
     );
     let ran = desk.run(&["ls", "--json", run_dir]);
     assert_eq!((ran.code, &*ran.stderr), (Some(0), "no media\n"));
-    for list in ["media", "artifacts"] {
-        assert!(listed_rows(&ran, list).is_empty());
-    }
+    assert_eq!(ran.stdout, "[]\n");
 }
 
 /// A run with an artifact and a table.
@@ -806,23 +805,54 @@ fn ls_lists_tables_and_artifacts() {
     );
 
     let listed = desk.run(&["ls", "--json", &run]);
-    let [data, table] = &listed_rows(&listed, "artifacts")[..] else {
+    let (media, artifacts) = listed_rows(&listed);
+    let [data, table] = &artifacts[..] else {
         panic!("{}", listed.stdout)
     };
     let expected = json!({
-        "name": "data", "type": "dataset", "digest": data["digest"],
+        "kind": "artifact", "name": "data", "type": "dataset", "digest": data["digest"],
         "aliases": ["latest", "best"], "tags": ["small"],
         "files": 1, "size": 5, "references": 1, "missing": 0,
     });
     assert_eq!(*data, expected);
     assert_eq!(row_text(data, "digest").len(), 32);
     assert_eq!(table["type"], "run_table");
-    assert_eq!(listed_rows(&listed, "media")[0]["key"], "predictions");
+    assert_eq!(media[0]["key"], "predictions");
+    assert_eq!(media[0]["kind"], "table-file");
 
     fs::remove_dir_all(Path::new(&run).join("artifacts")).unwrap();
     let listed = desk.run(&["ls", "--json", &run]);
-    assert_eq!(listed_rows(&listed, "artifacts")[0]["missing"], 1);
+    assert_eq!(listed_rows(&listed).1[0]["missing"], 1);
     assert!(desk.run(&["ls", &run]).stdout.contains("1 (1 missing)"));
+}
+
+/// A folder has the place of a file, which nobody can read.
+#[test]
+fn what_can_not_be_read_of_an_artifact_is_told_by_verify_and_repair() {
+    let desk = Desk::new();
+    let run = run_with_artifacts(&desk);
+    let log = wandb_image::sink::logged::find_log(&run).unwrap();
+    let mut file = Path::new(&run).join("artifacts");
+    for part in ["5d", "5d41402abc4b2a76b9719d911017c592"] {
+        file.push(part);
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let ran = desk.run(&["verify", log.to_str().unwrap()]);
+    let expected = "which can't be read: `wandb sync` will not upload the artifact";
+    assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("written to"), "{}", ran.stdout);
+    let ran = desk.run(&["verify", "--json", &run]);
+    assert!(
+        ran.stdout.contains("\"artifact-unreadable\""),
+        "{}",
+        ran.stdout
+    );
+    let ran = desk.run(&["repair", &run, "-o", "clean"]);
+    let expected = "is no file, but a folder or a device) can't be read\n";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    let expected = ", 1 artifact (1 left out); 1 thing missing\n";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
 }
 
 fn check_no_run(run: &str, expected: &str) {

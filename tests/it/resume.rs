@@ -18,12 +18,13 @@ use wandb_image::sink::records::{
 use wandb_image::sink::repair::repair;
 use wandb_image::sink::verify::{FaultKind, verify};
 use wandb_image::{
-    Classes, Error, Image, ImageMask, Mode, Pixels, Row, Run, RunBuilder, RunMode, init,
+    Artifact, Classes, Error, Image, ImageMask, Mode, Pixels, Row, Run, RunBuilder, RunMode, init,
 };
 
 use crate::child;
 use crate::client::{Backend, Client, Received, hashes, parse, sha256};
 use crate::framed::{self, Framed};
+use crate::run::listening::Told;
 use crate::soak;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -736,6 +737,58 @@ fn a_run_that_goes_on_says_where_and_what_is_missing() {
         &|log| beside(log, ".syncstate"),
         &["warning: a sync of ", "did not come to the end"],
     );
+}
+
+/// MD5 of "hello\n".
+const HELLO: &str = "artifacts/b1/b1946ac92492d2347c6235b4d2611184";
+
+/// Whichever way it goes on, and from wherever the run was moved to.
+#[test]
+fn a_run_that_goes_on_says_which_artifacts_have_lost_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a");
+    fs::write(&file, "hello\n").unwrap();
+    let run = builder(dir.path()).start().unwrap();
+    for name in ["first", "second"] {
+        let mut artifact = Artifact::new(name, "dataset").unwrap();
+        artifact.add_file(&file).unwrap();
+        run.log_artifact(artifact).unwrap();
+    }
+    run.finish().unwrap();
+    let path = run.dir().unwrap();
+    let told = |ending: Option<&str>, is_lost: bool| {
+        let wandb_dir = tempfile::tempdir().unwrap();
+        let copy = copied(path, wandb_dir.path());
+        if let Some(ending) = ending {
+            let mut name = find_log(&copy).unwrap().into_os_string();
+            name.push(ending);
+            fs::write(name, "").unwrap();
+        }
+        if !is_lost {
+            fs::create_dir_all(copy.join("artifacts/b1")).unwrap();
+            fs::copy(&file, copy.join(HELLO)).unwrap();
+        }
+        let told = Told::default();
+        tracing::subscriber::with_default(told.clone(), || {
+            resumed(&copy).start().unwrap().finish().unwrap();
+        });
+        let lines = told.lines().into_iter();
+        let lines: Vec<_> = lines.filter(|line| line.contains("artifact")).collect();
+        lines
+    };
+    let lost = "of 2 artifacts, the first being the artifact \"first\", 2 files are gone, and ";
+    for (ending, upload) in [
+        (None, "`wandb sync` will not upload it: log it once more"),
+        (Some(".synced"), "W&B has it only where it was uploaded"),
+    ] {
+        assert_eq!(told(ending, false), [""; 0], "{ending:?}");
+        let lines = told(ending, true);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines[0].starts_with(&format!("{lost}{upload}")),
+            "{lines:?}"
+        );
+    }
 }
 
 #[test]

@@ -564,7 +564,31 @@ fn a_picture_that_is_missing_or_altered_is_named() {
     let desk = Desk::new();
     fs::remove_file(desk.run().join("files").join(PATH)).unwrap();
     fs::create_dir(desk.run().join("files").join(PATH)).unwrap();
-    check_picture(&desk, FaultKind::MissingFile, "is no file, but a folder");
+    let expected = "can't be read (it is no file, but a folder or a device)";
+    check_picture(&desk, FaultKind::UnreadableFile, expected);
+}
+
+/// Not even root reads what is behind a link to itself.
+#[cfg(unix)]
+#[test]
+fn a_picture_that_can_not_be_read_is_not_taken_for_one_that_is_gone() {
+    let desk = Desk::new();
+    let picture = desk.run().join("files").join(PATH);
+    fs::remove_file(&picture).unwrap();
+    std::os::unix::fs::symlink(&picture, &picture).unwrap();
+    desk.write();
+    let report = desk.verify();
+    check(
+        &report,
+        FaultKind::UnreadableFile,
+        "can't be read (Too many",
+    );
+    check(&report, FaultKind::UnreadableFile, "see to its permissions");
+    let missing = missing(&desk.repair());
+    assert!(
+        missing[0].contains("can't be read (Too many"),
+        "{missing:?}"
+    );
 }
 
 fn at_path(path: &str) -> Desk {

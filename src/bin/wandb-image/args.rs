@@ -140,9 +140,10 @@ pub(crate) struct LsArgs {
     /// The run's directory, or its .wandb file
     pub(crate) run: PathBuf,
 
-    /// JSON: "media", a list of objects (key, step, path, size, caption, width, height, format,
-    /// present), and "artifacts", another (name, type, digest, aliases, tags, files, size,
-    /// references, missing)
+    /// A JSON list of objects, the "kind" of which says what they are: media files (kind as W&B's
+    /// _type, such as image-file, mask or table-file; key, step, path, size, caption, width, height,
+    /// format, present), then artifacts (kind artifact; name, type, digest, aliases, tags, files,
+    /// size, references, missing)
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -153,10 +154,10 @@ Examples:
       wandb-image ls wandb/latest-run
 
   The files that are named but missing:
-      wandb-image ls --json wandb/latest-run | jq -r '.media[] | select(.present | not).path'
+      wandb-image ls --json wandb/latest-run | jq -r '.[] | select(.present == false).path'
 
   The artifacts of which files are missing:
-      wandb-image ls --json wandb/latest-run | jq -r '.artifacts[] | select(.missing > 0).name'";
+      wandb-image ls --json wandb/latest-run | jq -r '.[] | select(.missing > 0).name'";
 
 /// Name what is wrong with runs: each fault with its place, and what to do
 ///

@@ -10,11 +10,12 @@ use wandb_image::sink::records::{ArtifactManifestEntry, ArtifactRecord, RecordTy
 use crate::failure::Result;
 use crate::table::{Align, table};
 
+/// It says what it is, as media files do.
 #[derive(Serialize)]
+#[serde(tag = "kind", rename = "artifact")]
 pub(crate) struct LoggedArtifact {
     name: String,
-    #[serde(rename = "type")]
-    kind: String,
+    r#type: String,
     digest: String,
     aliases: Vec<String>,
     tags: Vec<String>,
@@ -50,7 +51,7 @@ impl From<ArtifactRecord> for LoggedArtifact {
         let is_here = manifest.manifest_file_path.is_empty();
         Self {
             name: artifact.name,
-            kind: artifact.r#type,
+            r#type: artifact.r#type,
             digest: artifact.digest,
             aliases: artifact.aliases,
             tags: artifact.tags,
@@ -96,7 +97,7 @@ fn row(artifact: &LoggedArtifact) -> [String; 6] {
     let said = |number: fn(&Contents) -> String| contents.map_or_else(|| "?".into(), number);
     [
         artifact.name.clone(),
-        artifact.kind.clone(),
+        artifact.r#type.clone(),
         said(|contents| match contents.missing {
             0 => contents.files.to_string(),
             missing => format!("{} ({missing} missing)", contents.files),

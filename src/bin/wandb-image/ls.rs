@@ -11,21 +11,20 @@ use crate::failure::{Failure, Result};
 use crate::print::print;
 use crate::table::{Align, table};
 
+/// One of the things that a run holds.
 #[derive(Serialize)]
-struct Listed<'a> {
-    media: &'a [LoggedFile],
-    artifacts: Vec<LoggedArtifact>,
+#[serde(untagged)]
+enum Listed<'a> {
+    Media(&'a LoggedFile),
+    Artifact(&'a LoggedArtifact),
 }
 
 pub(crate) fn run(args: &LsArgs) -> Result<()> {
     let media = logged::media(&args.run)?;
-    let listed = Listed {
-        media: &media.files,
-        artifacts: artifacts::artifacts(&args.run)?,
-    };
+    let artifacts = artifacts::artifacts(&args.run)?;
     let text = match args.json {
-        true => json(&listed)?,
-        false => listed.lines(),
+        true => json(&media.files, &artifacts)?,
+        false => tables(&media.files, &artifacts),
     };
     print(&text)?;
     if let Some(damage) = media.damage {
@@ -34,27 +33,28 @@ pub(crate) fn run(args: &LsArgs) -> Result<()> {
             damage,
         ));
     }
-    if listed.media.is_empty() && listed.artifacts.is_empty() {
+    if media.files.is_empty() && artifacts.is_empty() {
         // A closed stderr is no reason to fail.
         let _ = writeln!(io::stderr(), "no media");
     }
     Ok(())
 }
 
-impl Listed<'_> {
-    /// One table or two, with an empty line between them.
-    fn lines(&self) -> String {
-        let tables = [lines(self.media), artifacts::lines(&self.artifacts)];
-        let tables: Vec<String> = tables
-            .into_iter()
-            .filter(|table| !table.is_empty())
-            .collect();
-        tables.join("\n")
-    }
+/// One table or two, with an empty line between them.
+fn tables(media: &[LoggedFile], artifacts: &[LoggedArtifact]) -> String {
+    let tables = [lines(media), artifacts::lines(artifacts)];
+    let tables: Vec<String> = tables
+        .into_iter()
+        .filter(|table| !table.is_empty())
+        .collect();
+    tables.join("\n")
 }
 
-fn json(listed: &Listed) -> Result<String> {
-    let json = serde_json::to_string_pretty(listed);
+/// One list: the media files, then the artifacts.
+fn json(media: &[LoggedFile], artifacts: &[LoggedArtifact]) -> Result<String> {
+    let artifacts = artifacts.iter().map(Listed::Artifact);
+    let all = media.iter().map(Listed::Media).chain(artifacts);
+    let json = serde_json::to_string_pretty(&all.collect::<Vec<_>>());
     let json = json.map_err(|error| Failure::new(format!("the list is no JSON: {error}")))?;
     Ok(json + "\n")
 }

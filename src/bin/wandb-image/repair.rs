@@ -58,7 +58,7 @@ fn told(repaired: &Repaired) -> String {
         counted(repaired.records, "record"),
         counted(repaired.files, "file"),
     ];
-    let [rows, records, files] = kept;
+    let kept = kept.join(", ") + &artifacts(repaired);
     let all = match repaired.missing_in_all {
         0 => "nothing is missing\n".into(),
         n => format!("{} missing\n", counted(n, "thing")),
@@ -83,7 +83,17 @@ fn told(repaired: &Repaired) -> String {
     let warnings = repaired.uploaded.iter().map(String::as_str);
     let warnings = warnings.chain(is_being_written(repaired).then_some(UNFINISHED));
     let warnings: String = warnings.map(|text| format!("warning: {text}\n")).collect();
-    format!("{lines}{left}kept: {rows}, {records}, {files}; {all}{warnings}")
+    format!("{lines}{left}kept: {kept}; {all}{warnings}")
+}
+
+/// Nothing of a run that has none.
+fn artifacts(repaired: &Repaired) -> String {
+    let kept = counted(repaired.artifacts, "artifact");
+    match (repaired.artifacts, repaired.artifacts_left_out) {
+        (0, 0) => String::new(),
+        (_, 0) => format!(", {kept}"),
+        (_, left_out) => format!(", {kept} ({left_out} left out)"),
+    }
 }
 
 const UNFINISHED: &str = "the run is being written: what comes later is not in the repaired one, and \

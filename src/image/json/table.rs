@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value};
+
 use super::artifact::class_map;
 use super::{map, text};
 use crate::image::artifact::ArtifactImage;
@@ -231,6 +233,22 @@ pub(crate) fn run_file_around(columns: &[String]) -> (String, String) {
     )
 }
 
+/// What a table is called in a row.
+const TABLE_TYPE: &str = "table-file";
+const ARTIFACT_PATH: &str = "artifact_path";
+/// What the address of a file in an artifact begins with; the artifact's client id follows.
+const CLIENT_ARTIFACT: &str = "wandb-client-artifact://";
+/// The longest client id, in bytes: the Python SDK's are half of that.
+const MAX_CLIENT_ID: usize = 256;
+
+/// The client id of the artifact that the table of a row is of.
+pub(super) fn client_id_of(value: &Map<String, Value>) -> Option<String> {
+    value.get("_type").filter(|kind| *kind == TABLE_TYPE)?;
+    let path = value.get(ARTIFACT_PATH)?.as_str()?;
+    let (client_id, _) = path.strip_prefix(CLIENT_ARTIFACT)?.split_once('/')?;
+    (client_id.len() <= MAX_CLIENT_ID).then(|| client_id.into())
+}
+
 /// A table as a row of the run has it.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedTable {
@@ -255,16 +273,16 @@ pub(crate) fn table(table: &LoggedTable) -> Json {
         sequence_client_id,
         ..
     } = table;
-    let artifact = |id: &str| text(&format!("wandb-client-artifact://{id}/{artifact_path}"));
+    let artifact = |id: &str| text(&format!("{CLIENT_ARTIFACT}{id}/{artifact_path}"));
     map(vec![
-        ("_type", text("table-file")),
+        ("_type", text(TABLE_TYPE)),
         ("ncols", Json::U64(table.columns)),
         ("nrows", Json::U64(table.rows)),
         ("log_mode", text(LOG_MODE)),
         ("path", text(&table.path)),
         ("sha256", text(&table.sha256)),
         ("size", Json::U64(table.size)),
-        ("artifact_path", artifact(client_id)),
+        (ARTIFACT_PATH, artifact(client_id)),
         (
             "_latest_artifact_path",
             artifact(&format!("{sequence_client_id}:latest")),

@@ -6,7 +6,7 @@ use super::Repair;
 use super::edits::{content, replaced};
 use crate::error::{Error, Result};
 use crate::image::json::artifact::line_with_local_path;
-use crate::sink::artifacts::{MAX_CONTENTS, Named, each_line_of};
+use crate::sink::artifacts::{Named, each_line_of, named_in};
 use crate::sink::fault::Place;
 use crate::sink::records::ArtifactRecord;
 use crate::sink::survey::artifact_name;
@@ -29,18 +29,22 @@ impl Repair {
         bytes: &[u8],
         place: Place,
     ) -> Result<()> {
-        if let Some(why) = self.left_out(artifact) {
-            self.usable += 1;
-            self.missing(place, format!("{}, since {why}", artifact_name(artifact)));
-            return Ok(());
+        let number = place.record.unwrap_or_default();
+        if let Some(why) = self.survey.left_out.remove(&number) {
+            return self.left_out(artifact, &why, place);
         }
         let manifest = content(&content(bytes, ARTIFACT), MANIFEST);
         let named = artifact.manifest.as_ref();
         let named = named.map_or("", |manifest| &manifest.manifest_file_path);
         let edited = match named.is_empty() {
-            true => self.with_own_files(artifact, &manifest)?,
-            false => self.with_own_contents(named, &manifest)?,
+            true => self.with_own_files(artifact, &manifest),
+            false => self.with_own_contents(named, &manifest),
         };
+        let edited = match edited {
+            Err(Error::Artifact { reason }) => return self.left_out(artifact, &reason, place),
+            edited => edited?,
+        };
+        self.repaired.artifacts += 1;
         match edited {
             None => self.kept(bytes),
             Some(manifest) => {
@@ -50,16 +54,11 @@ impl Repair {
         }
     }
 
-    /// Why an artifact is left out.
-    fn left_out(&mut self, artifact: &ArtifactRecord) -> Option<String> {
-        match self.survey.amiss(artifact) {
-            Err(reason) => Some(format!("its contents can't be read: {reason}")),
-            Ok(amiss) => match (amiss.missing.told(), amiss.wrong.told()) {
-                (Some(missing), _) => Some(format!("{missing} is gone")),
-                (None, Some(wrong)) => Some(format!("{wrong} was changed")),
-                (None, None) => None,
-            },
-        }
+    fn left_out(&mut self, artifact: &ArtifactRecord, why: &str, place: Place) -> Result<()> {
+        self.usable += 1;
+        self.repaired.artifacts_left_out += 1;
+        self.missing(place, format!("{}, since {why}", artifact_name(artifact)));
+        Ok(())
     }
 
     /// The manifest with the clean run's files in it; none where nothing of it changes.
@@ -69,11 +68,7 @@ impl Repair {
         manifest: &[u8],
     ) -> Result<Option<Vec<u8>>> {
         let (mut edited, mut has_changed) = (Vec::new(), false);
-        let contents = artifact
-            .manifest
-            .iter()
-            .flat_map(|manifest| &manifest.contents);
-        let mut contents = contents.map(Named::from);
+        let mut contents = named_in(artifact);
         for field in fields(manifest).flatten() {
             let entry = field.content.filter(|_| field.number == CONTENTS);
             let place = match entry.and_then(|_| contents.next()) {
@@ -94,12 +89,12 @@ impl Repair {
 
     /// The same of one whose contents are in a file: the clean run gets a file of its own.
     fn with_own_contents(&mut self, named: &str, manifest: &[u8]) -> Result<Option<Vec<u8>>> {
-        let Some(contents) = self.survey.artifacts.manifest(named) else {
+        let Some(contents) = self.survey.artifacts.contents(named).place else {
             return Ok(None);
         };
         let staging = Staging::create_in(&self.beside())?;
         let mut file = ManifestFile::begin(&staging)?;
-        each_line_of(&contents, &mut MAX_CONTENTS.clone(), &mut |text, line| {
+        each_line_of(&contents, &mut |text, line| {
             let place = self.bring(&line.into())?;
             let edited = place.and_then(|place| line_with_local_path(text, &place));
             file.add_line(edited.as_deref().unwrap_or(text))

@@ -30,7 +30,13 @@ impl Repair {
                         format!("the file, since its path {reason}"),
                     );
                 }
-                _ => self.missing(Place::of_path(path), "the file, since it is not there"),
+                Stored::Unreadable(reason) => self.missing(
+                    Place::of_path(path),
+                    format!("the file, since it can't be read ({reason})"),
+                ),
+                Stored::Missing => {
+                    self.missing(Place::of_path(path), "the file, since it is not there");
+                }
             }
         }
         self.repaired.files = self.copied.len() as u64;

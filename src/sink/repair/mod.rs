@@ -50,6 +50,10 @@ pub struct Repaired {
     pub records: u64,
     /// Files in it, each compared with the hash that its row says.
     pub files: u64,
+    /// Artifacts in it, those of tables too.
+    pub artifacts: u64,
+    /// Artifacts of the damaged run that aren't in it: each is among what is missing.
+    pub artifacts_left_out: u64,
     /// What the damaged run names or held, and the clean one doesn't: the first 1,000 things.
     pub missing: Vec<Change>,
     /// How many there are of those in all.
@@ -96,7 +100,8 @@ impl fmt::Display for Change {
 ///   of its row, and the rest of the row stays. Of a list of images the others stay.
 /// - The files of artifacts that lie in the run are linked to the clean one, or copied, and its
 ///   records say where: also of a run that was moved. Those that lie elsewhere, as the Python SDK's,
-///   stay there. An artifact of which a file is gone, or was changed, is left out.
+///   stay there. An artifact of which a file is gone, can't be read or was changed, or the digest of
+///   which isn't that of its files, is left out, and a table of it is taken out of its row.
 /// - A file that no `files` record names gets one, so that `wandb sync` uploads it.
 /// - A lost run record is made anew, with the run id that the log's name says; then the project
 ///   and the config are gone, unless later records say them.

@@ -154,9 +154,13 @@ impl Repair {
 
     fn gone(&mut self, file: NamedFile, place: &Place) {
         let why = match self.survey.files.known(&file.path) {
-            Some(Stored::File { .. }) => "holds other bytes than its row says",
-            Some(Stored::Unsafe(_) | Stored::Link) => "lies outside of the run",
-            _ => "is not there",
+            _ if self.survey.without_artifact.contains(&file.path) => {
+                "is of a table whose artifact is left out".into()
+            }
+            Some(Stored::File { .. }) => "holds other bytes than its row says".into(),
+            Some(Stored::Unsafe(_) | Stored::Link) => "lies outside of the run".into(),
+            Some(Stored::Unreadable(reason)) => format!("can't be read ({reason})"),
+            _ => String::from("is not there"),
         };
         let whose = if place.step.is_some() {
             "row"

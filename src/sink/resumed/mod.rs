@@ -1,5 +1,6 @@
 //! What a run on disk has come to, so that it can go on.
 
+mod artifacts;
 mod leaves;
 mod upload;
 
@@ -8,6 +9,7 @@ use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use artifacts::LostArtifacts;
 pub(crate) use leaves::Leaves;
 pub(crate) use upload::Upload;
 
@@ -43,6 +45,8 @@ pub(crate) struct Resumed {
     pub(crate) summary: Leaves,
     /// What the rows after the last record of the summary hold.
     pub(crate) since: BTreeMap<String, Vec<Item>>,
+    /// The artifacts whose files are gone.
+    pub(crate) lost: LostArtifacts,
     /// The number of the last record that is kept.
     pub(crate) num: i64,
     /// The end of the last record that is kept: what follows is torn, or comes at the end of a
@@ -78,6 +82,7 @@ impl Resumed {
         let begin = reader.end();
         let mut past = Self {
             len: begin,
+            lost: LostArtifacts::of(run, log),
             ..Self::default()
         };
         let (mut exit, mut failure) = (None, None);
@@ -159,8 +164,8 @@ impl Resumed {
             Some(RecordType::Summary(summary)) => self.take_summary(&summary),
             Some(RecordType::History(row)) => self.take_row(row),
             Some(RecordType::Metric(metric)) => self.metrics.push(metric),
-            Some(RecordType::Files(_) | RecordType::Artifact(_) | RecordType::Environment(_))
-            | None => {}
+            Some(RecordType::Artifact(artifact)) => self.lost.take(&artifact),
+            Some(RecordType::Files(_) | RecordType::Environment(_)) | None => {}
         }
         self.num = self.num.max(record.num);
         self.len = end;

@@ -4,22 +4,25 @@ use std::path::Path;
 
 use super::Survey;
 use crate::error::counted;
-use crate::sink::artifacts::{Looked, Named, State, each_named};
+use crate::sink::artifacts::{ArtifactFiles, Digested, Looked, Named, State, is_md5, named_in};
 use crate::sink::fault::{FaultKind, Place, cut};
 use crate::sink::records::ArtifactRecord;
 use crate::sink::resumed::Upload;
 
 /// Files of an artifact that aren't as its record says: how many, and the first.
 #[derive(Default)]
-pub(in crate::sink) struct Amiss {
-    pub(in crate::sink) missing: Counted,
-    pub(in crate::sink) wrong: Counted,
+struct Amiss {
+    missing: Counted,
+    unreadable: Counted,
+    wrong: Counted,
     /// Those that are among the run's own, but not where the record says.
-    pub(in crate::sink) moved: u64,
+    moved: u64,
+    /// The digest of its files, where that isn't what the record says, and all else is.
+    digest: Option<String>,
 }
 
 #[derive(Default)]
-pub(in crate::sink) struct Counted {
+struct Counted {
     count: u64,
     first: Option<String>,
 }
@@ -31,7 +34,7 @@ impl Counted {
     }
 
     /// How many there are, and the first; none where there is none.
-    pub(in crate::sink) fn told(&self) -> Option<String> {
+    fn told(&self) -> Option<String> {
         let first = self.first.as_deref()?;
         Some(match self.count {
             1 => format!("the file {first}"),
@@ -41,16 +44,13 @@ impl Counted {
 }
 
 impl Survey {
+    /// Tells what is amiss with an artifact, and keeps whether repair leaves it out.
     pub(super) fn artifact(&mut self, artifact: &ArtifactRecord, place: Place) {
-        match self.amiss(artifact) {
-            Err(reason) => {
-                let message = format!(
-                    "the contents of {} can't be read ({reason}): {UNSYNCED}; repair leaves it out",
-                    name(artifact)
-                );
-                self.fault(FaultKind::ArtifactChanged, place, message);
-            }
-            Ok(amiss) => self.tell_amiss(artifact, &amiss, &place),
+        let amiss = Amiss::of(artifact, &mut self.artifacts);
+        self.tell_amiss(artifact, &amiss, &place);
+        if let Some((why, number)) = amiss.why().zip(place.record) {
+            self.left_out.insert(number, why);
+            self.clients_left_out.insert(artifact.client_id.clone());
         }
     }
 
@@ -58,25 +58,39 @@ impl Survey {
         let name = name(artifact);
         // Those of the SDK are deleted once they are uploaded, and a run may go elsewhere then.
         let is_synced = matches!(self.upload, Upload::All { .. });
+        let upload = match is_synced {
+            true => "`wandb sync` has uploaded the artifact only where that was before",
+            false => UNSYNCED,
+        };
         let missing = amiss.missing.told().filter(|_| !is_synced);
         if let Some(missing) = missing {
             let message = format!(
                 "{name} names {missing}, which isn't there: {UNSYNCED}; put it back, or log the \
-                 artifact once more; repair leaves the artifact out"
+                 artifact once more; {LEFT_OUT}"
             );
             self.fault(FaultKind::ArtifactMissing, place.clone(), message);
         }
+        if let Some(unreadable) = amiss.unreadable.told() {
+            let message = format!(
+                "{name} names {unreadable}, which can't be read: {upload}; see to its \
+                 permissions, its place or its disk, or log the artifact once more; {LEFT_OUT}"
+            );
+            self.fault(FaultKind::ArtifactUnreadable, place.clone(), message);
+        }
         if let Some(wrong) = amiss.wrong.told() {
-            let upload = match is_synced {
-                true => "`wandb sync` has uploaded the artifact only where that was before",
-                false => UNSYNCED,
-            };
             let message = format!(
                 "{name} names {wrong}: it was written to after it was logged, and {upload}; log \
-                 the artifact once more, with add_mutable_file where a file changes; repair leaves \
-                 the artifact out"
+                 the artifact once more, with add_mutable_file where a file changes; {LEFT_OUT}"
             );
             self.fault(FaultKind::ArtifactChanged, place.clone(), message);
+        }
+        if let Some(digest) = &amiss.digest {
+            let message = format!(
+                "{name} has the digest {:?}, but what it names has {digest}: W&B would take it \
+                 for another version; log the artifact once more; {LEFT_OUT}",
+                cut(artifact.digest.clone())
+            );
+            self.fault(FaultKind::ArtifactDigest, place.clone(), message);
         }
         if amiss.moved > 0 && !is_synced {
             let message = format!(
@@ -88,55 +102,102 @@ impl Survey {
         }
     }
 
-    /// What of an artifact's files isn't as it says; an error where that can't be read.
-    pub(in crate::sink) fn amiss(&mut self, artifact: &ArtifactRecord) -> Result<Amiss, String> {
-        let mut amiss = Amiss::default();
-        let named = artifact
-            .manifest
-            .iter()
-            .map(|manifest| &manifest.manifest_file_path);
-        let named: String = named.cloned().collect();
-        let contents = self.artifacts.manifest(&named);
-        match &contents {
-            None if !named.is_empty() => amiss
-                .missing
-                .add(|| format!("of its contents, {}", cut(named))),
-            Some(place) if place != Path::new(&named) => amiss.moved += 1,
-            _ => {}
-        }
-        let files = &mut self.artifacts;
-        let mut room = files.contents;
-        let read = each_named(artifact, contents.as_deref(), &mut room, &mut |named| {
-            if !named.local_path.is_empty() {
-                amiss.add(&named, files.look(&named));
+    /// Takes the tables whose artifacts are left out from the files that are whole.
+    pub(super) fn tables_at_end(&mut self) {
+        for (path, table) in std::mem::take(&mut self.tables) {
+            if self.clients_left_out.contains(&table.client_id) && self.whole.remove(&path) {
+                self.broken.insert(path.clone());
+                if !table.is_in_row {
+                    self.broken_in_summary.insert(path.clone());
+                }
+                self.without_artifact.insert(path);
             }
-            Ok(())
-        });
-        self.artifacts.contents = room;
-        read.map_err(|error| error.to_string())?;
-        Ok(amiss)
+        }
     }
 }
 
 impl Amiss {
-    fn add(&mut self, named: &Named, looked: Looked) {
-        let place = || {
-            format!(
-                "{:?} at {}",
-                cut(named.path.clone()),
-                cut(named.local_path.clone())
-            )
+    /// What of an artifact's files isn't as it says.
+    fn of(artifact: &ArtifactRecord, files: &mut ArtifactFiles) -> Self {
+        let (mut amiss, mut digested) = (Self::default(), Digested::default());
+        let is_md5 = is_md5(artifact);
+        let mut look = |amiss: &mut Self, files: &mut ArtifactFiles, named: Named| {
+            digested.add(&named);
+            if !named.local_path.is_empty() {
+                let named = Named { is_md5, ..named };
+                amiss.add(&named, files.look(&named));
+            }
         };
-        match looked.state {
+        for named in named_in(artifact) {
+            look(&mut amiss, files, named);
+        }
+        let contents = artifact.manifest.iter();
+        let contents = contents.map(|manifest| &*manifest.manifest_file_path);
+        for contents in contents.filter(|path| !path.is_empty()) {
+            let found = files.contents(contents);
+            let state = match &found.place {
+                None => found.state,
+                Some(place) => {
+                    amiss.moved += u64::from(place != Path::new(contents));
+                    let mut take = |files: &mut ArtifactFiles, line| {
+                        look(&mut amiss, files, Named::from(line));
+                    };
+                    files.read_contents(place, &mut take)
+                }
+            };
+            if state == State::Unknown {
+                return amiss;
+            }
+            amiss.add_state(state, || {
+                format!("of its contents, {}", cut(contents.into()))
+            });
+        }
+        let is_compared = is_md5 && !artifact.digest.is_empty() && amiss.why().is_none();
+        let digest = digested.finish().filter(|_| is_compared);
+        amiss.digest = digest.filter(|digest| !digest.eq_ignore_ascii_case(&artifact.digest));
+        amiss
+    }
+
+    fn add(&mut self, named: &Named, looked: Looked) {
+        if looked.own.is_some() {
+            self.moved += u64::from(looked.state != State::Whole);
+            return;
+        }
+        self.add_state(looked.state, || {
+            let (path, place) = (named.path.clone(), named.local_path.clone());
+            format!("{:?} at {}", cut(path), cut(place))
+        });
+    }
+
+    fn add_state(&mut self, state: State, place: impl Fn() -> String) {
+        match state {
             State::Whole | State::Unknown => {}
-            _ if looked.own.is_some() => self.moved += 1,
             State::Missing => self.missing.add(place),
+            State::Unreadable(why) => self.unreadable.add(|| format!("{} ({why})", place())),
             State::Wrong(why) => self.wrong.add(|| format!("{} ({why})", place())),
         }
+    }
+
+    /// Why repair leaves the artifact out; none where it doesn't.
+    fn why(&self) -> Option<String> {
+        let files = [
+            (&self.missing, "is gone"),
+            (&self.unreadable, "can't be read"),
+            (&self.wrong, "was changed"),
+        ];
+        let mut files = files
+            .into_iter()
+            .filter_map(|(files, what)| Some(format!("{} {what}", files.told()?)));
+        let digest = || {
+            let digest = self.digest.as_ref()?;
+            Some(format!("its digest isn't that of what it names, {digest}"))
+        };
+        files.next().or_else(digest)
     }
 }
 
 const UNSYNCED: &str = "`wandb sync` will not upload the artifact";
+const LEFT_OUT: &str = "repair leaves the artifact out, and takes a table of it out of its row";
 
 pub(in crate::sink) fn name(artifact: &ArtifactRecord) -> String {
     format!("the artifact {:?}", cut(artifact.name.clone()))

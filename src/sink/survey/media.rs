@@ -1,6 +1,6 @@
 //! The files that rows and summaries name.
 
-use super::{Survey, is_json, is_reference};
+use super::{Survey, Table, is_json, is_reference};
 use crate::image::json::{NamedFile, each_named, label_key};
 use crate::sink::fault::{FaultKind, MAX_NAME, MAX_TOLD, Place, cut_to};
 use crate::sink::logged::values_of;
@@ -62,7 +62,20 @@ impl Survey {
                 self.broken.insert(file.path);
                 self.fault(kind, place, message);
             }
-            None => self.whole_file(file.path, place),
+            None => {
+                self.table(&file, &place);
+                self.whole_file(file.path, place);
+            }
+        }
+    }
+
+    fn table(&mut self, file: &NamedFile, place: &Place) {
+        if let Some(client_id) = file.artifact.clone() {
+            let table = self.tables.entry(file.path.clone()).or_insert(Table {
+                client_id,
+                is_in_row: false,
+            });
+            table.is_in_row |= place.step.is_some();
         }
     }
 
@@ -126,9 +139,16 @@ impl Survey {
         }
         let found = match self.files.look(&path) {
             Stored::Unsafe(reason) => Some((FaultKind::UnsafePath, unsafe_message(reason))),
-            Stored::Missing | Stored::NoFile | Stored::Unreadable(_) => Some((
+            Stored::Missing => Some((
                 FaultKind::ListedMissing,
                 "a `files` record names it, but it is not there, nor does a row name it".into(),
+            )),
+            Stored::Unreadable(reason) => Some((
+                FaultKind::ListedMissing,
+                format!(
+                    "a `files` record names it, but it can't be read ({reason}), nor does a row \
+                     name it"
+                ),
             )),
             // A file that was given to the SDK's `save` is a link.
             Stored::Link | Stored::File { .. } => None,
@@ -145,26 +165,29 @@ fn slim(file: NamedFile, is_told: bool) -> NamedFile {
     let longest = if is_told { MAX_NAME } else { 64 };
     NamedFile {
         key: cut_to(longest, file.key),
+        kind: None,
         caption: None,
         format: None,
+        artifact: file.artifact.filter(|_| is_told),
         ..file
     }
 }
 
 /// What is wrong with a file that a row names.
 fn media_fault(files: &mut Files, named: &NamedFile) -> Option<(FaultKind, String)> {
-    let missing = |what: &str| {
-        let message = format!(
-            "the media file {what}: `wandb sync` uploads the row without it, and doesn't say so; \
-             repair takes it out of the row"
-        );
-        Some((FaultKind::MissingFile, message))
-    };
     match files.look(&named.path) {
         Stored::File { size, sha256 } => wrong_file(stored::mismatch(named, *size, sha256)?),
-        Stored::Missing => missing("is not there"),
-        Stored::NoFile => missing("is no file, but a folder or a device"),
-        Stored::Unreadable(reason) => missing(&format!("can't be read ({reason})")),
+        Stored::Missing => {
+            let message = format!("the media file is not there: {WITHOUT_IT}");
+            Some((FaultKind::MissingFile, message))
+        }
+        Stored::Unreadable(reason) => {
+            let message = format!(
+                "the media file can't be read ({reason}): {WITHOUT_IT}; see to its permissions, \
+                 its place or its disk"
+            );
+            Some((FaultKind::UnreadableFile, message))
+        }
         Stored::Unsafe(reason) => Some((FaultKind::UnsafePath, unsafe_message(reason))),
         Stored::Link => {
             let message = "a link leads out of the run's files/, and isn't followed: put the \
@@ -173,6 +196,9 @@ fn media_fault(files: &mut Files, named: &NamedFile) -> Option<(FaultKind, Strin
         }
     }
 }
+
+const WITHOUT_IT: &str = "`wandb sync` uploads the row without it, and doesn't say so; repair takes \
+                          it out of the row";
 
 fn wrong_file(mismatch: Mismatch) -> Option<(FaultKind, String)> {
     Some(match mismatch {

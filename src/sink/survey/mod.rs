@@ -50,6 +50,14 @@ pub(super) struct Survey {
     pub(super) of_summary: BTreeSet<String>,
     /// The paths of which summaries alone say what isn't so.
     pub(super) broken_in_summary: BTreeSet<String>,
+    /// Tables that rows and summaries name, by the paths of their files.
+    tables: BTreeMap<String, Table>,
+    /// The artifacts that repair leaves out, by the numbers of their records: why.
+    pub(super) left_out: BTreeMap<u64, String>,
+    /// The client ids of those.
+    clients_left_out: BTreeSet<String>,
+    /// The files of tables that are there, and whose artifacts are left out.
+    pub(super) without_artifact: BTreeSet<String>,
     /// Media files that nothing names.
     pub(super) left_behind: Option<String>,
     steps: Steps,
@@ -64,6 +72,13 @@ pub(super) struct Survey {
     unlabeled: BTreeMap<[String; 2], Place>,
     before_run: Stray,
     after_exit: Stray,
+}
+
+/// A table that a row names, or the summary alone.
+struct Table {
+    /// Of its artifact.
+    client_id: String,
+    is_in_row: bool,
 }
 
 /// Records that stand where nothing reads them.
@@ -145,6 +160,10 @@ impl Survey {
             broken: BTreeSet::new(),
             of_summary: BTreeSet::new(),
             broken_in_summary: BTreeSet::new(),
+            tables: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+            clients_left_out: BTreeSet::new(),
+            without_artifact: BTreeSet::new(),
             left_behind: None,
             steps: Steps::default(),
             behind: Vec::new(),
@@ -186,6 +205,7 @@ impl Survey {
         }
         self.report.media_files = self.whole.len() as u64;
         self.left_files();
+        self.tables_at_end();
     }
 }
 

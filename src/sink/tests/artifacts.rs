@@ -158,6 +158,75 @@ fn a_fault_at_any_call_costs_its_artifact_alone() {
     assert!(failed > 5, "{failed}");
 }
 
+/// Two paths of an artifact name one staged file where their bytes are the same.
+#[test]
+fn a_staged_file_that_is_named_twice_is_there_once_where_there_are_no_links() {
+    let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+    disk.state().moves = true;
+    let mut sink = begun(&disk);
+    let (from, hash) = (dir.path().join("staged"), Md5::of(b"hello\n").hex());
+    fs::write(&from, b"hello\n").unwrap();
+    let staged = StagedFile {
+        from: &from,
+        place: FilePlace::Artifact(&hash),
+        may_move: true,
+        stamp: None,
+    };
+    let place = sink.take_file(&staged).unwrap();
+    assert!(!from.exists());
+    assert_eq!(sink.take_file(&staged).unwrap(), place);
+    // Another file can't be had any more.
+    let other = FilePlace::Artifact("b1946ac92492d2347c6235b4d2611185");
+    let other = StagedFile {
+        place: other,
+        ..staged
+    };
+    assert!(sink.take_file(&other).is_err());
+    disk.state().delete("offline-run-1-a/artifacts");
+    assert!(sink.take_file(&staged).is_err());
+}
+
+fn is_as(path: &Path, bytes: &[u8]) -> bool {
+    fs::read(path).unwrap() == bytes
+}
+
+/// Whoever wrote to the file has set its time back: linked or copied, it is refused.
+#[test]
+fn a_change_that_its_length_and_time_hide_is_found() {
+    let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+    let name = "offline-run-1-a";
+    let real = Directory::create(dir.path(), name, "a", Durability::Process);
+    let sinks: [Box<dyn RecordSink>; 2] = [Box::new(begun(&disk)), Box::new(real.unwrap())];
+    for mut sink in sinks {
+        let from = dir.path().join("file");
+        fs::write(&from, "hello\n").unwrap();
+        let stamp = Stamp::of(&from).unwrap();
+        let hash = Md5::of(b"hello\n").hex();
+        let given = StagedFile {
+            from: &from,
+            place: FilePlace::Artifact(&hash),
+            may_move: false,
+            stamp: Some(stamp),
+        };
+        // That it was linked in between is no change.
+        fs::hard_link(&from, dir.path().join("link")).unwrap();
+        fs::remove_file(dir.path().join("link")).unwrap();
+        sink.take_file(&given).unwrap();
+        let place = dir.path().join(name).join(given.place.path());
+        // What lies in the run is a link to it.
+        let _ = fs::remove_file(place);
+        let before = fs::metadata(&from).unwrap().modified().unwrap();
+        // The system's clock ticks slowly.
+        while Stamp::of(&from).unwrap().is_untouched_since(&stamp) || is_as(&from, b"hello\n") {
+            let file = fs::File::options().write(true).open(&from).unwrap();
+            io::Write::write_all(&mut &file, b"HELLO\n").unwrap();
+            file.set_modified(before).unwrap();
+        }
+        let error = sink.take_file(&given).unwrap_err();
+        assert!(matches!(error, Error::FileChanged { .. }), "{error}");
+    }
+}
+
 #[test]
 fn a_file_that_has_changed_leaves_what_has_its_place() {
     let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());

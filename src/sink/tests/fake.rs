@@ -2,6 +2,7 @@
 //! and fails where a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub(super) numbers_differ: bool,
     /// All folders have the same number, as one has that of another that was deleted.
     pub(super) numbers_repeat: bool,
+    /// It has no hard links, and real files are moved to it.
+    pub(super) moves: bool,
     /// The state after each call, where a test keeps them.
     pub(super) past: Option<Vec<State>>,
 }
@@ -78,6 +81,7 @@ impl Disk {
             confirmed: 0,
             numbers_differ: false,
             numbers_repeat: false,
+            moves: false,
             past: None,
         })))
     }
@@ -408,7 +412,12 @@ impl Folder for FakeFolder {
         self.create("create_log", name)
     }
 
-    fn open_file(&self, name: &str) -> io::Result<FakeFile> {
+    fn sync_file(&self, name: &str) -> io::Result<()> {
+        let node = self.disk.state().find(self.node, name)?;
+        self.file(node).sync()
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<impl Read + use<>> {
         let find = |state: &mut State| state.find(self.node, name);
         let node = self
             .disk
@@ -416,9 +425,14 @@ impl Folder for FakeFolder {
         Ok(self.file(node))
     }
 
-    /// The real file is copied: what it costs is the caller's.
-    fn take(&self, _: &str, _: &Path, _: bool) -> io::Result<()> {
-        Err(io::ErrorKind::CrossesDevices.into())
+    /// The real file is moved where that can be; else it is copied: what that costs is the caller's.
+    fn take(&self, name: &str, from: &Path, may_move: bool) -> io::Result<()> {
+        if !may_move || !self.disk.state().moves {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        let bytes = fs::read(from)?;
+        self.create("create_file", name)?.write_all(&bytes)?;
+        fs::remove_file(from)
     }
 
     fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {

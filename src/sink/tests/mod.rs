@@ -278,8 +278,8 @@ fn what_a_failed_sync_forgot_is_written_again() {
     assert!(losses(&after).is_empty());
 }
 
-#[test]
-fn what_a_failed_sync_lost_is_never_confirmed() {
+/// A run with a row that was confirmed, and another the sync of which has failed, and fails.
+fn with_a_failed_sync() -> (Disk, Run) {
     let disk = Disk::new();
     let run = started(disk.directory(Durability::Fsync).unwrap());
     run.log(scalar(0)).unwrap();
@@ -289,6 +289,12 @@ fn what_a_failed_sync_lost_is_never_confirmed() {
         (call == "sync").then_some(io::ErrorKind::Other)
     }));
     run.flush(SOON).unwrap_err();
+    (disk, run)
+}
+
+#[test]
+fn what_a_failed_sync_lost_is_never_confirmed() {
+    let (disk, run) = with_a_failed_sync();
     disk.state().evict();
     disk.heal();
     run.log(scalar(2)).unwrap();
@@ -305,15 +311,7 @@ fn what_a_failed_sync_lost_is_never_confirmed() {
 #[test]
 fn what_a_failed_sync_lost_is_not_confirmed_by_a_copy() {
     for evicted in [false, true] {
-        let disk = Disk::new();
-        let run = started(disk.directory(Durability::Fsync).unwrap());
-        run.log(scalar(0)).unwrap();
-        flush(&run, &disk);
-        run.log(scalar(1)).unwrap();
-        disk.fail(Arc::new(|_, call| {
-            (call == "sync").then_some(io::ErrorKind::Other)
-        }));
-        run.flush(SOON).unwrap_err();
+        let (disk, run) = with_a_failed_sync();
         if evicted {
             disk.state().evict();
         }

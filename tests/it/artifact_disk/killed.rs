@@ -125,7 +125,9 @@ fn a_process_that_is_killed_leaves_whole_artifacts_and_the_next_start_no_staging
     after.finish().unwrap();
     let entries = fs::read_dir(dir.path().join("wandb")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let staged: Vec<_> = names.filter(|name| name.starts_with(".staging")).collect();
+    let staged: Vec<_> = names
+        .filter(|name| name.starts_with(".wandb-image-"))
+        .collect();
     assert_eq!(staged, [""; 0]);
 }
 
