@@ -28,7 +28,7 @@ pub mod verify;
 mod weight;
 mod wire;
 
-pub(crate) use digest::{Md5, Md5Hasher, Sha256Hasher};
+pub(crate) use digest::{Md5, Md5Hasher, Sha256Hasher, xxh128};
 pub(crate) use directory::{Directory, OpenDirectory};
 pub(crate) use latest::{Made, link_latest};
 pub(crate) use manifest::ManifestFile;
