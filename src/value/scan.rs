@@ -57,7 +57,8 @@ pub(crate) fn with_list(text: &str, list_key: &str) -> Result<WithList, String> 
     let mut entries = scan.open(b'{', "a map")?;
     while entries.next(&mut scan, b'}')? {
         scan.count(NEXT)?;
-        let key: String = serde_json::from_str(scan.string()?).map_err(damaged)?;
+        let key = try_parse_marked(scan.string()?).map_err(damaged)?;
+        let key = key.as_str().unwrap_or_default().to_owned();
         scan.expect(b':', "a colon")?;
         match key == list_key {
             true => found.list = Some(scan.list()?),

@@ -1,6 +1,7 @@
-//! JSON with the tokens `NaN`, `Infinity` and `-Infinity`, as W&B writes it and serde_json refuses
-//! it.
+//! JSON as Python writes it and serde_json refuses it: with the tokens `NaN`, `Infinity` and
+//! `-Infinity`, and with halves of surrogates in its texts.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -108,7 +109,7 @@ fn without_specials(json: &str, replaced: [&str; 3]) -> String {
         let (code, quoted) = rest.split_at(quote);
         strict += &code_without_specials(code, replaced);
         let end = string_end(quoted);
-        strict += &quoted[..end];
+        strict += &without_halves(&quoted[..end]);
         rest = &quoted[end..];
     }
     strict + &code_without_specials(rest, replaced)
@@ -117,6 +118,40 @@ fn without_specials(json: &str, replaced: [&str; 3]) -> String {
 fn code_without_specials(code: &str, replaced: [&str; 3]) -> String {
     let tokens = TOKENS.iter().zip(replaced);
     tokens.fold(code.into(), |code, (token, new)| code.replace(token, new))
+}
+
+/// A JSON string with U+FFFD for each half of a surrogate that is alone: Python has them where a
+/// file's name isn't UTF-8.
+fn without_halves(string: &str) -> Cow<'_, str> {
+    let mut whole = Cow::Borrowed(string);
+    let mut at = 0;
+    while let Some(found) = string[at..].find('\\') {
+        let escape = at + found;
+        at = escape
+            + match (unit(string, escape), unit(string, escape + ESCAPE)) {
+                (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => 2 * ESCAPE,
+                (Some(0xd800..0xe000), _) => {
+                    // As long as what it replaces.
+                    whole
+                        .to_mut()
+                        .replace_range(escape..escape + ESCAPE, "\\ufffd");
+                    ESCAPE
+                }
+                _ => 2,
+            };
+        if !string.is_char_boundary(at) {
+            break;
+        }
+    }
+    whole
+}
+
+/// The bytes of an escape of a UTF-16 unit, `\u` with its digits.
+const ESCAPE: usize = 6;
+
+fn unit(string: &str, at: usize) -> Option<u16> {
+    let digits = string.get(at..at + ESCAPE)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok()
 }
 
 /// The bytes of the JSON string at the beginning of `text`, its quotes included.
@@ -161,6 +196,21 @@ mod tests {
         let error = try_parse_marked("[NaN, oh]").unwrap_err().to_string();
         assert!(error.contains("expected"), "{error}");
     }
+    #[test]
+    fn halves_of_surrogates_are_replaced() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(parse_marked(json).unwrap(), expected, "{json}");
+        };
+        check(r#""a\ud83d\ude42b""#, "a🙂b");
+        check(r#""a\udcffb\ud83d""#, "a\u{fffd}b\u{fffd}");
+        check(r#""\ud83d\ud83d\ude42\\ud83d""#, "\u{fffd}🙂\\ud83d");
+        check(r#""\ud83d\né""#, "\u{fffd}\né");
+        assert!(parse_marked(r#""\ud83""#).is_none());
+        assert!(parse_marked(r#""\é\ud83d""#).is_none());
+        let map = parse_marked(r#"{"\udcff": NaN}"#).unwrap();
+        assert!(map.as_object().unwrap().contains_key("\u{fffd}"));
+    }
+
     #[test]
     fn no_text_is_taken_for_a_token() {
         let read = parse_marked(r#"[NaN, "\u0000wandb-image nan"]"#).unwrap();
