@@ -115,9 +115,17 @@ fn without_specials(json: &str, replaced: [&str; 3]) -> String {
     strict + &code_without_specials(rest, replaced)
 }
 
+/// A token in the place of a key stays, and is no JSON.
 fn code_without_specials(code: &str, replaced: [&str; 3]) -> String {
     let tokens = TOKENS.iter().zip(replaced);
-    tokens.fold(code.into(), |code, (token, new)| code.replace(token, new))
+    tokens.fold(code.into(), |code: String, (token, new)| {
+        let mut pieces = code.split(token);
+        let first = pieces.next().unwrap_or_default().to_owned();
+        pieces.fold(first, |text, piece| {
+            let stays = piece.trim_start().starts_with(':');
+            text + (if stays { token } else { new }) + piece
+        })
+    })
 }
 
 /// A JSON string with U+FFFD for each half of a surrogate that is alone: Python has them where a
@@ -195,6 +203,9 @@ mod tests {
         );
         let error = try_parse_marked("[NaN, oh]").unwrap_err().to_string();
         assert!(error.contains("expected"), "{error}");
+        for key in ["NaN", "Infinity", "-Infinity"] {
+            assert!(parse_marked(&format!("{{{key} : 1}}")).is_none());
+        }
     }
     #[test]
     fn halves_of_surrogates_are_replaced() {

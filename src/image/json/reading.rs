@@ -71,7 +71,7 @@ fn given<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v Value> {
 
 fn of_type<'v>(value: &'v Value, expected: &str) -> Result<&'v Map<String, Value>> {
     let map = object(value, "it")?;
-    match map.get("_type").and_then(Value::as_str) {
+    match map.get("_type").and_then(tokens::text) {
         Some(found) if found == expected => Ok(map),
         Some(found) => Err(format!(
             "its _type is {:?}, but {expected:?} was expected",
@@ -337,8 +337,7 @@ pub(crate) fn table(text: &str) -> Result<ReadTable> {
 /// The SDK takes numbers for names too.
 fn column_name(value: &Value) -> Result<String> {
     match value {
-        Value::String(name) => Ok(name.clone()),
-        Value::Number(number) => Ok(number.to_string()),
+        Value::String(_) | Value::Number(_) => Ok(words(value)),
         other => Err(format!(
             "the name of a column is {}, but a text was expected",
             shown(other)
@@ -366,7 +365,7 @@ fn column_kind(name: &str, column: &Value) -> Result<Option<String>> {
     }
     let mut names = kinds
         .iter()
-        .filter_map(|kind| kind.get("wb_type")?.as_str());
+        .filter_map(|kind| tokens::text(kind.get("wb_type")?));
     Ok(names.find(|name| *name != "none").map(Into::into))
 }
 
@@ -589,6 +588,12 @@ mod tests {
             read("[1]").unwrap_err(),
             "a class is 1, but a map was expected"
         );
+    }
+
+    #[test]
+    fn a_column_may_be_called_by_a_number() {
+        let text = r#"{"_type": "table", "columns": [7, NaN, 0.5], "data": []}"#;
+        assert_eq!(table(text).unwrap().columns, ["7", "NaN", "0.5"]);
     }
 
     #[test]
