@@ -20,7 +20,7 @@ use candle_nn::{
     AdamW, Linear, Module, Optimizer, Sequential, VarBuilder, VarMap, linear, loss, ops, seq,
 };
 use data::{PIXELS, SIDE, TRAINING_DIGITS};
-use wandb_image::{Artifact, Cell, Image, IntoWandbImage, Row, Table};
+use wandb_image::{Artifact, Cell, Image, IntoWandbImage, Row, RunBuilder, Table};
 
 const CLASSES: usize = 10;
 const HIDDEN: usize = 32;
@@ -98,6 +98,10 @@ impl Prediction {
 }
 
 fn main() -> Result<()> {
+    train(wandb_image::init())
+}
+
+pub(crate) fn train(run: RunBuilder) -> Result<()> {
     let device = Device::Cpu;
     let (values, labels) = data::read()?;
     let (train, test) = values.split_at(TRAINING_DIGITS * PIXELS);
@@ -105,7 +109,7 @@ fn main() -> Result<()> {
     let train = Digits::new(train, train_labels, &device)?;
     let test = Digits::new(test, test_labels, &device)?;
 
-    let run = wandb_image::init()
+    let run = run
         .project("digits")
         .name("candle classifier")
         .config(&serde_json::json!({

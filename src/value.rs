@@ -5,9 +5,9 @@ mod scalar;
 pub(crate) mod scan;
 mod serialize;
 pub(crate) mod tokens;
+mod write;
 
 use std::cell::Cell;
-use std::fmt::Write;
 
 pub use scalar::Scalar;
 pub(crate) use scalar::sealed::Sealed as IntoJson;
@@ -133,30 +133,6 @@ impl Json {
             Json::Null | Json::Bool(_) | Json::I64(_) | Json::U64(_) | Json::F64(_) => 0,
         }
     }
-
-    /// The text that goes into a record.
-    pub(crate) fn to_text(&self) -> String {
-        let mut text = String::new();
-        self.write(&mut text);
-        text
-    }
-
-    fn write(&self, text: &mut String) {
-        match self {
-            Json::Null => text.push_str("null"),
-            Json::Bool(value) => write_display(text, value),
-            Json::I64(value) => write_display(text, value),
-            Json::U64(value) => write_display(text, value),
-            Json::F64(value) => write_float(text, *value),
-            Json::String(value) => write_string(text, value),
-            Json::List(values) => write_joined(text, ['[', ']'], values, |text, v| v.write(text)),
-            Json::Map(entries) => write_joined(text, ['{', '}'], entries, |text, (key, value)| {
-                write_string(text, key);
-                text.push(':');
-                value.write(text);
-            }),
-        }
-    }
 }
 
 /// What one value may hold still.
@@ -213,7 +189,7 @@ impl Way {
 /// The bytes of a text in JSON, without its quotes.
 fn written_len(text: &str) -> usize {
     let len = |byte: u8| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
         ..0x20 => 6,
         _ => 1,
     };
@@ -236,55 +212,6 @@ fn way_too_long() -> String {
 
 fn too_deep() -> String {
     format!("it is nested over {MAX_DEPTH} levels deep: flatten it, or log it as text")
-}
-
-fn write_display(text: &mut String, value: impl std::fmt::Display) {
-    // Writing to a String can't fail.
-    let _ = write!(text, "{value}");
-}
-
-/// The shortest decimal that reads back as the same double; W&B's tokens where JSON has none.
-fn write_float(text: &mut String, value: f64) {
-    match value {
-        _ if value.is_nan() => text.push_str("NaN"),
-        f64::INFINITY => text.push_str("Infinity"),
-        f64::NEG_INFINITY => text.push_str("-Infinity"),
-        _ => write_display(text, format_args!("{value:?}")),
-    }
-}
-
-fn write_string(text: &mut String, value: &str) {
-    text.push('"');
-    for c in value.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            c if u32::from(c) < 0x20 => {
-                write_display(text, format_args!("\\u{:04x}", u32::from(c)))
-            }
-            c => text.push(c),
-        }
-    }
-    text.push('"');
-}
-
-fn write_joined<T>(
-    text: &mut String,
-    [open, close]: [char; 2],
-    items: &[T],
-    write_item: impl Fn(&mut String, &T),
-) {
-    text.push(open);
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        write_item(text, item);
-    }
-    text.push(close);
 }
 
 /// What is nested too deep for [`checked`](Json::checked) is so afterwards, cut below that.
@@ -431,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_length_of_a_text_is_known_before_it_is_written() {
-        for text in ["", "plain", "tä\"\\\n\r\t\u{1}\u{1f}\u{7f}🙂"] {
+        for text in ["", "plain", "tä\"\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}🙂"] {
             let written = Json::String(text.into()).to_text();
             assert_eq!(written_len(text) + 2, written.len(), "{written}");
         }

@@ -9,11 +9,17 @@ import base64
 import json
 import os
 import pathlib
+import struct
 import sys
+from functools import partialmethod
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import wandb
 from PIL import Image as PILImage
+from requests.structures import CaseInsensitiveDict
+from wandb.sdk.artifacts.storage_handlers.http_handler import HTTPHandler
 
 from run_log import json_lines, nested, records
 
@@ -31,6 +37,24 @@ rng = np.random.default_rng(20261129)
 HEIGHT, WIDTH = 4, 6
 LABELS = {0: "background", 1: "cat", 2: "dog"}
 ODD = 'quote " apostrophe \' backslash \\ tab \t line\nnext é 漢 🖼 \u2028 \u007f \u200b'
+# Each character that is escaped somewhere, and those beside them. No text of Rust's holds a surrogate.
+CODES = [*range(0x24), 0x2f, 0x5b, 0x5c, 0x5d, *range(0x7e, 0xa2), 0xd7ff, 0xe000, 0xfdd0, 0xfeff, 0xfffd, 0xffff, 0x10000, 0x10ffff]
+ESCAPED = "".join(map(chr, CODES))
+
+
+def floats():
+    """A number of every exponent, of few digits or of many, and those where the notation changes."""
+    digits = np.random.default_rng(20261130)
+    for exponent in range(-324, 309):
+        mantissa = str(digits.integers(10, 10 ** int(digits.integers(2, 18))))
+        yield float(f"{'-' if exponent % 3 == 0 else ''}{mantissa[0]}.{mantissa[1:]}e{exponent}")
+    for edge in (1e-7, 1e-6, 1e-5, 1e-4, 1.0, 1e15, 1e16, 1e17, 1e21, 1e22, 2.0**53, 2.0**63, 2.0**64, 2.2250738585072014e-308):
+        yield from (float(np.nextafter(edge, 0)), edge, float(np.nextafter(edge, np.inf)), -edge)
+    yield from (-0.0, 0.0, 5e-324, 1e-323, 1.7976931348623157e308, 0.1, 0.1 + 0.2, 1 / 3, 5e-5, 100.0, 123456789.0)
+    yield float(np.float32(0.1))
+
+
+FLOATS = [value for value in floats() if abs(value) != float("inf")]
 
 
 def pixels(*shape):
@@ -83,7 +107,8 @@ run = wandb.init(
 )
 
 files = wandb.Artifact("files", "dataset", description="all kinds of files",
-                       metadata={"n": 2, "rate": 0.1, "name": ODD, "nested": {"list": [1, None, True, float("nan")]}})
+                       metadata={"n": 2, "rate": 0.1, "name": ODD, "nested": {"list": [1, None, True, float("nan")]},
+                                 "floats": [1e22, 5e-5, 1e-7, -0.0, 1e16, 12.0, 5e-324], "escaped": ESCAPED, "large": 2**64 - 1})
 files.add_file(text("notes.txt", b"hello\n"))
 files.add_file(text("empty.bin", b""), name="deep/er/nothing.bin")
 text("folder/a.txt", b"a")
@@ -123,6 +148,40 @@ made.add(wandb.Image(made_inputs["masked"], masks={"m": dict(made_masks["one"])}
 made.add(wandb.Image(made_inputs["all"], classes=classes({9: "nine"}), masks={"m": dict(made_masks["two"]), "n": dict(made_masks["three"])},
                      boxes={"p": boxes(box(1, scores={"s": 0.5}), labels={1: "box"})}), "all")
 run.log_artifact(made)
+
+# Images that stay elsewhere: the SDK asks their servers, so here it is told not to.
+referring = wandb.Artifact("referring", "dataset")
+with mock.patch.object(wandb.Artifact, "add_reference", partialmethod(wandb.Artifact.add_reference, checksum=False)):
+    referring.add(wandb.Image("https://example.invalid/some/dog.jpeg?size=2", caption="a dog", grouping=2), "dog")
+    referring.add(wandb.Image("s3://bucket/pictures/cat.png", classes=classes(LABELS),
+                              boxes={"p": boxes(pixel_box(1), labels=LABELS)}), "deep/cat")
+    referring.add(wandb.Image("gs://bucket/no-ending"), "bird")
+run.log_artifact(referring)
+
+# What a server's answer makes of a reference.
+asked = wandb.Artifact("asked", "dataset")
+
+
+def answer(_, url):
+    head = CaseInsensitiveDict({"ETag": '"an etag"', "Content-Length": "7"})
+    return mock.MagicMock(**{"__enter__.return_value": SimpleNamespace(headers=head, request=SimpleNamespace(url=url))})
+
+
+with mock.patch.object(HTTPHandler, "_get_stream", answer):
+    asked.add_reference("https://example.invalid/with/checksum.png")
+run.log_artifact(asked)
+
+hashed = wandb.Artifact("hashed", "dataset", digest_algorithm="XXH128")
+hashed.add_file(str(given / "notes.txt"))
+hashed.add_file(str(given / "empty.bin"))
+hashed.add(wandb.Image(first, classes=classes(LABELS)), "classed")
+run.log_artifact(hashed)
+
+# A picture of a file that is there under a name of its own.
+shared = wandb.Artifact("shared", "dataset")
+shared.add_file(first, name="given.png")
+shared.add(wandb.Image(first), "again")
+run.log_artifact(shared)
 
 refusals = {}
 for name, image in {
@@ -164,28 +223,52 @@ run.log({"masked": masked}, step=8)
 
 run.log({"empty": wandb.Table(columns=["a", "b"])}, step=9)
 
+spelled = wandb.Table(columns=["floats", "text"])
+for at in range(0, len(FLOATS), 16):
+    spelled.add_data(FLOATS[at : at + 16], ESCAPED if at == 0 else None)
+run.log({"spelled": spelled}, step=10)
+
+run.log({"listed": wandb.Table(columns=["a"], data=[[[1.0, float("nan")]]])}, step=11)
+
+# What a column of such values takes, or the kind of the error; and how many rows the table has then.
 table_refusals = {}
 for name, rows in {
     "text for a number": [(1,), ("a",)],
     "a flag for a number": [(1,), (True,)],
     "a number for a flag": [(True,), (1,)],
+    "a number for a text": [("a",), (1.5,)],
     "a list for a number": [(1,), ([1],)],
+    "a number for a list": [([1],), (1,)],
     "words for numbers": [([1],), (["a"],)],
+    "a list of both": [([1, "a"],)],
+    "a picture for a number": [(1,), (wandb.Image(first),)],
+    "a number for a picture": [(wandb.Image(first),), (1,)],
     "a row too long": [(1, 2)],
+    "a row too short": [()],
+    "a float for a whole number": [(1,), (0.5,)],
+    "nothing for a number": [(1,), (None,)],
+    "a number for nothing": [(None,), (1,)],
+    "NaN for a text": [("a",), (float("nan"),)],
+    "NaN for a picture": [(wandb.Image(first),), (float("nan"),)],
+    "a longer list": [([1],), ([1, 2.5],)],
+    "an empty list for words": [(["a"],), ([],)],
+    "a list of nothing for words": [(["a"],), ([None],)],
 }.items():
+    refused, error = wandb.Table(columns=["a"]), None
     try:
-        refused = wandb.Table(columns=["a"])
         for row in rows:
             refused.add_data(*row)
-        table_refusals[name] = None
-    except (TypeError, ValueError) as error:
-        table_refusals[name] = type(error).__name__
+    except (TypeError, ValueError) as caught:
+        error = type(caught).__name__
+    table_refusals[name] = dict(error=error, rows=len(refused.data))
 
 in_artifact = wandb.Artifact("with-table", "predictions")
 again = wandb.Table(columns=["n", "picture"], data=[[1, wandb.Image(first)]])
 in_artifact.add(again, "deep/predictions")
 run.log_artifact(in_artifact)
 run.finish()
+# The log is whole once the service has ended.
+wandb.teardown()
 
 # --- what became of it ---------------------------------------------------------------------------
 
@@ -246,6 +329,8 @@ inputs = dict(
     table_pixels=[shown(array) for array in table_inputs],
     table_masks=[shown(one["mask_data"]) for one in table_masks],
     odd=ODD,
+    escaped=ESCAPED,
+    floats=[struct.pack(">d", value).hex() for value in FLOATS],
 )
 text = (
     '{\n"wandb": "0.31.0",\n'

@@ -60,4 +60,4 @@ done
 (cd "$here" && "$venvs/wandb-0.31.0/bin/python" overlays.py "$out" "$work" "$here/../../tests/tools/fake_wandb.py")
 # The JSON of a table has sets, in the order of their hashes.
 (cd "$here" && PYTHONHASHSEED=0 "$venvs/wandb-0.31.0/bin/python" artifacts.py "$out" "$work")
-"$venvs/base/bin/python" "$here/check.py" "$out"
+"$venvs/wandb-0.31.0/bin/python" "$here/check.py" "$out"

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::boxes::BoundingBoxes2D;
 use crate::image::classes::Classes;
 use crate::image::json::reading::{self, Named};
+use crate::image::left_out::{Kind, LeftOut};
 use crate::image::mask::ImageMask;
 use crate::image::{Image, LayerKind, of_layer};
 
@@ -22,12 +23,15 @@ impl Image {
     /// another artifact. The JSON of an artifact has no place for the names that a layer brought of
     /// its own: they are among the [classes](Image::class_set) of the image.
     ///
+    /// A box that can't be drawn or has no class, a mask of another size or kind, a class whose id is
+    /// no number and a grouping that is none are left out: [`Image::left_out`] says so. A caption that
+    /// is no text is the JSON of what it is.
+    ///
     /// # Errors
     ///
     /// [`Error::ArtifactJson`] for JSON that is none of an image; [`Error::ArtifactPath`] for a path
     /// that leads out of the folder, [`Error::ArtifactFile`] for a file that is missing or has another hash
-    /// than the JSON says, [`Error::Picture`] for one that is no PNG, JPEG or BMP, and
-    /// [`Error::Layer`] for a mask of another size or kind and for a box that can't be drawn.
+    /// than the JSON says, and [`Error::Picture`] for a picture that is no PNG, JPEG or BMP.
     ///
     /// ```
     /// use wandb_image::{Artifact, Image};
@@ -54,22 +58,37 @@ impl Image {
     /// ```
     pub fn from_json(json: &Value, artifact: &OpenArtifact) -> Result<Self> {
         let read = reading::image(json).map_err(|reason| Error::ArtifactJson { reason })?;
+        let mut left_out = read.left_out;
         let mut image = picture(&read.picture, artifact)?;
         image = read.caption.into_iter().fold(image, Image::caption);
         image = read.grouping.into_iter().fold(image, Image::grouping);
         if let Some(named) = &read.classes {
-            image = image.classes(classes(named, artifact)?);
+            image = image.classes(classes(named, artifact, &mut left_out)?);
         }
         for (key, boxes) in read.boxes {
-            image = image.boxes(key, BoundingBoxes2D::new(boxes))?;
+            if let Err(error) = image.add_boxes(key.clone(), BoundingBoxes2D::new(boxes)) {
+                left_out.add(Kind::Boxes, &key, misfit(error)?);
+            }
         }
         check_masks(read.masks.len(), &image)?;
         for (key, named) in read.masks {
             let mask = mask(&named, &image, artifact);
-            let mask = mask.map_err(|error| of_layer(LayerKind::Mask, &key, error))?;
-            image = image.masks(key, mask)?;
+            if let Err(error) = mask.and_then(|mask| image.add_mask(key.clone(), mask)) {
+                let reason = misfit(error);
+                let reason = reason.map_err(|error| of_layer(LayerKind::Mask, &key, error))?;
+                left_out.add(Kind::Mask, &key, reason);
+            }
         }
-        Ok(image)
+        Ok(image.lacking(left_out))
+    }
+}
+
+/// Why a layer doesn't lie over the picture; any other failure is that of a file.
+fn misfit(error: Error) -> Result<String> {
+    match error {
+        Error::Layer { source, .. } => Ok(source.to_string()),
+        error @ (Error::MaskSize { .. } | Error::MaskFile { .. }) => Ok(error.to_string()),
+        other => Err(other),
     }
 }
 
@@ -78,9 +97,12 @@ fn picture(named: &Named, artifact: &OpenArtifact) -> Result<Image> {
     PictureFile::named(Path::new(&named.path), bytes).map(Image::from_file)
 }
 
-fn classes(named: &Named, artifact: &OpenArtifact) -> Result<Classes> {
+fn classes(named: &Named, artifact: &OpenArtifact, left_out: &mut LeftOut) -> Result<Classes> {
     let text = artifact.digested(&named.path, named.hash.as_deref())?;
-    reading::classes(&text).map_err(|reason| artifact.unreadable(&named.path, reason))
+    let read = reading::classes(&text);
+    let (classes, others) = read.map_err(|reason| artifact.unreadable(&named.path, reason))?;
+    left_out.append(others);
+    Ok(classes)
 }
 
 /// The most memory that the masks over a picture take, in bytes: as much as a picture does.

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
 use crate::image::json::table::TABLE_FILE;
-use crate::sink::{Md5, sha256};
+use crate::sink::{Md5, sha256, xxh128};
 use crate::table::TableReader;
 use crate::value::scan;
 
@@ -210,39 +210,40 @@ impl OpenArtifact {
     /// The bytes of a file whose sha256 is this, where that is known.
     pub(crate) fn hashed(&self, path: &str, hash: Option<&str>, limit: u64) -> Result<Vec<u8>> {
         let bytes = self.bytes(path, limit)?;
-        self.check_hash(path, "SHA-256", hash, || sha256(&bytes))?;
+        if let Some(hash) = hash {
+            self.check_hash(path, hash, [("SHA-256", sha256(&bytes))])?;
+        }
         Ok(bytes)
     }
 
-    /// The text of a file whose MD5 is this, where that is known.
+    /// The text of a file whose digest is this, where that is known: MD5 or XXH128, as the artifact
+    /// was made. Both have 128 bits, and nothing in the folder says which it is.
     pub(crate) fn digested(&self, path: &str, digest: Option<&str>) -> Result<String> {
         let text = self.text(path, MAX_JSON)?;
-        self.check_hash(path, "digest", digest, || Md5::of(text.as_bytes()).base64())?;
+        if let Some(digest) = digest {
+            let (md5, xxh128) = (Md5::of(text.as_bytes()).base64(), xxh128(text.as_bytes()));
+            self.check_hash(path, digest, [("MD5", md5), ("XXH128", xxh128)])?;
+        }
         Ok(text)
     }
 
-    fn check_hash(
+    /// Refuses a file of which no hash is the expected one.
+    fn check_hash<const N: usize>(
         &self,
         path: &str,
-        name: &str,
-        expected: Option<&str>,
-        hash: impl FnOnce() -> String,
+        expected: &str,
+        hashes: [(&str, String); N],
     ) -> Result<()> {
-        let Some(expected) = expected else {
+        if hashes.iter().any(|(_, hash)| hash == expected) {
             return Ok(());
-        };
-        let found = hash();
-        match found == expected {
-            true => Ok(()),
-            false => Err(self.unreadable(
-                path,
-                format!(
-                    "its {name} is {found}, but {} is what the artifact says: it was changed or \
-                     damaged, so download it again",
-                    crate::error::beginning(expected)
-                ),
-            )),
         }
+        let found = hashes.map(|(name, hash)| format!("its {name} is {hash}"));
+        let reason = format!(
+            "{}, but {} is what the artifact says: it was changed or damaged, so download it again",
+            found.join(" and "),
+            crate::error::beginning(expected)
+        );
+        Err(self.unreadable(path, reason))
     }
 
     fn text(&self, path: &str, limit: u64) -> Result<String> {

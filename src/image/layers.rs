@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::artifact::ArtifactLayers;
-use super::boxes::{BoundingBox, BoundingBoxes2D, Domain, MadeBoxes};
+use super::boxes::{BoundingBox, BoundingBoxes2D, Domain};
 use super::classes::Classes;
 use super::frame::Frame;
 use super::json;
+use super::left_out::LeftOut;
 use super::mask::ImageMask;
 use crate::encode::{self, FileType, PngEffort};
 use crate::error::{Error, Result, beginning};
@@ -70,7 +71,9 @@ pub(crate) struct LayersNoticed {
     /// Boxes that were left out, since they can't be drawn or lie outside.
     pub(crate) skipped: u64,
     /// Layers of which all boxes lie within one pixel: more likely fractions.
-    pub(crate) within_a_pixel: u64,
+    pub(crate) within_a_pixel: u32,
+    /// Layers that couldn't be read back from an artifact.
+    pub(crate) unread: u32,
 }
 
 impl LayersNoticed {
@@ -78,6 +81,7 @@ impl LayersNoticed {
         self.unscored += other.unscored;
         self.skipped += other.skipped;
         self.within_a_pixel += other.within_a_pixel;
+        self.unread += other.unread;
     }
 
     pub(crate) fn any(self) -> bool {
@@ -90,6 +94,7 @@ pub(super) struct Layers {
     masks: BTreeMap<String, ImageMask>,
     boxes: BTreeMap<String, BoundingBoxes2D>,
     classes: Option<Classes>,
+    left_out: LeftOut,
 }
 
 impl Layers {
@@ -103,6 +108,14 @@ impl Layers {
 
     pub(super) fn set_classes(&mut self, classes: Classes) {
         self.classes = Some(classes);
+    }
+
+    pub(super) fn set_left_out(&mut self, left_out: LeftOut) {
+        self.left_out = left_out;
+    }
+
+    pub(super) fn left_out(&self) -> &LeftOut {
+        &self.left_out
     }
 
     pub(super) fn classes(&self) -> Option<&Classes> {
@@ -189,54 +202,36 @@ impl Layers {
 
     /// The files of all layers over a picture in its frame.
     pub(super) fn encode(&self, frame: Frame) -> Result<(Vec<EncodedLayer>, LayersNoticed)> {
-        let mut noticed = LayersNoticed::default();
+        let mut noticed = self.left_out.noticed();
         let mut layers = Vec::new();
         for (key, mask) in &self.masks {
-            let (layer, unscored) = self
-                .mask(key, mask, frame)
-                .map_err(|error| of_layer(LayerKind::Mask, key, error))?;
-            noticed.unscored += unscored;
-            layers.push(layer);
+            let ids = made_ids(key, mask, frame, &mut noticed)?;
+            layers.push(self.mask_file(key, mask, &ids)?);
         }
         for (key, boxes) in &self.boxes {
-            let made = boxes
-                .make(frame.picture())
-                .map_err(|error| of_layer(LayerKind::Boxes, key, error))?;
-            noticed.skipped += made.skipped;
-            noticed.within_a_pixel += u64::from(lie_within_a_pixel(&made.boxes));
-            layers.push(self.boxes_file(key, boxes, made, frame));
+            let made = made_boxes(key, boxes, frame, &mut noticed)?;
+            layers.push(self.boxes_file(key, boxes, &made));
         }
         Ok((layers, noticed))
     }
 
     /// The same as an artifact holds them.
     pub(super) fn in_artifact(&self, frame: Frame) -> Result<(ArtifactLayers, LayersNoticed)> {
+        let mut noticed = self.left_out.noticed();
         let mut layers = ArtifactLayers::default();
-        let mut noticed = LayersNoticed::default();
         for (key, boxes) in &self.boxes {
-            let made = boxes
-                .make(frame.picture())
-                .map_err(|error| of_layer(LayerKind::Boxes, key, error))?;
-            noticed.skipped += made.skipped;
-            noticed.within_a_pixel += u64::from(lie_within_a_pixel(&made.boxes));
-            let placed = made.boxes.into_iter().map(|one| frame.moved(one));
-            let placed: Vec<_> = placed.collect();
-            let ids = placed.iter().map(BoundingBox::class_id).collect();
+            let made = made_boxes(key, boxes, frame, &mut noticed)?;
+            let ids = made.iter().map(BoundingBox::class_id).collect();
             let names = self.names_in_artifact(boxes.labels(), &ids);
-            layers.add_boxes(key, placed, names);
+            layers.add_boxes(key, made, names);
         }
         for (key, mask) in &self.masks {
-            let (ids, unscored) = mask
-                .make()
-                .and_then(|(ids, unscored)| Ok((frame.around(ids)?, unscored)))
-                .map_err(|error| of_layer(LayerKind::Mask, key, error))?;
-            noticed.unscored += unscored;
+            let ids = made_ids(key, mask, frame, &mut noticed)?;
             let names = match (mask.is_file(), mask.labels()) {
                 (true, None) => Classes::default(),
                 (_, labels) => self.names_in_artifact(labels, &ids_in(&ids)),
             };
-            let bytes = encode::encode(&ids, FileType::Png, PngEffort::Balanced)?;
-            layers.add_mask(key, bytes, names);
+            layers.add_mask(key, mask_bytes(&ids)?, names);
         }
         layers.add_classes(self.classes.as_ref());
         Ok((layers, noticed))
@@ -266,37 +261,25 @@ impl Layers {
         own.cloned().unwrap_or_else(numbered)
     }
 
-    fn mask(&self, key: &str, mask: &ImageMask, frame: Frame) -> Result<(EncodedLayer, u64)> {
-        let (ids, unscored) = mask.make()?;
-        let ids = frame.around(ids)?;
+    fn mask_file(&self, key: &str, mask: &ImageMask, ids: &Pixels) -> Result<EncodedLayer> {
         let names = match self.named(mask.labels()) {
             Some(classes) => Names::Given(classes),
-            None => Names::Numbered(ids_in(&ids)),
+            None => Names::Numbered(ids_in(ids)),
         };
-        let bytes = encode::encode(&ids, FileType::Png, PngEffort::Balanced)?;
-        let layer = EncodedLayer {
+        Ok(EncodedLayer {
             kind: LayerKind::Mask,
             key: key.into(),
-            bytes: Arc::new(bytes),
+            bytes: Arc::new(mask_bytes(ids)?),
             names,
-        };
-        Ok((layer, unscored))
+        })
     }
 
-    fn boxes_file(
-        &self,
-        key: &str,
-        boxes: &BoundingBoxes2D,
-        made: MadeBoxes,
-        frame: Frame,
-    ) -> EncodedLayer {
+    fn boxes_file(&self, key: &str, boxes: &BoundingBoxes2D, made: &[BoundingBox]) -> EncodedLayer {
         let named = self.named(boxes.labels());
-        let placed = made.boxes.into_iter().map(|one| frame.moved(one));
-        let placed: Vec<_> = placed.collect();
-        let bytes = json::boxes(&placed, named.as_ref()).to_text().into_bytes();
+        let bytes = json::boxes(made, named.as_ref()).to_text().into_bytes();
         let names = match named {
             Some(classes) => Names::Given(classes),
-            None => Names::Numbered(placed.iter().map(BoundingBox::class_id).collect()),
+            None => Names::Numbered(made.iter().map(BoundingBox::class_id).collect()),
         };
         EncodedLayer {
             kind: LayerKind::Boxes,
@@ -310,6 +293,40 @@ impl Layers {
     fn named(&self, own: Option<&Classes>) -> Option<Classes> {
         own.or(self.classes.as_ref()).cloned()
     }
+}
+
+/// The ids of a mask in the frame of its picture.
+fn made_ids(
+    key: &str,
+    mask: &ImageMask,
+    frame: Frame,
+    noticed: &mut LayersNoticed,
+) -> Result<Arc<Pixels>> {
+    let made = mask
+        .make()
+        .and_then(|(ids, unscored)| Ok((frame.around(ids)?, unscored)));
+    let (ids, unscored) = made.map_err(|error| of_layer(LayerKind::Mask, key, error))?;
+    noticed.unscored += unscored;
+    Ok(ids)
+}
+
+fn mask_bytes(ids: &Pixels) -> Result<Vec<u8>> {
+    encode::encode(ids, FileType::Png, PngEffort::Balanced)
+}
+
+/// The boxes of a layer in the frame of their picture.
+fn made_boxes(
+    key: &str,
+    boxes: &BoundingBoxes2D,
+    frame: Frame,
+    noticed: &mut LayersNoticed,
+) -> Result<Vec<BoundingBox>> {
+    let made = boxes
+        .make(frame.picture())
+        .map_err(|error| of_layer(LayerKind::Boxes, key, error))?;
+    noticed.skipped += made.skipped;
+    noticed.within_a_pixel += u32::from(lie_within_a_pixel(&made.boxes));
+    Ok(made.boxes.into_iter().map(|one| frame.moved(one)).collect())
 }
 
 /// Whether both have the same keys, and equal layers under them.

@@ -10,6 +10,7 @@ mod frame;
 mod joined;
 pub(crate) mod json;
 mod layers;
+pub(crate) mod left_out;
 pub(crate) mod list;
 pub(crate) mod mask;
 mod reading;
@@ -33,6 +34,7 @@ use classes::Classes;
 use frame::Frame;
 use joined::Joined;
 use layers::Layers;
+use left_out::LeftOut;
 use mask::ImageMask;
 use source::Source;
 
@@ -333,7 +335,7 @@ impl Image {
     /// # Ok::<(), wandb_image::Error>(())
     /// ```
     pub fn masks(mut self, key: impl Into<String>, mask: ImageMask) -> Result<Self> {
-        self.layers.add_mask(key.into(), mask, self.source.size())?;
+        self.add_mask(key.into(), mask)?;
         Ok(self)
     }
 
@@ -356,8 +358,22 @@ impl Image {
     /// # Ok::<(), wandb_image::Error>(())
     /// ```
     pub fn boxes(mut self, key: impl Into<String>, boxes: BoundingBoxes2D) -> Result<Self> {
-        self.layers.add_boxes(key.into(), boxes)?;
+        self.add_boxes(key.into(), boxes)?;
         Ok(self)
+    }
+
+    pub(crate) fn add_mask(&mut self, key: String, mask: ImageMask) -> Result<()> {
+        self.layers.add_mask(key, mask, self.source.size())
+    }
+
+    pub(crate) fn add_boxes(&mut self, key: String, boxes: BoundingBoxes2D) -> Result<()> {
+        self.layers.add_boxes(key, boxes)
+    }
+
+    /// Says what couldn't be read of it.
+    pub(crate) fn lacking(mut self, left_out: LeftOut) -> Self {
+        self.layers.set_left_out(left_out);
+        self
     }
 
     /// The names of the classes, for the masks and boxes that bring none of their own.

@@ -136,6 +136,30 @@ impl Image {
     pub fn class_set(&self) -> Option<&Classes> {
         self.layers.classes()
     }
+
+    /// What couldn't be read of an image of an artifact, though its picture could, a line each:
+    /// boxes that can't be drawn or have no class, masks of another size than the picture, classes
+    /// without a number. Empty for all other images.
+    ///
+    /// The run counts the layers and boxes when the image is logged, and says it once per key.
+    ///
+    /// ```
+    /// use wandb_image::{Artifact, Image};
+    /// # let dir = tempfile::tempdir()?;
+    /// # image::GrayImage::new(3, 2).save(dir.path().join("zero.png"))?;
+    ///
+    /// let json = serde_json::json!({
+    ///     "_type": "image-file",
+    ///     "path": "zero.png",
+    ///     "boxes": { "truth": [{ "position": { "middle": [1, 1], "width": 1, "height": 1 } }] },
+    /// });
+    /// let zero = Image::from_json(&json, &Artifact::open(dir.path())?)?;
+    /// assert_eq!(zero.left_out(), ["a box of \"truth\": box 0: it has no class_id"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn left_out(&self) -> Vec<String> {
+        self.layers.left_out().lines().collect()
+    }
 }
 
 fn all<'i, T>(images: &'i [Image], one: impl Fn(&'i Image) -> Option<T>) -> Option<Vec<Option<T>>> {

@@ -178,10 +178,10 @@ fn of_layers(key: &str, seen: LayersNoticed) -> Option<String> {
     })
 }
 
-fn layer_parts(seen: LayersNoticed) -> [Option<String>; 3] {
+fn layer_parts(seen: LayersNoticed) -> [Option<String>; 4] {
     [
         counted(
-            seen.within_a_pixel,
+            seen.within_a_pixel.into(),
             "layer of boxes lies within one pixel (is it Domain::Fraction?)",
             "layers of boxes lie within one pixel (are they Domain::Fraction?)",
         ),
@@ -194,6 +194,11 @@ fn layer_parts(seen: LayersNoticed) -> [Option<String>; 3] {
             seen.unscored,
             "pixel of a mask had only NaN for scores and became class 0",
             "pixels of masks had only NaN for scores and became class 0",
+        ),
+        counted(
+            seen.unread.into(),
+            "layer could not be read from its artifact (Image::left_out says why)",
+            "layers could not be read from their artifact (Image::left_out says why)",
         ),
     ]
 }

@@ -154,6 +154,14 @@ pub enum RunMode {
 /// | a key, or all keys that lead to a nested value | 64 KiB |
 /// | a key of pictures, of a layer over one | 62 KiB, 1 KiB |
 /// | a caption | 1 MiB |
+/// | rows and columns of a table; rows of its file in the run, which W&B's older views show | 200,000, 10,000; 10,000 |
+/// | metadata of an artifact | 100 keys |
+/// | a name, an alias and a tag of an artifact, a path in one | 128 characters, 4,096 bytes |
+/// | files and references of an artifact | no limit but the memory for their paths and digests |
+/// | what waits of all artifacts and tables, in memory | 256 MiB for all of the process; `add` and `add_row` wait |
+/// | what is read of an artifact: the JSON of an image or of classes, of a table | 256 MiB, 1 GiB |
+/// | — what that takes once it is read: a row of a table or the JSON of an image, with its pictures | 256 MiB, 2 GiB |
+/// | — the masks over a picture | 1 GiB |
 ///
 /// Of a value that holds maps, each value in them is written with all keys that lead to it, the row's
 /// among them: these count as texts and as values.

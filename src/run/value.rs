@@ -189,7 +189,7 @@ mod tests {
         check(0.1_f64, "0.1");
         check(0.1_f32, "0.10000000149011612");
         check(1.0_f64, "1.0");
-        check(1e300_f64, "1e300");
+        check(1e300_f64, "1e+300");
         check(-0.0_f64, "-0.0");
         check(f64::NAN, "NaN");
         check(f32::INFINITY, "Infinity");

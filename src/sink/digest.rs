@@ -1,4 +1,4 @@
-//! MD5, by which W&B names the files of artifacts.
+//! The hashes by which W&B names the files of artifacts.
 
 use std::io::{self, Read};
 
@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5 as Algorithm};
 use sha2::Sha256;
+use twox_hash::XxHash3_128;
 
 use super::media::hex;
 
@@ -42,6 +43,11 @@ impl Md5 {
         let bytes = STANDARD.decode(text).ok()?;
         bytes.try_into().ok().map(Self)
     }
+}
+
+/// The XXH128 of some bytes in base64, as the Python SDK can have it in the place of MD5.
+pub(crate) fn xxh128(bytes: &[u8]) -> String {
+    STANDARD.encode(XxHash3_128::oneshot(bytes).to_be_bytes())
 }
 
 /// Takes a file piece by piece.

@@ -31,7 +31,7 @@ pub mod verify;
 mod weight;
 mod wire;
 
-pub(crate) use digest::{ManifestHasher, Md5, Md5Hasher, Sha256Hasher};
+pub(crate) use digest::{ManifestHasher, Md5, Md5Hasher, Sha256Hasher, xxh128};
 pub(crate) use directory::Directory;
 pub(crate) use host::host;
 pub(crate) use latest::{Made, link_latest};

@@ -8,9 +8,13 @@ use serde_json::{Map, Value};
 use super::tokens::{string_end, try_parse_marked};
 use super::{MAX_NESTING, tokens};
 
-/// The lists, maps and values that are parsed at a time, at most: they take much more memory than
-/// their text.
-const MAX_AT_ONCE: usize = 4_000_000;
+/// The memory of what is parsed at a time, in values, at most: it is much more than that of the
+/// text.
+const MAX_AT_ONCE: usize = (256 << 20) / size_of::<Value>();
+/// The memory that each sign stands for, in values: lists and maps hold room for what comes.
+const LIST: usize = 4;
+const MAP: usize = 24;
+const NEXT: usize = 2;
 
 const CUT_SHORT: &str = "it ends in the middle: it is damaged; download it again";
 
@@ -52,8 +56,9 @@ pub(crate) fn with_list(text: &str, list_key: &str) -> Result<WithList, String> 
     };
     let mut entries = scan.open(b'{', "a map")?;
     while entries.next(&mut scan, b'}')? {
-        scan.count()?;
-        let key: String = serde_json::from_str(scan.string()?).map_err(damaged)?;
+        scan.count(NEXT)?;
+        let key = try_parse_marked(scan.string()?).map_err(damaged)?;
+        let key = key.as_str().unwrap_or_default().to_owned();
         scan.expect(b':', "a colon")?;
         match key == list_key {
             true => found.list = Some(scan.list()?),
@@ -210,8 +215,8 @@ impl<'t> Scan<'t> {
                 b'"' => {
                     self.take_string()?;
                 }
-                b'{' | b'[' => {
-                    self.count()?;
+                open @ (b'{' | b'[') => {
+                    self.count(if open == b'{' { MAP } else { LIST })?;
                     depth = deeper(depth)?;
                     self.at += 1;
                     continue;
@@ -221,7 +226,7 @@ impl<'t> Scan<'t> {
                     self.at += 1;
                 }
                 b',' | b':' if depth > 0 => {
-                    self.count()?;
+                    self.count(NEXT)?;
                     self.at += 1;
                     continue;
                 }
@@ -240,13 +245,11 @@ impl<'t> Scan<'t> {
         self.at += rest.iter().take_while(|byte| is_part(byte)).count();
     }
 
-    fn count(&mut self) -> Result<(), String> {
-        self.values += 1;
+    fn count(&mut self, values: usize) -> Result<(), String> {
+        self.values += values;
         match self.values {
             ..=MAX_AT_ONCE => Ok(()),
-            _ => Err(format!(
-                "it is too large: it holds over {MAX_AT_ONCE} keys and values"
-            )),
+            _ => Err("it is too large: it takes over 256 MiB once it is read".into()),
         }
     }
 }
@@ -316,11 +319,16 @@ mod tests {
 
     #[test]
     fn what_would_take_too_much_memory_is_refused_before_it_is_parsed() {
-        let many = format!("[0{}]", ",0".repeat(MAX_AT_ONCE));
-        let error = parse(&many).unwrap_err();
-        assert!(error.contains("over 4000000 keys and values"), "{error}");
-        let rows = format!("{{\"data\":[0{}]}}", ",0".repeat(MAX_AT_ONCE));
-        assert_eq!(values(&rows).unwrap().1.len(), MAX_AT_ONCE + 1);
+        let refused = |one: &str, count: usize| {
+            let many = format!("[{one}{}]", format!(",{one}").repeat(count));
+            let error = parse(&many).unwrap_err();
+            assert!(error.contains("over 256 MiB"), "{error}");
+        };
+        refused("0", MAX_AT_ONCE / NEXT);
+        refused("[0]", MAX_AT_ONCE / LIST);
+        refused(r#"{"":0}"#, MAX_AT_ONCE / MAP);
+        let rows = format!("{{\"data\":[0{}]}}", ",0".repeat(MAX_AT_ONCE / NEXT));
+        assert_eq!(values(&rows).unwrap().1.len(), MAX_AT_ONCE / NEXT + 1);
         assert!(parse(&"[".repeat(100)).unwrap_err().contains("64 levels"));
         assert!(parse("{\"a\": [1, NaN]}").is_ok());
         assert!(parse("1 2").unwrap_err().contains("no JSON"));

@@ -23,7 +23,7 @@ use crate::rows::{golden_file, nested};
 struct Golden {
     inputs: Inputs,
     refusals: BTreeMap<String, String>,
-    table_refusals: BTreeMap<String, Option<String>>,
+    table_refusals: BTreeMap<String, Taken>,
     artifacts: Vec<Json>,
     rows: Vec<GoldenRow>,
 }
@@ -36,6 +36,18 @@ struct Inputs {
     table_pixels: Vec<Array>,
     table_masks: Vec<Array>,
     odd: String,
+    escaped: String,
+    /// The bits of each, in hexadecimal digits.
+    floats: Vec<String>,
+}
+
+/// What became of rows that a table was given.
+#[derive(Deserialize)]
+struct Taken {
+    /// The kind of the error, where there was one.
+    error: Option<String>,
+    /// How many rows the table has then.
+    rows: usize,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +61,8 @@ struct GoldenRow {
     key: String,
     step: u64,
     value: Json,
+    /// The parts of the table's path in its artifact.
+    keys: Vec<String>,
     text: String,
 }
 
@@ -63,6 +77,11 @@ impl Golden {
         named
             .next()
             .unwrap_or_else(|| panic!("{name} is no artifact of the golden file"))
+    }
+
+    fn row(&self, key: &str) -> &GoldenRow {
+        let mut rows = self.rows.iter().filter(|row| row.key == key);
+        rows.next().unwrap_or_else(|| panic!("no row has {key}"))
     }
 
     /// The files that were given, in a folder.
@@ -130,6 +149,9 @@ struct Metadata<'a> {
     rate: f64,
     name: &'a str,
     nested: Nested,
+    floats: [f64; 7],
+    escaped: &'a str,
+    large: u64,
 }
 
 #[derive(Serialize)]
@@ -137,14 +159,17 @@ struct Nested {
     list: (u8, Option<u8>, bool, f64),
 }
 
-fn files(given: &Path, odd: &str) -> Artifact {
+fn files(given: &Path, inputs: &Inputs) -> Artifact {
     let metadata = Metadata {
         n: 2,
         rate: 0.1,
-        name: odd,
+        name: &inputs.odd,
         nested: Nested {
             list: (1, None, true, f64::NAN),
         },
+        floats: [1e22, 5e-5, 1e-7, -0.0, 1e16, 12.0, 5e-324],
+        escaped: &inputs.escaped,
+        large: u64::MAX,
     };
     let mut files = Artifact::new("files", "dataset")
         .unwrap()
@@ -203,6 +228,21 @@ fn as_given(given: &Path, odd: &str) -> Artifact {
         .boxes("q", named)
         .unwrap();
     artifact.add(image, "unnamed").unwrap();
+    artifact
+}
+
+fn referring() -> Artifact {
+    let mut artifact = Artifact::new("referring", "dataset").unwrap();
+    let dog = Image::from_reference("https://example.invalid/some/dog.jpeg?size=2").unwrap();
+    artifact
+        .add(dog.caption("a dog").grouping(2), "dog")
+        .unwrap();
+    let boxes = BoundingBoxes2D::new([in_pixels(1)]).class_labels(labels());
+    let cat = Image::from_reference("s3://bucket/pictures/cat.png").unwrap();
+    let cat = cat.classes(labels()).boxes("p", boxes).unwrap();
+    artifact.add(cat, "deep/cat").unwrap();
+    let bird = Image::from_reference("gs://bucket/no-ending").unwrap();
+    artifact.add(bird, "bird").unwrap();
     artifact
 }
 
@@ -344,6 +384,17 @@ fn masked(inputs: &Inputs) -> Table {
     table
 }
 
+fn spelled(inputs: &Inputs) -> Table {
+    let float = |bits: &String| f64::from_bits(u64::from_str_radix(bits, 16).unwrap());
+    let floats: Vec<f64> = inputs.floats.iter().map(float).collect();
+    let mut table = Table::new(["floats", "text"]).unwrap();
+    for (row, floats) in floats.chunks(16).enumerate() {
+        let text = (row == 0).then_some(&*inputs.escaped);
+        table.add_row((floats, text)).unwrap();
+    }
+    table
+}
+
 // ---- what became of it ----
 
 struct Logged {
@@ -378,6 +429,11 @@ impl Logged {
             .next()
             .unwrap_or_else(|| panic!("{name} was not logged"))
     }
+}
+
+/// The files that an artifact has.
+fn contents(artifact: &Json) -> &Vec<Json> {
+    artifact["manifest"]["contents"].as_array().unwrap()
 }
 
 /// The record as the golden file shows it, its files read.
@@ -440,12 +496,14 @@ fn entry(entry: &ArtifactManifestEntry) -> Json {
 }
 
 fn check(logged: &Logged, golden: &Golden, name: &str) {
-    let (found, expected) = (shown(logged.artifact(name)), golden.artifact(name));
-    let contents = |one: &Json| one["manifest"]["contents"].as_array().unwrap().clone();
-    for (found, expected) in contents(&found).iter().zip(contents(expected)) {
-        assert_eq!(found, &expected, "of {name}");
+    check_shown(&shown(logged.artifact(name)), golden.artifact(name), name);
+}
+
+fn check_shown(found: &Json, expected: &Json, name: &str) {
+    for (found, expected) in contents(found).iter().zip(contents(expected)) {
+        assert_eq!(found, expected, "of {name}");
     }
-    assert_eq!(&found, expected, "{name}");
+    assert_eq!(found, expected, "{name}");
 }
 
 #[test]
@@ -453,7 +511,7 @@ fn files_and_references_are_those_of_the_sdk() {
     let golden = Golden::read();
     let given = golden.given();
     let logged = log(|run| {
-        run.log_artifact(files(given.path(), &golden.inputs.odd))
+        run.log_artifact(files(given.path(), &golden.inputs))
             .unwrap();
         let mut plain = Artifact::new("plain.1_x-y", "model").unwrap();
         plain
@@ -463,6 +521,71 @@ fn files_and_references_are_those_of_the_sdk() {
     });
     check(&logged, &golden, "files");
     check(&logged, &golden, "plain.1_x-y");
+}
+
+#[test]
+fn references_to_images_are_those_of_the_sdk_that_asks_no_server() {
+    let golden = Golden::read();
+    let logged = log(|run| {
+        run.log_artifact(referring()).unwrap();
+        let mut asked = Artifact::new("asked", "dataset").unwrap();
+        let uri = "https://example.invalid/with/checksum.png";
+        asked.add_reference(uri).unwrap();
+        run.log_artifact(asked).unwrap();
+    });
+    check(&logged, &golden, "referring");
+
+    // The SDK has these of the server's answer; nothing is asked here.
+    let (mut found, mut expected) = (
+        shown(logged.artifact("asked")),
+        golden.artifact("asked").clone(),
+    );
+    let entry = &mut expected["manifest"]["contents"][0];
+    let of_server =
+        ["digest", "size", "extra"].map(|key| entry.as_object_mut().unwrap().remove(key));
+    assert_eq!(of_server[..2], [Some(json!("an etag")), Some(json!("7"))]);
+    let digest = found["manifest"]["contents"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("digest");
+    assert_eq!(digest.as_ref(), entry.get("ref"));
+    assert_ne!(found["digest"], expected["digest"]);
+    expected["digest"] = found["digest"].clone();
+    check_shown(&found, &expected, "asked");
+}
+
+#[test]
+fn a_picture_of_a_file_that_was_added_has_a_name_of_its_own() {
+    let golden = Golden::read();
+    let given = golden.given();
+    let path = given.path().join("pictures/first.png");
+    let logged = log(|run| {
+        let mut shared = Artifact::new("shared", "dataset").unwrap();
+        shared.add_file_as(&path, "given.png").unwrap();
+        shared
+            .add(Image::from_path(&path).unwrap(), "again")
+            .unwrap();
+        run.log_artifact(shared).unwrap();
+    });
+    let (found, expected) = (shown(logged.artifact("shared")), golden.artifact("shared"));
+    let own = "media/images/4b5ee0a1e242388d3004/first.png";
+    let paths = |artifact: &Json| -> Vec<String> {
+        let paths = contents(artifact)
+            .iter()
+            .map(|entry| entry["path"].as_str());
+        paths.map(|path| path.unwrap().to_owned()).collect()
+    };
+    assert_eq!(paths(expected), ["again.image-file.json", "given.png"]);
+    assert_eq!(paths(&found), ["again.image-file.json", "given.png", own]);
+    let image = |artifact: &Json| parsed(contents(artifact)[0]["text"].as_str().unwrap());
+    let mut as_found = image(expected);
+    as_found["path"] = own.into();
+    assert_eq!(image(&found), as_found);
+    assert_eq!(contents(&found)[1], contents(expected)[1]);
+    assert_eq!(
+        contents(&found)[2]["base64"],
+        contents(expected)[1]["base64"]
+    );
 }
 
 #[test]
@@ -552,10 +675,73 @@ fn parsed(text: &str) -> Json {
     value
 }
 
+/// The same, but for the order of sets: so the table's digest, and the artifact's.
+fn check_but_for_sets(logged: &Logged, golden: &Golden, name: &str) {
+    let (mut found, mut expected) = (shown(logged.artifact(name)), golden.artifact(name).clone());
+    assert_ne!(
+        found["digest"], expected["digest"],
+        "compare it byte by byte"
+    );
+    for artifact in [&mut found, &mut expected] {
+        artifact["digest"] = Json::Null;
+        let entries = artifact["manifest"]["contents"].as_array_mut().unwrap();
+        let is_table = |entry: &&mut Json| entry["path"].as_str().unwrap().ends_with(".table.json");
+        let tables: Vec<_> = entries.iter_mut().filter(is_table).collect();
+        assert_eq!(tables.len(), 1);
+        for table in tables {
+            table["digest"] = Json::Null;
+            table["text"] = parsed(table["text"].as_str().unwrap());
+        }
+    }
+    check_shown(&found, &expected, name);
+}
+
+/// The key, the step and the hash that the name of a table's file in the run is made of. The SDK
+/// takes the step at which the run was before the table came with one of its own.
+fn name_parts(path: &Json) -> (String, u64, String) {
+    let mut parts = path.as_str().unwrap().rsplitn(3, '_');
+    let mut next = || parts.next().unwrap().to_owned();
+    let (hash, step, key) = (next(), next().parse().unwrap(), next());
+    (key, step, hash)
+}
+
+fn check_row(logged: &Logged, row: &Json, expected: &GoldenRow, artifact: &str) {
+    let GoldenRow { key, step, .. } = expected;
+    assert_eq!(row["_step"], *step, "{key}");
+    let keys: BTreeSet<_> = row.as_object().unwrap().keys().map(|key| &**key).collect();
+    assert_eq!(keys, ["_runtime", "_step", "_timestamp", key].into());
+    let mut value = row[key].clone();
+    let path = logged
+        .run
+        .join("files")
+        .join(value["path"].as_str().unwrap());
+    assert_eq!(fs::read_to_string(path).unwrap(), expected.text, "{key}");
+
+    let record = logged.artifact(artifact);
+    let address = |id: &str| format!("wandb-client-artifact://{id}/{}", expected.keys.join("/"));
+    let latest = format!("{}:latest", record.sequence_client_id);
+    for (key, id) in [
+        ("artifact_path", &record.client_id),
+        ("_latest_artifact_path", &latest),
+    ] {
+        assert_eq!(value[key], address(id));
+        value[key] = json!("<varies>");
+    }
+    let (found, of_sdk) = (
+        name_parts(&value["path"]),
+        name_parts(&expected.value["path"]),
+    );
+    assert_eq!((&found.0, found.1, &found.2), (&of_sdk.0, *step, &of_sdk.2));
+    assert!(of_sdk.1 <= *step);
+    value["path"] = expected.value["path"].clone();
+    assert_eq!(value, expected.value, "{key}");
+}
+
 #[test]
 fn tables_are_those_of_the_sdk() {
     let golden = Golden::read();
     let given = golden.given();
+    let with_sets = "run-golden03-overlaid";
     let tables = [
         (
             "numbers",
@@ -567,39 +753,23 @@ fn tables_are_those_of_the_sdk() {
             "run-golden03-valpicturesofit-anE-4g",
             pictures(given.path()),
         ),
-        ("overlaid", "run-golden03-overlaid", overlaid(given.path())),
+        ("overlaid", with_sets, overlaid(given.path())),
         (
             "empty",
             "run-golden03-empty",
             Table::new(["a", "b"]).unwrap(),
         ),
+        ("spelled", "run-golden03-spelled", spelled(&golden.inputs)),
     ];
-    let names = [tables[0].1, tables[1].1, tables[2].1, tables[3].1];
-    let keys = [tables[0].0, tables[1].0, tables[2].0, tables[3].0];
+    let names = tables
+        .each_ref()
+        .map(|(key, artifact, _)| (*key, *artifact));
     let logged = log(|run| {
         for (key, _, table) in tables {
-            run.log(Row::new().with(key, table)).unwrap();
+            let row = Row::new().with(key, table);
+            run.log_at(golden.row(key).step, row).unwrap();
         }
     });
-    for name in [names[0], names[1], names[3]] {
-        check(&logged, &golden, name);
-    }
-    let found = shown(logged.artifact(names[2]));
-    for (found, expected) in found["manifest"]["contents"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .zip(
-            golden.artifact(names[2])["manifest"]["contents"]
-                .as_array()
-                .unwrap(),
-        )
-    {
-        match found["text"].as_str() {
-            Some(text) => assert_eq!(parsed(text), parsed(expected["text"].as_str().unwrap())),
-            None => assert_eq!(found, expected),
-        }
-    }
     let rows: Vec<_> = logged
         .records
         .iter()
@@ -608,44 +778,37 @@ fn tables_are_those_of_the_sdk() {
             _ => None,
         })
         .collect();
-    for (row, key) in rows.iter().zip(keys) {
-        let expected = golden.rows.iter().find(|row| row.key == key).unwrap();
-        let value = &row[key];
-        let text = fs::read_to_string(
-            logged
-                .run
-                .join("files")
-                .join(value["path"].as_str().unwrap()),
-        );
-        let text = text.unwrap();
-        assert_eq!(parsed(&text), parsed(&expected.text));
-        for name in ["_type", "ncols", "nrows", "log_mode"] {
-            assert_eq!(value[name], expected.value[name], "{name} of {key}");
+    assert_eq!(rows.len(), names.len());
+    for (row, (key, artifact)) in rows.iter().zip(names) {
+        match artifact == with_sets {
+            true => check_but_for_sets(&logged, &golden, artifact),
+            false => check(&logged, &golden, artifact),
         }
-        assert_eq!(value["size"], text.len());
-        assert_eq!(value["sha256"], crate::client::sha256(text.as_bytes()));
-        assert_eq!(
-            value.as_object().unwrap().keys().collect::<Vec<_>>(),
-            expected
-                .value
-                .as_object()
-                .unwrap()
-                .keys()
-                .collect::<Vec<_>>()
-        );
-        let record = logged.artifact(names[keys.iter().position(|one| one == &key).unwrap()]);
-        let id = &record.client_id;
-        assert_eq!(
-            value["artifact_path"],
-            format!("wandb-client-artifact://{id}/{key}.table.json")
-        );
-        let id = &record.sequence_client_id;
-        assert_eq!(
-            value["_latest_artifact_path"],
-            format!("wandb-client-artifact://{id}:latest/{key}.table.json")
-        );
-        let _ = expected.step;
+        check_row(&logged, row, golden.row(key), artifact);
     }
+}
+
+#[test]
+fn nan_in_a_list_is_null() {
+    let golden = Golden::read();
+    let name = "run-golden03-listed";
+    let logged = log(|run| {
+        let mut table = Table::new(["a"]).unwrap();
+        table.add_row((vec![1.0, f64::NAN],)).unwrap();
+        run.log_at(11, Row::new().with("listed", table)).unwrap();
+    });
+    let record = shown(logged.artifact(name));
+    let table = |artifact: &Json| parsed(contents(artifact)[0]["text"].as_str().unwrap());
+    let (mut found, expected) = (table(&record), table(golden.artifact(name)));
+    assert_eq!(found["data"], json!([[[1.0, null]]]));
+    let element = |kind: &Json| json!({"wb_type": "union", "params": {"allowed_types": kind}});
+    let list = |element: Json| json!({"wb_type": "list", "params": {"element_type": element, "length": 2}});
+    let none = json!({"wb_type": "none"});
+    let numbers = element(&json!([none, {"wb_type": "number"}]));
+    let column = &mut found["column_types"]["params"]["type_map"]["a"];
+    assert_eq!(*column, element(&json!([none, list(numbers)])));
+    *column = element(&json!([list(json!({"wb_type": "invalid"})), none]));
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -684,23 +847,135 @@ fn what_the_sdk_refuses_is_refused() {
         assert!(error.contains("needs classes"), "{error}");
         artifact.add(image.classes(labels()), "x").unwrap();
     }
-    let one = |value: Cell| vec![value];
-    let cases = [
-        ("text for a number", vec![one(1.into()), one("a".into())]),
-        ("a flag for a number", vec![one(1.into()), one(true.into())]),
-        ("a number for a flag", vec![one(true.into()), one(1.into())]),
-        ("a list for a number", vec![one(1.into()), one([1].into())]),
+}
+
+/// Where the SDK takes a list of several kinds, which no column of W&B's own types describes, and
+/// where it takes no list of nothing but null after one without.
+const TAKEN_OTHERWISE: [&str; 2] = ["a list of both", "a list of nothing for words"];
+
+#[test]
+fn a_column_takes_what_it_takes_in_the_sdk() {
+    let golden = Golden::read();
+    let given = golden.given();
+    let picture = || Cell::from(Image::from_path(given.path().join("pictures/first.png")).unwrap());
+    let cell = |value: Json| Cell::from(value);
+    let list = |values: Json| cell(values);
+    let nan = || Cell::from(f64::NAN);
+    let cases: [(&str, Vec<Vec<Cell>>, &str); 20] = [
+        (
+            "text for a number",
+            vec![vec![1.into()], vec!["a".into()]],
+            "a text",
+        ),
+        (
+            "a flag for a number",
+            vec![vec![1.into()], vec![true.into()]],
+            "a truth value",
+        ),
+        (
+            "a number for a flag",
+            vec![vec![true.into()], vec![1.into()]],
+            "a number",
+        ),
+        (
+            "a number for a text",
+            vec![vec!["a".into()], vec![1.5.into()]],
+            "a number",
+        ),
+        (
+            "a list for a number",
+            vec![vec![1.into()], vec![list(json!([1]))]],
+            "a list of numbers",
+        ),
+        (
+            "a number for a list",
+            vec![vec![list(json!([1]))], vec![1.into()]],
+            "a number",
+        ),
         (
             "words for numbers",
-            vec![one([1].into()), one(["a"].into())],
+            vec![vec![list(json!([1]))], vec![list(json!(["a"]))]],
+            "a list of texts",
         ),
-        ("a row too long", vec![vec![1.into(), 2.into()]]),
+        (
+            "a list of both",
+            vec![vec![list(json!([1, "a"]))]],
+            "a list of values of several kinds",
+        ),
+        (
+            "a picture for a number",
+            vec![vec![1.into()], vec![picture()]],
+            "an image",
+        ),
+        (
+            "a number for a picture",
+            vec![vec![picture()], vec![1.into()]],
+            "a number",
+        ),
+        ("a row too long", vec![vec![1.into(), 2.into()]], "2 values"),
+        ("a row too short", vec![vec![]], "0 values"),
+        (
+            "a float for a whole number",
+            vec![vec![1.into()], vec![0.5.into()]],
+            "",
+        ),
+        (
+            "nothing for a number",
+            vec![vec![1.into()], vec![Cell::NONE]],
+            "",
+        ),
+        (
+            "a number for nothing",
+            vec![vec![Cell::NONE], vec![1.into()]],
+            "",
+        ),
+        ("NaN for a text", vec![vec!["a".into()], vec![nan()]], ""),
+        ("NaN for a picture", vec![vec![picture()], vec![nan()]], ""),
+        (
+            "a longer list",
+            vec![vec![list(json!([1]))], vec![list(json!([1, 2.5]))]],
+            "",
+        ),
+        (
+            "an empty list for words",
+            vec![vec![list(json!(["a"]))], vec![list(json!([]))]],
+            "",
+        ),
+        (
+            "a list of nothing for words",
+            vec![vec![list(json!(["a"]))], vec![list(json!([null]))]],
+            "",
+        ),
     ];
     assert_eq!(golden.table_refusals.len(), cases.len());
-    for (name, rows) in cases {
-        assert!(golden.table_refusals[name].is_some());
+    for (name, rows, reason) in cases {
+        let Taken { error, rows: left } = &golden.table_refusals[name];
+        let given = rows.len();
         let mut table = Table::new(["a"]).unwrap();
         let refused = rows.into_iter().try_for_each(|row| table.add_row(row));
-        assert!(refused.is_err(), "{name}");
+        match &refused {
+            Ok(()) => assert_eq!((reason, table.len()), ("", given), "{name}"),
+            Err(refused) => {
+                let text = refused.to_string();
+                assert!(
+                    !reason.is_empty() && text.contains(reason),
+                    "{name}: {text}"
+                );
+                let names_column = text.contains("\"a\"");
+                assert_eq!(names_column, !name.starts_with("a row"), "{name}: {text}");
+                assert_eq!(table.len(), given - 1);
+            }
+        }
+        let is_same = (refused.is_err(), table.len()) == (error.is_some(), *left);
+        assert_eq!(
+            is_same,
+            !TAKEN_OTHERWISE.contains(&name),
+            "{name}: {refused:?}"
+        );
+        let kind = match name.starts_with("a row") {
+            true => "ValueError",
+            false => "TypeError",
+        };
+        assert!(error.as_ref().is_none_or(|error| error == kind), "{name}");
     }
 }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{DynamicImage, GrayImage, RgbImage};
 use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
+use wandb_image::sink::MemorySink;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{ArtifactRecord, RecordType};
 use wandb_image::{
@@ -284,7 +285,11 @@ fn every_image_and_table_of_the_golden_file_is_read_back() {
     let golden = golden();
     let mut seen = 0;
     for artifact in golden["artifacts"].as_array().unwrap() {
-        let dir = golden_folder(&golden, artifact["name"].as_str().unwrap());
+        let name = artifact["name"].as_str().unwrap();
+        if name == "referring" {
+            continue;
+        }
+        let dir = golden_folder(&golden, name);
         for (file, found) in told_all(&open(&dir)) {
             let json = parse(&fs::read_to_string(dir.path().join(&file)).unwrap());
             let expected = match file.ends_with(".table.json") {
@@ -295,7 +300,43 @@ fn every_image_and_table_of_the_golden_file_is_read_back() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 14);
+    assert_eq!(seen, 18);
+}
+
+#[test]
+fn an_image_that_stays_elsewhere_is_read_where_its_file_is_put() {
+    let golden = golden();
+    let dir = golden_folder(&golden, "referring");
+    let artifact = open(&dir);
+    let error = artifact.get("dog").unwrap_err().to_string();
+    assert!(
+        error.contains("dog.jpeg?size=2") && error.contains("where it is a reference"),
+        "{error}"
+    );
+    let cat = png(RgbImage::new(6, 4));
+    put(&dir, "media/images/2aa7c276438b147f5516/cat.png", cat);
+    let cat = artifact.get("deep/cat").unwrap();
+    assert_eq!((cat.width(), cat.height()), (6, 4));
+    assert_eq!(cat.box_layers()["p"].boxes_in(6, 4).unwrap().len(), 1);
+}
+
+#[test]
+fn classes_are_checked_by_xxh128_where_the_artifact_has_it() {
+    let golden = golden();
+    let dir = golden_folder(&golden, "hashed");
+    let artifact = open(&dir);
+    let image = artifact.get("classed").unwrap();
+    assert_eq!(image.class_set().unwrap().get(1), Some("cat"));
+    let files = artifact.files().unwrap();
+    let classes = files.iter().find(|file| file.ends_with(".classes.json"));
+    let path = dir.path().join(classes.unwrap());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("cat", "dog")).unwrap();
+    let error = artifact.get("classed").unwrap_err().to_string();
+    assert!(
+        error.contains("its MD5 is ") && error.contains(" and its XXH128 is "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -557,6 +598,8 @@ def images():
         'masks': wandb.Image(picture(), classes=classes, masks={
             'made': {'mask_data': ids, 'class_labels': labels}, 'file': {'path': work + '/ids.png'}}),
         'boxes': wandb.Image(picture(), boxes=boxes),
+        'number': wandb.Image(picture(), caption=7, classes=[{'id': 3, 'name': 4}]),
+        'nan': wandb.Image(picture(), caption=float('nan')),
     }
 data = wandb.Artifact('data', 'dataset')
 for name, image in images().items():
@@ -564,7 +607,7 @@ for name, image in images().items():
 table = wandb.Table(columns=['picture', 'i', 'x', 'when', 'html', 'map', 'array'], log_mode='MUTABLE')
 when = datetime.datetime(2026, 11, 29, 12, 0, 0, tzinfo=datetime.timezone.utc)
 for index, image in enumerate(images().values()):
-    x = [0.5, float('inf'), -float('inf'), 1e300, 2, None][index]
+    x = [0.5, float('inf'), -float('inf'), 1e300, 2, None, -0.0, 5e-5][index]
     table.add_data(image, index, x, when, wandb.Html('<p>'), {'_type': 'own', 'k': index}, [index, 0.5])
 data.add(table, 'table')
 run.log_artifact(data)
@@ -599,7 +642,7 @@ fn what_the_sdk_writes_is_read_as_the_sdk_reads_it() {
     let folders = of_the_sdk(&client);
     let data = open(&folders["data"]);
     let told = told_all(&data);
-    assert_eq!(told.len(), 7);
+    assert_eq!(told.len(), 9);
     let names: Vec<String> = told.keys().cloned().collect();
     check_told(&told, &told_by_sdk(&client, &data, &names));
 
@@ -795,7 +838,7 @@ fn files_of_another_hash_are_refused() {
     };
     check("/sha256", "SHA-256", "media/a.png");
     check("/masks/m/sha256", "SHA-256", "media/m.png");
-    check("/classes/digest", "digest", "media/c.classes.json");
+    check("/classes/digest", "MD5", "media/c.classes.json");
     let (dir, json) = whole();
     put(&dir, "media/a.png", png(RgbImage::new(3, 3)));
     let error = Image::from_json(&json, &open(&dir))
@@ -832,10 +875,20 @@ fn json_that_is_no_image_is_refused() {
     check(b"{\"a\": \xff}", "it is no text from byte 6 on");
     check(b"{}", "it has no _type");
     check(&b"[".repeat(5_000_000), "nested over 64 levels deep");
-    let many = [b"[0".to_vec(), b",0".repeat(4_000_000), b"]".to_vec()].concat();
+    let many = [b"[0".to_vec(), b",0".repeat(4_200_000), b"]".to_vec()].concat();
     check(
         &many,
-        "it is too large: it holds over 4000000 keys and values",
+        "it is too large: it takes over 256 MiB once it is read",
+    );
+    let small = [
+        b"[{\"\":0}".to_vec(),
+        b",{\"\":0}".repeat(400_000),
+        b"]".to_vec(),
+    ]
+    .concat();
+    check(
+        &small,
+        "it is too large: it takes over 256 MiB once it is read",
     );
 }
 
@@ -864,56 +917,122 @@ fn a_file_that_is_longer_than_is_read_is_refused() {
     }
 }
 
+/// What is left out of an image with another value somewhere in its JSON, in whose layers nothing
+/// else changes.
+fn left_out(way: &str, value: Json) -> String {
+    let (dir, mut json) = whole();
+    *json.pointer_mut(way).unwrap() = value;
+    only_line(&Image::from_json(&json, &open(&dir)).unwrap())
+}
+
+fn only_line(image: &Image) -> String {
+    assert_eq!(image.width(), 3);
+    let [line] = &image.left_out()[..] else {
+        panic!("{:?}", image.left_out());
+    };
+    line.clone()
+}
+
 #[test]
-fn layers_that_do_not_fit_are_refused() {
+fn masks_that_do_not_fit_are_left_out() {
     let with_mask = |bytes: Vec<u8>| {
         let (dir, mut json) = whole();
         put(&dir, "media/m.png", &bytes);
         json["masks"]["m"]["sha256"] = Json::Null;
-        Image::from_json(&json, &open(&dir))
-            .unwrap_err()
-            .to_string()
+        let image = Image::from_json(&json, &open(&dir)).unwrap();
+        assert!(image.mask_layers().is_empty() && image.box_layers().len() == 1);
+        only_line(&image)
     };
-    let error = with_mask(png(GrayImage::new(2, 3)));
-    assert!(
-        error.starts_with("mask \"m\": it has 2×3 pixels, but its image has 3×2"),
-        "{error}"
-    );
+    let line = with_mask(png(GrayImage::new(2, 3)));
+    let expected = "mask \"m\": it has 2×3 pixels, but its image has 3×2";
+    assert!(line.starts_with(expected), "{line}");
     let deep = image::ImageBuffer::<image::Luma<u16>, _>::new(3, 2);
-    let error = with_mask(png(deep));
+    let line = with_mask(png(deep));
     let expected = "mask \"m\": media/m.png can't be read as a mask: it is grey of 16 bits";
-    assert!(error.starts_with(expected), "{error}");
-    let error = with_mask(png(RgbImage::new(3, 2)));
-    assert!(error.contains("it is RGB of 8 bits"), "{error}");
-    let error = with_mask(b"GIF89a".to_vec());
+    assert!(line.starts_with(expected), "{line}");
+    let line = with_mask(png(RgbImage::new(3, 2)));
+    assert!(line.contains("it is RGB of 8 bits"), "{line}");
+    let line = with_mask(b"GIF89a".to_vec());
     assert!(
-        error.contains("media/m.png can't be read as a mask"),
-        "{error}"
-    );
-
-    let position = |value: Json| refused("/boxes/b/0/position", value);
-    let error = position(json!({"minX": 0.5, "minY": 0, "maxX": 0.25, "maxY": 1}));
-    assert!(
-        error.starts_with("boxes \"b\": box 0 has a max_x of 0.25 below"),
-        "{error}"
-    );
-    let error = position(json!({"minX": 0, "minY": 0, "maxX": 100, "maxY": 1}));
-    assert!(error.contains("is it Domain::Pixel?"), "{error}");
-    let error = refused("/boxes/b/0/class_id", "cat".into());
-    assert!(
-        error.contains("boxes \"b\": box 0: its class_id is the text \"cat\""),
-        "{error}"
+        line.contains("media/m.png can't be read as a mask"),
+        "{line}"
     );
 }
 
 #[test]
-fn a_box_of_bare_tokens_is_read_and_named() {
-    let (dir, json) = whole();
-    let text = json.to_string().replace("\"maxX\":1", "\"maxX\":NaN");
-    put(&dir, "x.image-file.json", text);
-    let error = open(&dir).get("x").unwrap_err().to_string();
-    let expected = "the image \"x.image-file.json\": boxes \"b\": box 0 has a max_x of NaN";
-    assert!(error.starts_with(expected), "{error}");
+fn boxes_that_can_not_be_drawn_are_left_out() {
+    let position = |value: Json| left_out("/boxes/b/0/position", value);
+    let line = position(json!({"minX": 0.5, "minY": 0, "maxX": 0.25, "maxY": 1}));
+    let expected = "a box of \"b\": box 0: it has a max_x of 0.25 below";
+    assert!(line.starts_with(expected), "{line}");
+    let line = position(json!({"minX": 0, "minY": 0, "maxX": 100, "maxY": 1}));
+    assert!(line.contains("is it Domain::Pixel?"), "{line}");
+    let line = left_out("/boxes/b/0/class_id", "cat".into());
+    let expected = "a box of \"b\": box 0: its class_id is the text \"cat\"";
+    assert!(line.starts_with(expected), "{line}");
+
+    let (dir, mut json) = whole();
+    let whole_box = json["boxes"]["b"][0].clone();
+    json["boxes"]["b"] = json!([{}, whole_box, {"class_id": 1}, 7]);
+    json["boxes"][""] = json!([]);
+    let image = Image::from_json(&json, &open(&dir)).unwrap();
+    assert_eq!(image.box_layers().keys().collect::<Vec<_>>(), ["b"]);
+    let read = image.box_layers()["b"].boxes_in(3, 2).unwrap();
+    assert_eq!(read.len(), 1);
+    let lines = image.left_out();
+    assert_eq!(
+        lines[0],
+        "3 boxes of \"b\", the first: box 0: it has no class_id"
+    );
+    assert!(
+        lines[1].starts_with("boxes \"\": its key is empty"),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn what_an_image_lacks_is_said_when_it_is_logged() {
+    let (dir, mut json) = whole();
+    json["boxes"]["b"] = json!([{}, {}]);
+    put(&dir, "media/m.png", png(GrayImage::new(2, 3)));
+    json["masks"]["m"]["sha256"] = Json::Null;
+    let image = Image::from_json(&json, &open(&dir)).unwrap();
+    let told = crate::run::listening::Told::default();
+    tracing::subscriber::with_default(told.clone(), || {
+        let run = wandb_image::init().start_on(MemorySink::new()).unwrap();
+        run.log([("read", image)]).unwrap();
+        run.finish().unwrap();
+    });
+    let lines = told.lines();
+    let expected = "over an image of \"read\": 2 boxes that can't be drawn, or lie outside, were left \
+                    out, 1 layer could not be read from its artifact (Image::left_out says why)";
+    assert!(
+        lines.iter().any(|line| line.contains(expected)),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn bare_tokens_are_read_and_named() {
+    let (dir, mut json) = whole();
+    json["caption"] = "\0wandb-image nan".into();
+    json["boxes"]["b"][0]["box_caption"] = 7.into();
+    let image = |from: &str, to: &str| {
+        put(
+            &dir,
+            "x.image-file.json",
+            json.to_string().replace(from, to),
+        );
+        open(&dir).get("x").unwrap()
+    };
+    let line = only_line(&image("\"maxX\":1", "\"maxX\":NaN"));
+    let expected = "a box of \"b\": box 0: it has a max_x of NaN";
+    assert!(line.starts_with(expected), "{line}");
+    let captioned = image("\"box_caption\":7", "\"box_caption\":NaN");
+    assert_eq!(captioned.caption_text(), Some("\0wandb-image nan"));
+    let read = captioned.box_layers()["b"].boxes_in(3, 2).unwrap();
+    assert_eq!(read[0].caption_text(), Some("NaN"));
 }
 
 #[test]
@@ -931,21 +1050,19 @@ fn a_picture_of_another_kind_is_named_by_its_path() {
 }
 
 #[test]
-fn a_class_id_that_is_no_number_is_refused() {
+fn a_class_whose_id_is_no_number_is_left_out() {
     let (dir, mut json) = whole();
-    let classes = r#"{"_type": "classes", "class_set": [{"id": "cat", "name": "cat"}]}"#;
+    let classes = r#"{"_type": "classes", "class_set": [{"id": "cat", "name": "cat"},
+        {"id": 1, "name": 7}]}"#;
     put(&dir, "media/c.classes.json", classes);
     json["classes"]["digest"] = Json::Null;
-    let error = Image::from_json(&json, &open(&dir))
-        .unwrap_err()
-        .to_string();
+    let image = Image::from_json(&json, &open(&dir)).unwrap();
+    let expected = Classes::new([(1, "7")]).unwrap();
+    assert_eq!(image.class_set(), Some(&expected));
+    let line = only_line(&image);
     assert!(
-        error.starts_with("\"media/c.classes.json\" of the artifact in"),
-        "{error}"
-    );
-    assert!(
-        error.contains("the id of a class is the text \"cat\""),
-        "{error}"
+        line.starts_with("a class: its id is the text \"cat\""),
+        "{line}"
     );
 }
 

@@ -47,6 +47,8 @@ mod overlays;
 mod pillow;
 mod pipeline;
 mod pixels;
+#[cfg(feature = "candle-example")]
+mod predictions;
 mod readme;
 mod resume;
 mod rows;

@@ -57,13 +57,18 @@ def box(one):
     )
 
 
+def words(value):
+    """What the SDK takes for a caption or a name may be of any kind."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
 def image(value):
     classes = value._classes._class_set if value._classes is not None else []
     return dict(
-        caption=value._caption,
+        caption=words(value._caption),
         grouping=value._grouping,
         pixels=pixels(value.image),
-        classes={str(one["id"]): one["name"] for one in classes},
+        classes={str(one["id"]): words(one["name"]) for one in classes},
         boxes={key: [box(one) for one in boxes._val] for key, boxes in (value._boxes or {}).items()},
         masks={key: pixels(PILImage.open(mask._path)) for key, mask in (value._masks or {}).items()},
     )

@@ -8,7 +8,7 @@ const SKIP: &str =
     "correct it, or leave such boxes out with BoundingBoxes2D::invalid(Invalid::Skip)";
 
 /// Why the box can't be drawn: the text after `box 3`.
-pub(super) fn check(bounding_box: &BoundingBox) -> Result<(), String> {
+pub(in crate::image) fn check(bounding_box: &BoundingBox) -> Result<(), String> {
     let (format, numbers) = numbers(bounding_box.position());
     check_numbers(format, numbers)?;
     check_domain(bounding_box)?;

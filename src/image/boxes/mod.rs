@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 pub use bounding_box::{BoundingBox, Domain, Position};
 
+pub(super) use check::check;
+
 use super::classes::Classes;
 use crate::error::{Error, Result};
 use crate::tensor::Snapshot;

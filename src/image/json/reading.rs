@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 
 use super::artifact::IMAGE_TYPE;
 use crate::error::beginning;
-use crate::image::boxes::{BoundingBox, Domain, Position};
+use crate::image::boxes::{self, BoundingBox, Domain, Position};
 use crate::image::classes::Classes;
+use crate::image::left_out::{Kind, LeftOut};
 use crate::value::scan::{self, List};
-use crate::value::tokens::number;
+use crate::value::tokens::{self, number, text_of_marked};
 
 /// A reason why something can't be read.
 type Result<T> = std::result::Result<T, String>;
@@ -21,6 +22,7 @@ pub(crate) struct ReadImage {
     pub(crate) classes: Option<Named>,
     pub(crate) boxes: Vec<(String, Vec<BoundingBox>)>,
     pub(crate) masks: Vec<(String, Named)>,
+    pub(crate) left_out: LeftOut,
 }
 
 /// A file of an artifact, and its hash where that is said.
@@ -37,18 +39,29 @@ pub(crate) fn is_image(value: &Value) -> bool {
 
 pub(crate) fn image(value: &Value) -> Result<ReadImage> {
     let map = of_type(value, IMAGE_TYPE)?;
+    let mut left_out = LeftOut::default();
     Ok(ReadImage {
         picture: picture(map)?,
-        caption: text(map, "caption")?,
-        grouping: given(map, "grouping")
-            .map(|value| whole(value).ok_or_else(|| no("grouping", value, "a whole number")))
-            .transpose()?,
+        caption: given(map, "caption").map(words),
+        grouping: given(map, "grouping").and_then(|value| grouping(value, &mut left_out)),
         classes: given(map, "classes").map(named_classes).transpose()?,
-        boxes: layers(map, "boxes", all_boxes)?,
-        masks: layers(map, "masks", |mask| {
+        boxes: layers(map, "boxes", |key, boxes| {
+            all_boxes(key, boxes, &mut left_out)
+        })?,
+        masks: layers(map, "masks", |_, mask| {
             named(object(mask, "a mask")?, "sha256")
         })?,
+        left_out,
     })
+}
+
+fn grouping(value: &Value, left_out: &mut LeftOut) -> Option<i64> {
+    let group = whole(value);
+    if group.is_none() {
+        let reason = format!("it is {}, which is no whole number", shown(value));
+        left_out.add(Kind::Grouping, "", reason);
+    }
+    group
 }
 
 /// What is there under a key, and isn't null.
@@ -58,7 +71,7 @@ fn given<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v Value> {
 
 fn of_type<'v>(value: &'v Value, expected: &str) -> Result<&'v Map<String, Value>> {
     let map = object(value, "it")?;
-    match map.get("_type").and_then(Value::as_str) {
+    match map.get("_type").and_then(tokens::text) {
         Some(found) if found == expected => Ok(map),
         Some(found) => Err(format!(
             "its _type is {:?}, but {expected:?} was expected",
@@ -77,6 +90,7 @@ fn object<'v>(value: &'v Value, what: &str) -> Result<&'v Map<String, Value>> {
 /// As much of a value as a message takes.
 fn shown(value: &Value) -> String {
     match value {
+        Value::String(_) if number(value).is_some() => text_of_marked(value),
         Value::String(text) => format!("the text {:?}", beginning(text)),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "a map".into(),
@@ -93,10 +107,16 @@ fn no(what: &str, value: &Value, expected: &str) -> String {
 
 fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>> {
     let text = |value: &Value| {
-        let text = value.as_str().ok_or_else(|| no(key, value, "a text"));
+        let text = tokens::text(value).ok_or_else(|| no(key, value, "a text"));
         text.map(Into::into)
     };
     given(map, key).map(text).transpose()
+}
+
+/// What somebody reads: of what is no text, its JSON. The SDK takes anything for a caption or a
+/// name.
+fn words(value: &Value) -> String {
+    tokens::text(value).map_or_else(|| text_of_marked(value), Into::into)
 }
 
 /// A whole number, also as a float or a text that holds one.
@@ -143,7 +163,7 @@ fn named_classes(value: &Value) -> Result<Named> {
 fn layers<T>(
     map: &Map<String, Value>,
     kind: &'static str,
-    read: impl Fn(&Value) -> Result<T>,
+    mut read: impl FnMut(&str, &Value) -> Result<T>,
 ) -> Result<Vec<(String, T)>> {
     let Some(layers) = given(map, kind) else {
         return Ok(Vec::new());
@@ -152,14 +172,15 @@ fn layers<T>(
     let layers = layers.filter(|(_, layer)| !layer.is_null());
     layers
         .map(|(key, layer)| {
-            let layer = read(layer);
+            let layer = read(key, layer);
             let of_layer = |reason| format!("{kind} {:?}: {reason}", beginning(key));
             Ok((key.clone(), layer.map_err(of_layer)?))
         })
         .collect()
 }
 
-fn all_boxes(value: &Value) -> Result<Vec<BoundingBox>> {
+/// The boxes that can be drawn.
+fn all_boxes(key: &str, value: &Value, left_out: &mut LeftOut) -> Result<Vec<BoundingBox>> {
     let Some(boxes) = value.as_array() else {
         return Err(format!(
             "they are {}, but an artifact has a list of boxes",
@@ -167,9 +188,14 @@ fn all_boxes(value: &Value) -> Result<Vec<BoundingBox>> {
         ));
     };
     let boxes = boxes.iter().enumerate();
-    boxes
-        .map(|(index, one)| one_box(one).map_err(|reason| format!("box {index}: {reason}")))
-        .collect()
+    let drawn = boxes.filter_map(|(index, one)| match one_box(one) {
+        Ok(one) => Some(one),
+        Err(reason) => {
+            left_out.add(Kind::Box, key, format!("box {index}: {reason}"));
+            None
+        }
+    });
+    Ok(drawn.collect())
 }
 
 fn one_box(value: &Value) -> Result<BoundingBox> {
@@ -180,8 +206,8 @@ fn one_box(value: &Value) -> Result<BoundingBox> {
     let position = given(map, "position").ok_or("it has no position")?;
     let position = position_of(object(position, "its position")?)?;
     let mut one = BoundingBox::new(domain(map)?, position, class_id);
-    if let Some(caption) = text(map, "box_caption")? {
-        one = one.caption(caption);
+    if let Some(caption) = given(map, "box_caption") {
+        one = one.caption(words(caption));
     }
     if let Some(scores) = given(map, "scores") {
         for (name, score) in object(scores, "what it has as scores")? {
@@ -189,7 +215,10 @@ fn one_box(value: &Value) -> Result<BoundingBox> {
             one = one.score(name, number(score).ok_or_else(expected)?);
         }
     }
-    Ok(one)
+    match boxes::check(&one) {
+        Ok(()) => Ok(one),
+        Err(reason) => Err(format!("it {reason}")),
+    }
 }
 
 fn domain(map: &Map<String, Value>) -> Result<Domain> {
@@ -200,65 +229,74 @@ fn domain(map: &Map<String, Value>) -> Result<Domain> {
     }
 }
 
+/// By its middle, else by its corners, where it has both.
 fn position_of(map: &Map<String, Value>) -> Result<Position> {
-    let number = |key: &str| {
-        let value = given(map, key).ok_or_else(|| {
-            format!(
-                "its position has no {key}, but either minX, minY, maxX and maxY or middle, width \
-                 and height were expected"
-            )
-        })?;
-        number(value).ok_or_else(|| no(key, value, "a number"))
-    };
-    let Some(middle) = given(map, "middle") else {
-        let [min_x, min_y] = [number("minX")?, number("minY")?];
-        return Ok(Position::corners(
-            min_x,
-            min_y,
-            number("maxX")?,
-            number("maxY")?,
-        ));
-    };
+    let centred = given(map, "middle").map(|middle| centred(map, middle));
+    match centred {
+        None => corners(map),
+        Some(centred) => centred.or_else(|reason| corners(map).map_err(|_| reason)),
+    }
+}
+
+fn centred(map: &Map<String, Value>, middle: &Value) -> Result<Position> {
     let coordinates = middle.as_array().map_or(&[][..], Vec::as_slice);
-    let of = crate::value::tokens::number;
-    match coordinates
-        .iter()
-        .map(of)
-        .collect::<Option<Vec<_>>>()
-        .as_deref()
-    {
-        Some(&[x, y]) => Ok(Position::middle(x, y, number("width")?, number("height")?)),
+    let coordinates: Vec<_> = coordinates.iter().map(number).collect();
+    match coordinates[..] {
+        [Some(x), Some(y)] => Ok(Position::middle(
+            x,
+            y,
+            side(map, "width")?,
+            side(map, "height")?,
+        )),
         _ => Err(no("middle", middle, "a list of two numbers")),
     }
 }
 
-/// The classes of a file of them. Of two names of an id the last holds, as in the Python SDK.
-pub(crate) fn classes(text: &str) -> Result<Classes> {
+fn corners(map: &Map<String, Value>) -> Result<Position> {
+    let [min_x, min_y] = [side(map, "minX")?, side(map, "minY")?];
+    let [max_x, max_y] = [side(map, "maxX")?, side(map, "maxY")?];
+    Ok(Position::corners(min_x, min_y, max_x, max_y))
+}
+
+fn side(map: &Map<String, Value>, key: &str) -> Result<f64> {
+    let value = given(map, key).ok_or_else(|| {
+        format!(
+            "its position has no {key}, but either minX, minY, maxX and maxY or middle, width and \
+             height were expected"
+        )
+    })?;
+    number(value).ok_or_else(|| no(key, value, "a number"))
+}
+
+/// The classes of a file of them, and those that masks and boxes can't have. Of two names of an id
+/// the last holds, as in the Python SDK.
+pub(crate) fn classes(text: &str) -> Result<(Classes, LeftOut)> {
     let value = scan::parse(text)?;
     let map = of_type(&value, "classes")?;
     let set = given(map, "class_set").and_then(Value::as_array);
     let set = set.ok_or("it has no list as class_set")?;
-    let named: Vec<_> = set
-        .iter()
-        .map(|one| one_class(object(one, "a class")?))
-        .collect::<Result<_>>()?;
+    let mut left_out = LeftOut::default();
+    let mut named = Vec::new();
+    for one in set {
+        match one_class(object(one, "a class")?) {
+            Ok(class) => named.push(class),
+            Err(reason) => left_out.add(Kind::Class, "", reason),
+        }
+    }
     let named = named.iter().map(|(id, name)| (*id, &**name));
-    Ok(Classes::of_distinct(named))
+    Ok((Classes::of_distinct(named), left_out))
 }
 
 fn one_class(map: &Map<String, Value>) -> Result<(i64, String)> {
-    let id = given(map, "id").ok_or("a class has no id")?;
+    let id = given(map, "id").ok_or("it has no id")?;
     let id = whole(id).ok_or_else(|| {
         format!(
-            "the id of a class is {}, but a whole number of 64 bits was expected, which masks and \
-             boxes have",
+            "its id is {}, but masks and boxes have whole numbers of 64 bits",
             shown(id)
         )
     })?;
-    let name = text(map, "name")
-        .and_then(|name| name.ok_or("it has no name".into()))
-        .map_err(|reason| format!("class {id}: {reason}"))?;
-    Ok((id, name))
+    let name = given(map, "name").ok_or_else(|| format!("class {id} has no name"))?;
+    Ok((id, words(name)))
 }
 
 /// What the text of a table says, but for its rows.
@@ -299,8 +337,7 @@ pub(crate) fn table(text: &str) -> Result<ReadTable> {
 /// The SDK takes numbers for names too.
 fn column_name(value: &Value) -> Result<String> {
     match value {
-        Value::String(name) => Ok(name.clone()),
-        Value::Number(number) => Ok(number.to_string()),
+        Value::String(_) | Value::Number(_) => Ok(words(value)),
         other => Err(format!(
             "the name of a column is {}, but a text was expected",
             shown(other)
@@ -328,7 +365,7 @@ fn column_kind(name: &str, column: &Value) -> Result<Option<String>> {
     }
     let mut names = kinds
         .iter()
-        .filter_map(|kind| kind.get("wb_type")?.as_str());
+        .filter_map(|kind| tokens::text(kind.get("wb_type")?));
     Ok(names.find(|name| *name != "none").map(Into::into))
 }
 
@@ -438,14 +475,6 @@ mod tests {
             "its path is 7, but a text was expected",
         );
         check(
-            with("caption", json!([])),
-            "its caption is a list, but a text was expected",
-        );
-        check(
-            with("grouping", json!(0.5)),
-            "its grouping is 0.5, but a whole number was expected",
-        );
-        check(
             with("classes", json!({"digest": "x"})),
             "of its classes, it has no path of a file",
         );
@@ -460,14 +489,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_box_is_named() {
+    fn what_is_no_box_is_left_out_and_named() {
         let whole =
             json!({"class_id": 1, "position": {"minX": 0, "minY": 0, "maxX": 1, "maxY": 1}});
         let check = |key: &str, value: Value, expected: &str| {
             let mut one = whole.clone();
             one[key] = value;
-            let reason = image(&boxed(one)).unwrap_err();
-            assert_eq!(reason, format!("boxes \"p\": box 0: {expected}"));
+            let read = image(&boxed(one)).unwrap();
+            assert_eq!(read.boxes, [("p".to_owned(), vec![])]);
+            let lines: Vec<_> = read.left_out.lines().collect();
+            assert_eq!(lines, [format!("a box of \"p\": box 0: {expected}")]);
         };
         check("class_id", Value::Null, "it has no class_id");
         check(
@@ -505,28 +536,64 @@ mod tests {
     }
 
     #[test]
-    fn classes_have_ids_that_are_numbers() {
-        let read = classes(
-            r#"{"_type": "classes", "class_set": [{"id": "7", "name": "cat"}, {"id": 1.0, "name": ""},
-            {"id": 7, "name": "dog"}]}"#,
-        );
-        assert_eq!(read.unwrap(), Classes::of_distinct([(7, "dog"), (1, "")]));
-        let refused = |set: &str, expected: &str| {
-            let text = format!(r#"{{"_type": "classes", "class_set": {set}}}"#);
-            assert_eq!(classes(&text).unwrap_err(), expected);
+    fn a_box_may_have_its_corners_beside_a_middle_that_is_none() {
+        let mut one =
+            json!({"class_id": 1, "position": {"minX": 0, "minY": 0, "maxX": 1, "maxY": 1}});
+        let whole = image(&boxed(one.clone())).unwrap().boxes;
+        one["position"]["middle"] = json!([0.5, 0.5]);
+        assert_eq!(image(&boxed(one)).unwrap().boxes, whole);
+    }
+
+    #[test]
+    fn what_somebody_reads_may_be_of_any_kind() {
+        let read = |json: &str| image(&scan::parse(json).unwrap()).unwrap();
+        let captioned = |caption: &str| {
+            let json = format!(r#"{{"_type": "image-file", "path": "a", "caption": {caption}}}"#);
+            read(&json).caption.unwrap()
         };
-        refused("null", "it has no list as class_set");
-        refused("[1]", "a class is 1, but a map was expected");
-        refused("[{}]", "a class has no id");
-        refused(
-            r#"[{"id": "cat", "name": "cat"}]"#,
-            "the id of a class is the text \"cat\", but a whole number of 64 bits was expected, \
-             which masks and boxes have",
+        assert_eq!(captioned("7"), "7");
+        assert_eq!(captioned("NaN"), "NaN");
+        assert_eq!(captioned("-Infinity"), "-Infinity");
+        assert_eq!(captioned(r#"["a", NaN]"#), r#"["a",NaN]"#);
+        assert_eq!(captioned(r#""NaN""#), "NaN");
+        let grouped = read(r#"{"_type": "image-file", "path": "a", "grouping": NaN}"#);
+        assert_eq!(grouped.grouping, None);
+        assert!(
+            grouped
+                .left_out
+                .lines()
+                .eq(["the grouping: it is NaN, which is no whole number"])
         );
-        refused(
-            r#"[{"id": 3, "name": 3}]"#,
-            "class 3: its name is 3, but a text was expected",
+        let path = scan::parse(r#"{"_type": "image-file", "path": NaN}"#).unwrap();
+        assert_eq!(
+            image(&path).unwrap_err(),
+            "its path is NaN, but a text was expected"
         );
+    }
+
+    #[test]
+    fn classes_have_ids_that_are_numbers() {
+        let read = |set: &str| classes(&format!(r#"{{"_type": "classes", "class_set": {set}}}"#));
+        let (all, left_out) = read(
+            r#"[{"id": "7", "name": "cat"}, {"id": 1.0, "name": ""}, {"id": 7, "name": 8},
+            {"id": "cat", "name": "x"}, {}, {"id": 2}]"#,
+        )
+        .unwrap();
+        assert_eq!(all, Classes::of_distinct([(7, "8"), (1, "")]));
+        let expected = "3 classes, the first: its id is the text \"cat\", but masks and boxes have \
+                        whole numbers of 64 bits";
+        assert!(left_out.lines().eq([expected]));
+        assert_eq!(read("null").unwrap_err(), "it has no list as class_set");
+        assert_eq!(
+            read("[1]").unwrap_err(),
+            "a class is 1, but a map was expected"
+        );
+    }
+
+    #[test]
+    fn a_column_may_be_called_by_a_number() {
+        let text = r#"{"_type": "table", "columns": [7, NaN, 0.5], "data": []}"#;
+        assert_eq!(table(text).unwrap().columns, ["7", "NaN", "0.5"]);
     }
 
     #[test]
