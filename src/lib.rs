@@ -48,6 +48,10 @@ pub mod artifact;
 
 pub mod table;
 
+mod sync;
+
+mod memory;
+
 mod background;
 
 mod pipeline;

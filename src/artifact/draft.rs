@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::image::place;
 use super::names::logical;
-use super::workshop::Workshop;
+use super::workshop::Group;
 use crate::error::{Error, Result};
-use crate::image::Image;
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
+use crate::image::{Image, Seen};
+use crate::memory::Load;
 use crate::sink::{Md5, Md5Hasher, Staging, Stamp, read_whole};
 
 /// What an artifact will hold. Files are hashed and pictures are made in the background.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     files: Arc<Files>,
-    workshop: Workshop,
+    jobs: Group,
 }
 
 /// The files by their paths in the artifact.
@@ -24,6 +25,15 @@ pub(crate) struct Draft {
 pub(crate) struct Files {
     entries: Mutex<BTreeMap<String, Entry>>,
     staging: Mutex<Option<Arc<Staging>>>,
+    seen: Mutex<Seen>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// In the order of their paths.
+    pub(crate) entries: BTreeMap<String, Entry>,
+    pub(crate) seen: Seen,
 }
 
 #[derive(Clone, Debug)]
@@ -59,8 +69,8 @@ impl Draft {
         &self.files
     }
 
-    pub(crate) fn workshop(&self) -> &Workshop {
-        &self.workshop
+    pub(crate) fn jobs(&self) -> &Group {
+        &self.jobs
     }
 
     /// Adds a file of the user's, which stays where it is.
@@ -76,7 +86,7 @@ impl Draft {
         };
         if self.files.reserve(&name, entry)? {
             let files = Arc::clone(&self.files);
-            self.workshop.give(0, move |_| files.hash(&name))?;
+            self.jobs.give(Load::default(), move |_| files.hash(&name))?;
         }
         Ok(())
     }
@@ -98,12 +108,13 @@ impl Draft {
         let name = logical(&with_suffix(name, IMAGE_FILE))?;
         image.check_in_artifact()?;
         self.reserve(&name)?;
-        let held = held(std::slice::from_ref(&image));
+        let load = Load::of([&image]);
         let files = Arc::clone(&self.files);
-        self.workshop.give(held, move |_| {
+        self.jobs.give(load, move |_room| {
             let made = image.in_artifact();
             drop(image);
             let made = made.map_err(|error| error.of_image(&name, None))?;
+            files.saw(&Seen::of(&made.noticed, &made.format));
             let json = place(&files, &made)?;
             files.fill(&name, json.to_python_text().as_bytes())
         })
@@ -119,18 +130,25 @@ impl Draft {
         self.files.reserve(name, entry).map(drop)
     }
 
-    /// Waits until all is made, and returns the files in the order of their paths.
-    pub(crate) fn finish(&self) -> Result<BTreeMap<String, Entry>> {
-        self.workshop.settle()?;
-        Ok(std::mem::take(&mut *self.files.lock()))
+    /// Does the work when all is made, and hands over what comes of it. Nothing waits for it.
+    pub(crate) fn finish<T>(
+        self,
+        work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
+        take: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        let Self { files, jobs } = self;
+        jobs.finish(move || work(&files), take);
     }
-}
 
-/// The memory that images hold until they are made, and then.
-pub(crate) fn held(images: &[Image]) -> u64 {
-    let held: BTreeMap<usize, u64> = images.iter().flat_map(Image::held).collect();
-    let made = images.iter().map(Image::made_bytes);
-    held.into_values().sum::<u64>() + made.sum::<u64>()
+    /// The same as a part of another draft.
+    pub(crate) fn finish_in(
+        self,
+        other: &Draft,
+        work: impl FnOnce(&Files) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let Self { files, jobs } = self;
+        jobs.finish_in(&other.jobs, move || work(&files))
+    }
 }
 
 fn taken(name: &str) -> Error {
@@ -154,6 +172,23 @@ impl Entry {
 impl Files {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn finished(&self) -> Finished {
+        Finished {
+            entries: std::mem::take(&mut self.lock()),
+            seen: std::mem::take(&mut self.lock_seen()),
+        }
+    }
+
+    /// Takes note of what was noticed of pictures.
+    pub(crate) fn saw(&self, seen: &Seen) {
+        self.lock_seen().add(seen);
+    }
+
+    fn lock_seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a name for an entry. Whether it is new: the same file may be added again.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub(crate) use draft::{Digest, Draft, Entry, Files, Source, held};
+pub(crate) use draft::{Digest, Draft, Entry, Files, Source};
 pub(crate) use image::place;
 pub(crate) use made::{Heading, MadeArtifact, manifest_digest};
 pub(crate) use names::{check_table_key, logical, of_table};
@@ -331,10 +331,13 @@ impl Artifact {
         }
     }
 
-    /// All that is needed to finish it, which may take long.
-    pub(crate) fn finish(self) -> Result<MadeArtifact> {
-        let entries = self.draft.finish()?;
-        Ok(MadeArtifact::new(self.heading, entries))
+    /// Hands it over in the background, when all of it is made.
+    pub(crate) fn finish(self, take: impl FnOnce(Result<MadeArtifact>) + Send + 'static) {
+        let Self { heading, draft } = self;
+        draft.finish(
+            move |files| Ok(MadeArtifact::new(heading, files.finished())),
+            take,
+        );
     }
 }
 

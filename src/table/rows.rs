@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cell::{Cell, Kind};
-use super::{Lost, Seen};
+use super::Lost;
 use crate::artifact::workshop::Room;
 use crate::artifact::{Digest, Entry, Files, Source, place};
 use crate::error::Result;
-use crate::image::Noticed;
+use crate::image::Seen;
 use crate::image::json::table::{self as json, ImageType, ValueType};
 use crate::sink::{Begun, Md5Hasher, Sha256Hasher, Staging};
 
@@ -169,7 +169,7 @@ impl Spool {
                 self.types[column].add(of_image);
             }
             self.lost.add(row.lost);
-            self.seen.add(row.seen);
+            self.seen.add(&row.seen);
             self.next += 1;
             drop(room);
         }
@@ -263,7 +263,7 @@ impl MadeRow {
             Ok(image) => {
                 let json = place(files, &image)?;
                 self.images.push((column, ImageType::of(&image)));
-                self.seen.take(image.noticed.clone(), &image.format);
+                self.seen.add(&Seen::of(&image.noticed, &image.format));
                 self.push([&json.to_python_text(), &format!("\"{}\"", json::PICTURE)]);
             }
             Err(error) => {
@@ -282,19 +282,5 @@ impl Lost {
     fn add(&mut self, later: Self) {
         self.pictures += later.pictures;
         self.first = self.first.take().or(later.first);
-    }
-}
-
-impl Seen {
-    fn take(&mut self, noticed: Noticed, format: &str) {
-        self.images += 1;
-        if noticed.is_noteworthy() {
-            self.noticed.push((noticed, format.into()));
-        }
-    }
-
-    fn add(&mut self, later: Self) {
-        self.images += later.images;
-        self.noticed.extend(later.noticed);
     }
 }
