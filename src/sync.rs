@@ -135,7 +135,8 @@ mod model {
     #[cfg(feature = "shuttle-test")]
     pub(crate) fn in_every_order(_: usize, program: impl Fn() + Send + Sync + 'static) {
         use shuttle::scheduler::{PctScheduler, RandomScheduler};
-        let orders = std::env::var("SHUTTLE_ORDERS").map_or(2_000, |orders| orders.parse().unwrap_or(2_000));
+        let orders =
+            std::env::var("SHUTTLE_ORDERS").map_or(2_000, |orders| orders.parse().unwrap_or(2_000));
         let mut config = shuttle::Config::new();
         config.stack_size = STACK;
         let program = std::sync::Arc::new(program);

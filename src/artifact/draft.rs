@@ -9,6 +9,7 @@ use super::names::logical;
 use super::workshop::Group;
 use crate::error::{Error, Result};
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
+use crate::image::json::table::TABLE_FILE;
 use crate::image::{Image, Seen};
 use crate::memory::Load;
 use crate::sink::{Md5, Md5Hasher, Staging, Stamp, read_whole};
@@ -84,11 +85,22 @@ impl Draft {
             size: stamp.len,
             source,
         };
-        if self.files.reserve(&name, entry)? {
-            let files = Arc::clone(&self.files);
-            self.jobs.give(Load::default(), move |_| files.hash(&name))?;
+        match self.files.reserve(&name, entry)? {
+            true => self.give(Load::default(), name, Files::hash),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Has the file of this name made, which is free again where that is refused.
+    fn give(
+        &self,
+        load: Load,
+        name: String,
+        make: impl FnOnce(&Files, &str) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let (files, file) = (Arc::clone(&self.files), name.clone());
+        let given = self.jobs.give(load, move |_room| make(&files, &file));
+        given.inspect_err(|_| drop(self.files.lock().remove(&name)))
     }
 
     /// Adds a copy of a file, made now.
@@ -108,20 +120,25 @@ impl Draft {
         let name = logical(&with_suffix(name, IMAGE_FILE))?;
         image.check_in_artifact()?;
         self.reserve(&name)?;
-        let load = Load::of([&image]);
-        let files = Arc::clone(&self.files);
-        self.jobs.give(load, move |_room| {
+        self.give(Load::of([&image]), name, move |files, name| {
             let made = image.in_artifact();
             drop(image);
-            let made = made.map_err(|error| error.of_image(&name, None))?;
+            let made = made.map_err(|error| error.of_image(name, None))?;
             files.saw(&Seen::of(&made.noticed, &made.format));
-            let json = place(&files, &made)?;
-            files.fill(&name, json.to_python_text().as_bytes())
+            let json = place(files, &made)?;
+            files.fill(name, json.to_python_text().as_bytes())
         })
     }
 
+    /// Takes a name for a table, and returns its path.
+    pub(super) fn reserve_table(&self, name: &str) -> Result<String> {
+        let name = with_suffix(&logical(name)?, TABLE_FILE);
+        self.reserve(&name)?;
+        Ok(name)
+    }
+
     /// Takes a name for something that is made later.
-    pub(crate) fn reserve(&self, name: &str) -> Result<()> {
+    fn reserve(&self, name: &str) -> Result<()> {
         let entry = Entry {
             digest: Digest::Unknown,
             size: 0,
@@ -340,6 +357,107 @@ impl Entry {
                 matches!(self.digest, Digest::Address(_)) && self.digest == other.digest
             }
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::workshop::Workshop;
+    use super::*;
+    use crate::tensor::{DType, HostTensor, Snapshot};
+
+    fn draft(limit: u64, threads: usize) -> Draft {
+        Draft {
+            files: Arc::default(),
+            jobs: Workshop::new(limit, threads).group(),
+        }
+    }
+
+    #[test]
+    fn files_are_hashed_on_several_threads_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = draft(1, 2);
+        let (both, ids) = (Arc::new(Barrier::new(2)), Arc::new(Mutex::new(Vec::new())));
+        for name in ["a", "b"] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            let stamp = Stamp::of(&path).unwrap();
+            let entry = Entry {
+                digest: Digest::Unknown,
+                size: 1,
+                source: Source::User { path, stamp },
+            };
+            assert!(draft.files.reserve(name, entry).unwrap());
+            let (both, ids) = (Arc::clone(&both), Arc::clone(&ids));
+            let hash = move |files: &Files, name: &str| {
+                files.hash(name)?;
+                ids.lock().unwrap().push(thread::current().id());
+                both.wait();
+                Ok(())
+            };
+            draft.give(Load::default(), name.into(), hash).unwrap();
+        }
+        let (sender, end) = std::sync::mpsc::channel();
+        let work = |files: &Files| Ok(files.finished());
+        draft.finish(work, move |result| sender.send(result).unwrap());
+        let entries = end.recv().unwrap().unwrap().entries;
+        assert!(
+            entries
+                .values()
+                .all(|entry| entry.digest.text().len() == 24)
+        );
+        let ids = ids.lock().unwrap();
+        assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
+    }
+
+    /// A tensor that adds a picture to the artifact that waits for it.
+    #[test]
+    fn a_name_is_free_again_where_there_is_no_room() {
+        let picture = |name: &'static str, draft: &Arc<Draft>| {
+            let again = Arc::clone(draft);
+            let read = move || {
+                let inner = again.add_image(
+                    crate::Pixels::new(1, 1, crate::Mode::L, vec![0])?.into(),
+                    name,
+                );
+                assert!(inner.unwrap_err().to_string().contains("wait for itself"));
+                HostTensor::new([1, 1], vec![0_u8])
+            };
+            let snapshot = Snapshot::new([1, 1], DType::U8, read);
+            crate::IntoWandbImage::to_wandb_image(&Read(Mutex::new(Some(snapshot)))).unwrap()
+        };
+        let draft = Arc::new(draft(1, 1));
+        draft.add_image(picture("inner", &draft), "outer").unwrap();
+        while draft
+            .files
+            .lock()
+            .get("outer.image-file.json")
+            .is_some_and(|entry| entry.size == 0)
+        {
+            thread::yield_now();
+        }
+        let entries = draft.files.lock();
+        assert!(!entries.contains_key("inner.image-file.json"));
+    }
+
+    struct Read(Mutex<Option<Snapshot>>);
+
+    impl crate::IntoWandbImage for Read {
+        fn to_host(&self) -> Result<HostTensor> {
+            unreachable!("the snapshot is asked for")
+        }
+        fn shape(&self) -> Result<Vec<usize>> {
+            Ok(vec![1, 1])
+        }
+        fn dtype(&self) -> Result<DType> {
+            Ok(DType::U8)
+        }
+        fn snapshot(&self) -> Result<Snapshot> {
+            Ok(self.0.lock().unwrap().take().unwrap())
         }
     }
 }

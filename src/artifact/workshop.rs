@@ -106,7 +106,7 @@ pub(crate) struct Room {
 }
 
 impl Workshop {
-    fn new(limit: u64, most_threads: usize) -> Arc<Self> {
+    pub(crate) fn new(limit: u64, most_threads: usize) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State::default()),
             for_workers: Condvar::new(),
@@ -121,7 +121,7 @@ impl Workshop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn group(self: &Arc<Self>) -> Group {
+    pub(crate) fn group(self: &Arc<Self>) -> Group {
         Group {
             workshop: Arc::clone(self),
             id: self.lock().add_group(),
@@ -193,12 +193,14 @@ impl Workshop {
     /// Has the group end where nothing of it is left to do: before other jobs, since it is made then.
     fn rest(self: &Arc<Self>, group: GroupId) {
         let mut state = self.lock();
-        let Some((end, result)) = state.take_end(group) else {
-            let is_last = state.groups.is_empty();
+        let Some(Members { stage, failure, .. }) = state.take_out(group) else {
+            return;
+        };
+        let result = failure.map_or(Ok(()), |error| Err(Error::Shared(error)));
+        let Stage::Ending(end) = stage else {
+            // It may have been the last one.
             drop(state);
-            if is_last {
-                self.for_workers.notify_all();
-            }
+            self.for_workers.notify_all();
             return;
         };
         match self.staff(&mut state) {
@@ -215,11 +217,12 @@ impl Workshop {
     }
 
     fn fail(&self, group: GroupId, error: Error) {
+        let error = Arc::new(error);
         let mut state = self.lock();
         let Some(members) = state.groups.get_mut(&group) else {
             return;
         };
-        members.failure.get_or_insert_with(|| Arc::new(error));
+        members.failure.get_or_insert_with(|| Arc::clone(&error));
         let withdrawn = state.withdraw(group);
         drop(state);
         self.for_callers.notify_all();
@@ -268,23 +271,21 @@ impl State {
         }
     }
 
-    /// Takes a group out of which nothing is pending and nothing more comes, with what follows.
-    fn take_end(&mut self, group: GroupId) -> Option<(End, Result<()>)> {
+    /// Takes a group out of which nothing is pending, and nothing more comes.
+    fn take_out(&mut self, group: GroupId) -> Option<Members> {
         let members = self.groups.get(&group)?;
-        if members.pending > 0 || matches!(members.stage, Stage::Open) {
-            return None;
-        }
-        let result = self.check(group);
-        match self.groups.remove(&group)?.stage {
-            Stage::Ending(end) => Some((end, result)),
-            Stage::Open | Stage::Unwanted => None,
+        match members.pending == 0 && !matches!(members.stage, Stage::Open) {
+            true => self.groups.remove(&group),
+            false => None,
         }
     }
 
     /// Takes out what waits of a group, and the groups that would end in it.
     fn withdraw(&mut self, group: GroupId) -> Withdrawn {
         let parts: Vec<GroupId> = self.groups.keys().copied().collect();
-        let parts = parts.into_iter().filter(|part| self.is_within(*part, group));
+        let parts = parts
+            .into_iter()
+            .filter(|part| self.is_within(*part, group));
         let parts: Vec<GroupId> = parts.collect();
         let jobs = std::mem::take(&mut self.jobs).into_iter();
         let (withdrawn, kept): (Vec<Job>, Vec<Job>) =
@@ -684,8 +685,10 @@ mod tests {
         let workshop = Workshop::new(10, 1);
         let group = workshop.group();
         let (release, held) = mpsc::channel::<()>();
-        let fail = move |_room| {
+        let (keep, _kept) = mpsc::channel();
+        let fail = move |room: Room| {
             let _ = held.recv();
+            keep.send(room).unwrap();
             Err(Error::NoClasses)
         };
         group.give(load(10), fail).unwrap();

@@ -9,8 +9,8 @@ use super::sync::{self, Instant};
 use super::writer::Writer;
 use super::{Deadline, Shared};
 use crate::artifact::MadeArtifact;
-use crate::background::{begin, guarded};
 pub(super) use crate::background::is_here as is_ours;
+use crate::background::{begin, guarded};
 use crate::error::{Error, Result};
 use crate::image::Image;
 

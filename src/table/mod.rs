@@ -3,13 +3,14 @@
 mod cell;
 mod reader;
 mod rows;
+mod shared;
 
 use std::sync::Arc;
 
 pub use cell::{Cell, IntoRow};
 pub use reader::{TableReader, TableRows};
 
-use crate::artifact::{Draft, Entry, Files, logical};
+use crate::artifact::{Draft, Entry, Files};
 use crate::error::{Error, Result};
 use crate::image::Seen;
 use crate::image::json::artifact::with_suffix;
@@ -17,6 +18,7 @@ use crate::image::json::table::{TABLE_FILE, ValueType};
 use crate::memory::Load;
 use rows::Rows;
 pub(crate) use rows::RunFile;
+pub(crate) use shared::SharedTable;
 
 /// The most rows of a table, as in the Python SDK.
 pub(crate) const MAX_ROWS: u64 = 200_000;
@@ -40,8 +42,30 @@ const MAX_COLUMNS: usize = 10_000;
 ///
 /// Pictures are made in the background, on all cores, and each row is written to a temporary file
 /// as soon as its pictures are, in order: so a table takes no more memory than what waits to be
-/// made, which is at most 256 MiB, and [`add_row`](Self::add_row) waits beyond that. A picture that
-/// can't be made is left out of its row, counted, and told when the table is logged.
+/// made, which is at most 256 MiB for all tables and artifacts of the process together, and
+/// [`add_row`](Self::add_row) waits beyond that. A picture that can't be made is left out of its
+/// row, counted, and told when the table is logged.
+///
+/// # Where it is refused
+///
+/// A row of the run that is refused takes nothing: a clone of the row, or of the
+/// [`Value`](crate::Value), has the table still, and can be logged instead.
+///
+/// ```
+/// use wandb_image::{Row, Table};
+/// # let sink = wandb_image::sink::MemorySink::new();
+/// # let run = wandb_image::init().start_on(sink)?;
+///
+/// run.log_at(7, [("loss", 0.5)])?;
+/// let mut table = Table::new(["truth"])?;
+/// table.add_row((1,))?;
+/// let row = Row::new().with("predictions", table);
+/// if run.log_at(3, row.clone()).is_err() {
+///     run.log_at(7, row)?;
+/// }
+/// run.finish()?;
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
 ///
 /// The temporary files lie in `wandb/` of `WANDB_DIR` or of the current directory, where the run is
 /// too unless [`dir`](crate::RunBuilder::dir) says otherwise. They go with the table.
@@ -123,7 +147,9 @@ impl Table {
     /// [`Error::Table`] for a row of another length, for a value of another kind than the column's
     /// others, and beyond 200,000 rows; [`Error::NoClasses`] for an image whose layers have no
     /// classes; and what is known to be wrong with a picture without making it. The table is as
-    /// before then. Also the failure of an earlier row that couldn't be written.
+    /// before then. Also the failure of an earlier row that couldn't be written. On a thread of a
+    /// run's own, which can't wait (in a tensor that is being read, for example), [`Error::Value`]
+    /// where there is no room.
     ///
     /// ```
     /// # use wandb_image::Table;
@@ -206,20 +232,15 @@ impl Table {
 
     /// Hands the table over in the background, under this name in an artifact, when all its rows
     /// are written; with the file of a run beside it.
-    pub(crate) fn finish(
-        self,
-        name: &str,
-        take: impl FnOnce(Result<MadeTable>) + Send + 'static,
-    ) {
+    pub(crate) fn finish(self, name: &str, take: impl FnOnce(Result<MadeTable>) + Send + 'static) {
         let name = with_suffix(name, TABLE_FILE);
         let (draft, filled) = self.filled();
         draft.finish(move |files| filled.in_run(files, &name), take);
     }
 
-    /// Adds the table to an artifact, in the background when all its rows are written.
-    pub(crate) fn add_to(self, all: &Draft, name: &str) -> Result<()> {
-        let name = with_suffix(&logical(name)?, TABLE_FILE);
-        all.reserve(&name)?;
+    /// Adds the table to an artifact, under a path that was reserved for it, in the background when
+    /// all its rows are written.
+    pub(crate) fn add_to(self, all: &Draft, name: String) -> Result<()> {
         let files_of_all = Arc::clone(all.files());
         let (draft, filled) = self.filled();
         draft.finish_in(all, move |files| {
