@@ -532,7 +532,8 @@ mod tests {
         let (begin, begun) = mpsc::channel();
         let job = move |_| {
             begin.send(()).unwrap();
-            Ok(held.recv().unwrap_or_default())
+            let _ = held.recv();
+            Ok(())
         };
         group.give(load(0), job).unwrap();
         begun.recv().unwrap();
@@ -625,14 +626,20 @@ mod tests {
         let workshop = Workshop::new(10, 1);
         let group = workshop.group();
         let (keep, kept) = mpsc::channel();
-        let job = move |room| Ok(keep.send(room).unwrap());
+        let job = move |room| {
+            keep.send(room).unwrap();
+            Ok(())
+        };
         group.give(load(5), job).unwrap();
         let room: Room = kept.recv().unwrap();
         let (say, said) = mpsc::channel();
         thread::scope(|scope| {
             for (place, bytes) in [1000, 1].into_iter().enumerate() {
                 let (say, group) = (say.clone(), &group);
-                let job = move |_| Ok(say.send(bytes).unwrap());
+                let job = move |_| {
+                    say.send(bytes).unwrap();
+                    Ok(())
+                };
                 scope.spawn(move || group.give(load(bytes), job).unwrap());
                 until(&workshop, |state| state.line.len() == place + 1);
             }
