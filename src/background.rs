@@ -2,20 +2,33 @@
 //! them on one.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Error, Result};
+use crate::sync::thread_local;
 
 thread_local! {
-    static IS_HERE: Cell<bool> = const { Cell::new(false) };
+    #[allow(
+        clippy::missing_const_for_thread_local,
+        reason = "loom's macro takes no const block"
+    )]
+    static IS_HERE: Cell<bool> = Cell::new(false);
 }
 
 /// This thread makes what others wait for, and runs from now on.
 pub(crate) fn begin() {
-    IS_HERE.set(true);
+    IS_HERE.with(|is_here| is_here.set(true));
     step_back();
 }
 
 /// Whether this thread makes what others wait for.
 pub(crate) fn is_here() -> bool {
-    IS_HERE.get()
+    IS_HERE.with(Cell::get)
+}
+
+/// Does the work, in which the user's own code may panic.
+pub(crate) fn guarded<T>(when: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(when, &*panic)))
 }
 
 #[cfg(any(not(target_os = "linux"), miri, all(test, loom)))]

@@ -6,8 +6,9 @@
 //! [`HostTensor`]; [`pixels`] makes [`Pixels`] of it; [`encode`] the bytes of a file. [`run`]
 //! accepts rows in the caller; the workers and the writer of `pipeline` make pictures in the
 //! background and hand them on; a [`sink`] keeps files and records, in order. [`image`] holds what
-//! is not made yet, and [`sample`] says when there is something to log. An [`artifact`] and a
-//! [`table`] make theirs on threads of their own, into files that the writer hands to the sink.
+//! is not made yet, and [`sample`] says when there is something to log. What an [`artifact`] or a
+//! [`table`] holds is made in the one workshop of the process, into files that the writer hands to
+//! the sink.
 //!
 //! What each file may know (`tests/it/invariants.rs` reads the sources and checks it):
 //!
@@ -47,6 +48,10 @@ pub mod sink;
 pub mod artifact;
 
 pub mod table;
+
+mod sync;
+
+mod memory;
 
 mod background;
 

@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::image::place;
 use super::names::logical;
-use super::workshop::Workshop;
+use super::workshop::Group;
 use crate::error::{Error, Result};
-use crate::image::Image;
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
+use crate::image::json::table::TABLE_FILE;
+use crate::image::{Image, Seen};
+use crate::memory::Load;
 use crate::sink::{Md5, Md5Hasher, Staging, Stamp, read_whole};
 
 /// What an artifact will hold. Files are hashed and pictures are made in the background.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     files: Arc<Files>,
-    workshop: Workshop,
+    jobs: Group,
 }
 
 /// The files by their paths in the artifact.
@@ -24,6 +26,15 @@ pub(crate) struct Draft {
 pub(crate) struct Files {
     entries: Mutex<BTreeMap<String, Entry>>,
     staging: Mutex<Option<Arc<Staging>>>,
+    seen: Mutex<Seen>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// In the order of their paths.
+    pub(crate) entries: BTreeMap<String, Entry>,
+    pub(crate) seen: Seen,
 }
 
 #[derive(Clone, Debug)]
@@ -59,8 +70,8 @@ impl Draft {
         &self.files
     }
 
-    pub(crate) fn workshop(&self) -> &Workshop {
-        &self.workshop
+    pub(crate) fn jobs(&self) -> &Group {
+        &self.jobs
     }
 
     /// Adds a file of the user's, which stays where it is.
@@ -74,11 +85,22 @@ impl Draft {
             size: stamp.len,
             source,
         };
-        if self.files.reserve(&name, entry)? {
-            let files = Arc::clone(&self.files);
-            self.workshop.give(0, move |_| files.hash(&name))?;
+        match self.files.reserve(&name, entry)? {
+            true => self.give(Load::default(), name, Files::hash),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Has the file of this name made, which is free again where that is refused.
+    fn give(
+        &self,
+        load: Load,
+        name: String,
+        make: impl FnOnce(&Files, &str) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let (files, file) = (Arc::clone(&self.files), name.clone());
+        let given = self.jobs.give(load, move |_room| make(&files, &file));
+        given.inspect_err(|_| drop(self.files.lock().remove(&name)))
     }
 
     /// Adds a copy of a file, made now.
@@ -98,19 +120,25 @@ impl Draft {
         let name = logical(&with_suffix(name, IMAGE_FILE))?;
         image.check_in_artifact()?;
         self.reserve(&name)?;
-        let held = held(std::slice::from_ref(&image));
-        let files = Arc::clone(&self.files);
-        self.workshop.give(held, move |_| {
+        self.give(Load::of([&image]), name, move |files, name| {
             let made = image.in_artifact();
             drop(image);
-            let made = made.map_err(|error| error.of_image(&name, None))?;
-            let json = place(&files, &made)?;
-            files.fill(&name, json.to_python_text().as_bytes())
+            let made = made.map_err(|error| error.of_image(name, None))?;
+            files.saw(&Seen::of(&made.noticed, &made.format));
+            let json = place(files, &made)?;
+            files.fill(name, json.to_python_text().as_bytes())
         })
     }
 
+    /// Takes a name for a table, and returns its path.
+    pub(super) fn reserve_table(&self, name: &str) -> Result<String> {
+        let name = with_suffix(&logical(name)?, TABLE_FILE);
+        self.reserve(&name)?;
+        Ok(name)
+    }
+
     /// Takes a name for something that is made later.
-    pub(crate) fn reserve(&self, name: &str) -> Result<()> {
+    fn reserve(&self, name: &str) -> Result<()> {
         let entry = Entry {
             digest: Digest::Unknown,
             size: 0,
@@ -119,18 +147,25 @@ impl Draft {
         self.files.reserve(name, entry).map(drop)
     }
 
-    /// Waits until all is made, and returns the files in the order of their paths.
-    pub(crate) fn finish(&self) -> Result<BTreeMap<String, Entry>> {
-        self.workshop.settle()?;
-        Ok(std::mem::take(&mut *self.files.lock()))
+    /// Does the work when all is made, and hands over what comes of it. Nothing waits for it.
+    pub(crate) fn finish<T>(
+        self,
+        work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
+        take: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        let Self { files, jobs } = self;
+        jobs.finish(move || work(&files), take);
     }
-}
 
-/// The memory that images hold until they are made, and then.
-pub(crate) fn held(images: &[Image]) -> u64 {
-    let held: BTreeMap<usize, u64> = images.iter().flat_map(Image::held).collect();
-    let made = images.iter().map(Image::made_bytes);
-    held.into_values().sum::<u64>() + made.sum::<u64>()
+    /// The same as a part of another draft.
+    pub(crate) fn finish_in(
+        self,
+        other: &Draft,
+        work: impl FnOnce(&Files) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let Self { files, jobs } = self;
+        jobs.finish_in(&other.jobs, move || work(&files))
+    }
 }
 
 fn taken(name: &str) -> Error {
@@ -154,6 +189,23 @@ impl Entry {
 impl Files {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn finished(&self) -> Finished {
+        Finished {
+            entries: std::mem::take(&mut self.lock()),
+            seen: std::mem::take(&mut self.lock_seen()),
+        }
+    }
+
+    /// Takes note of what was noticed of pictures.
+    pub(crate) fn saw(&self, seen: &Seen) {
+        self.lock_seen().add(seen);
+    }
+
+    fn lock_seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a name for an entry. Whether it is new: the same file may be added again.
@@ -305,6 +357,107 @@ impl Entry {
                 matches!(self.digest, Digest::Address(_)) && self.digest == other.digest
             }
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::workshop::Workshop;
+    use super::*;
+    use crate::tensor::{DType, HostTensor, Snapshot};
+
+    fn draft(limit: u64, threads: usize) -> Draft {
+        Draft {
+            files: Arc::default(),
+            jobs: Workshop::new(limit, threads).group(),
+        }
+    }
+
+    #[test]
+    fn files_are_hashed_on_several_threads_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = draft(1, 2);
+        let (both, ids) = (Arc::new(Barrier::new(2)), Arc::new(Mutex::new(Vec::new())));
+        for name in ["a", "b"] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            let stamp = Stamp::of(&path).unwrap();
+            let entry = Entry {
+                digest: Digest::Unknown,
+                size: 1,
+                source: Source::User { path, stamp },
+            };
+            assert!(draft.files.reserve(name, entry).unwrap());
+            let (both, ids) = (Arc::clone(&both), Arc::clone(&ids));
+            let hash = move |files: &Files, name: &str| {
+                files.hash(name)?;
+                ids.lock().unwrap().push(thread::current().id());
+                both.wait();
+                Ok(())
+            };
+            draft.give(Load::default(), name.into(), hash).unwrap();
+        }
+        let (sender, end) = std::sync::mpsc::channel();
+        let work = |files: &Files| Ok(files.finished());
+        draft.finish(work, move |result| sender.send(result).unwrap());
+        let entries = end.recv().unwrap().unwrap().entries;
+        assert!(
+            entries
+                .values()
+                .all(|entry| entry.digest.text().len() == 24)
+        );
+        let ids = ids.lock().unwrap();
+        assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
+    }
+
+    /// A tensor that adds a picture to the artifact that waits for it.
+    #[test]
+    fn a_name_is_free_again_where_there_is_no_room() {
+        let picture = |name: &'static str, draft: &Arc<Draft>| {
+            let again = Arc::clone(draft);
+            let read = move || {
+                let inner = again.add_image(
+                    crate::Pixels::new(1, 1, crate::Mode::L, vec![0])?.into(),
+                    name,
+                );
+                assert!(inner.unwrap_err().to_string().contains("wait for itself"));
+                HostTensor::new([1, 1], vec![0_u8])
+            };
+            let snapshot = Snapshot::new([1, 1], DType::U8, read);
+            crate::IntoWandbImage::to_wandb_image(&Read(Mutex::new(Some(snapshot)))).unwrap()
+        };
+        let draft = Arc::new(draft(1, 1));
+        draft.add_image(picture("inner", &draft), "outer").unwrap();
+        while draft
+            .files
+            .lock()
+            .get("outer.image-file.json")
+            .is_some_and(|entry| entry.size == 0)
+        {
+            thread::yield_now();
+        }
+        let entries = draft.files.lock();
+        assert!(!entries.contains_key("inner.image-file.json"));
+    }
+
+    struct Read(Mutex<Option<Snapshot>>);
+
+    impl crate::IntoWandbImage for Read {
+        fn to_host(&self) -> Result<HostTensor> {
+            unreachable!("the snapshot is asked for")
+        }
+        fn shape(&self) -> Result<Vec<usize>> {
+            Ok(vec![1, 1])
+        }
+        fn dtype(&self) -> Result<DType> {
+            Ok(DType::U8)
+        }
+        fn snapshot(&self) -> Result<Snapshot> {
+            Ok(self.0.lock().unwrap().take().unwrap())
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Digest, Entry};
+use super::draft::{Digest, Entry, Finished};
+use crate::image::Seen;
 use crate::sink::ManifestHasher;
 
 /// What an artifact is called, and what is said of it.
@@ -62,11 +63,16 @@ fn random_id() -> String {
 pub(crate) struct MadeArtifact {
     pub(crate) heading: Heading,
     pub(crate) entries: BTreeMap<String, Entry>,
+    pub(crate) seen: Seen,
 }
 
 impl MadeArtifact {
-    pub(crate) fn new(heading: Heading, entries: BTreeMap<String, Entry>) -> Self {
-        Self { heading, entries }
+    pub(super) fn new(heading: Heading, Finished { entries, seen }: Finished) -> Self {
+        Self {
+            heading,
+            entries,
+            seen,
+        }
     }
 }
 

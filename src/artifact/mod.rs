@@ -13,15 +13,15 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub(crate) use draft::{Digest, Draft, Entry, Files, Source, held};
+pub(crate) use draft::{Digest, Draft, Entry, Files, Source};
 pub(crate) use image::place;
 pub(crate) use made::{Heading, MadeArtifact, manifest_digest};
-pub(crate) use names::{check_table_key, logical, of_table};
+pub(crate) use names::{check_table_key, of_table};
 pub use opened::OpenArtifact;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::table::Table;
+use crate::table::{SharedTable, Table};
 use crate::value::Json;
 
 /// Metadata has at most so many keys.
@@ -38,8 +38,8 @@ const MAX_METADATA: usize = 100;
 ///
 /// What is added is checked at once, as far as that is cheap: that a file is there, that a name is
 /// free. Files are hashed and pictures are encoded in the background, on all cores; pictures that
-/// wait hold at most 256 MiB, beyond which [`add`](Self::add) waits. What fails then makes
-/// `log_artifact` fail: the run tells it, and [`flush`](crate::Run::flush) and
+/// wait hold at most 256 MiB, of all artifacts and tables of the process together, beyond which
+/// [`add`](Self::add) waits. What fails then makes `log_artifact` fail: the run tells it, and [`flush`](crate::Run::flush) and
 /// [`finish`](crate::Run::finish) return it.
 ///
 /// A file that is added isn't read into memory, nor copied: the run's directory gets a hard link to
@@ -78,14 +78,15 @@ pub struct Artifact {
     draft: Draft,
 }
 
-/// What [`Artifact::add`] takes: an [`Image`], or a [`Table`].
-#[derive(Debug)]
+/// What [`Artifact::add`] takes: an [`Image`], or a [`Table`]. A clone is the same table, of which one
+/// is added: it has the table still where adding it was refused.
+#[derive(Clone, Debug)]
 pub struct ArtifactMedia(Media);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Media {
     Image(Box<Image>),
-    Table(Box<Table>),
+    Table(SharedTable),
 }
 
 impl From<Image> for ArtifactMedia {
@@ -102,7 +103,7 @@ impl From<&Image> for ArtifactMedia {
 
 impl From<Table> for ArtifactMedia {
     fn from(table: Table) -> Self {
-        Self(Media::Table(Box::new(table)))
+        Self(Media::Table(SharedTable::new(table)))
     }
 }
 
@@ -327,18 +328,45 @@ impl Artifact {
     /// # Errors
     ///
     /// [`Error::NoClasses`] for layers without any classes, [`Error::Artifact`] where another image
-    /// has that name, and what [`Run::log`](crate::Run::log) refuses.
+    /// has that name, and what [`Run::log`](crate::Run::log) refuses. On a thread of a run's own,
+    /// which can't wait, [`Error::Value`] where there is no room. The artifact is as before then, and
+    /// a clone of the [`ArtifactMedia`] has the table still:
+    ///
+    /// ```
+    /// use wandb_image::{Artifact, ArtifactMedia, Table};
+    ///
+    /// let mut data = Artifact::new("digits", "dataset")?;
+    /// let media = ArtifactMedia::from(Table::new(["truth"])?);
+    /// if data.add(media.clone(), "../truths").is_err() {
+    ///     data.add(media, "truths")?;
+    /// }
+    /// # Ok::<(), wandb_image::Error>(())
+    /// ```
     pub fn add(&mut self, media: impl Into<ArtifactMedia>, name: &str) -> Result<()> {
         match media.into().0 {
             Media::Image(image) => self.draft.add_image(*image, name),
-            Media::Table(table) => table.add_to(&self.draft, name),
+            Media::Table(table) => self.add_table(&table, name),
         }
     }
 
-    /// All that is needed to finish it, which may take long.
-    pub(crate) fn finish(self) -> Result<MadeArtifact> {
-        let entries = self.draft.finish()?;
-        Ok(MadeArtifact::new(self.heading, entries))
+    fn add_table(&mut self, shared: &SharedTable, name: &str) -> Result<()> {
+        let table = shared.take(name)?;
+        match self.draft.reserve_table(name) {
+            Ok(name) => table.add_to(&self.draft, name),
+            Err(error) => {
+                shared.put_back(table);
+                Err(error)
+            }
+        }
+    }
+
+    /// Hands it over in the background, when all of it is made.
+    pub(crate) fn finish(self, take: impl FnOnce(Result<MadeArtifact>) + Send + 'static) {
+        let Self { heading, draft } = self;
+        draft.finish(
+            move |files| Ok(MadeArtifact::new(heading, files.finished())),
+            take,
+        );
     }
 }
 

@@ -1,24 +1,25 @@
-//! Work in the background on all cores, in bounded memory.
+//! Work in the background on all cores, in bounded memory: that of all artifacts and tables of the
+//! process.
+//!
+//! Nothing here waits for a job: what follows when all jobs of a group are done is a job too. So
+//! one thread is enough for all, whatever they make of one another.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use crate::background::begin;
+use crate::background;
 use crate::error::{Error, Result};
+use crate::memory::{Load, Memory};
+use crate::sync::{Builder, Condvar, Mutex, MutexGuard, processors, shared_by_all};
 
 /// What waits at most, in bytes: as much as the queue of a run holds by default.
-pub(crate) const ROOM: u64 = 256 << 20;
+const ROOM: u64 = 256 << 20;
+const MADE: &str = "an artifact or a table was made";
 
-/// Takes jobs and does them on threads of its own, which end when nothing is left and this is
-/// dropped.
-#[derive(Debug)]
-pub(crate) struct Workshop(Arc<Shared>);
-
-type Job = Box<dyn FnOnce(Room) -> Result<()> + Send>;
-
-#[derive(Debug)]
-struct Shared {
+/// Does jobs on threads of its own, at most as many as there are processors, which end when no group
+/// is left.
+pub(crate) struct Workshop {
     state: Mutex<State>,
     for_workers: Condvar,
     for_callers: Condvar,
@@ -26,167 +27,160 @@ struct Shared {
     most_threads: usize,
 }
 
-#[derive(Default)]
-struct State {
-    jobs: VecDeque<(Room, Job)>,
-    /// Bytes of jobs that wait, are done, or left something that waits still.
-    held: u64,
-    threads: usize,
-    idle: usize,
-    working: usize,
-    is_closed: bool,
-    failure: Option<Arc<Error>>,
+shared_by_all!(OF_PROCESS: Arc<Workshop> = Workshop::new(ROOM, processors()));
+
+impl std::fmt::Debug for Workshop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workshop").finish_non_exhaustive()
+    }
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (jobs, held) = (self.jobs.len(), self.held);
-        write!(f, "State({jobs} jobs, {held} bytes)")
-    }
+type GroupId = u64;
+type Work = Box<dyn FnOnce(Room) -> Result<()> + Send>;
+type End = Box<dyn FnOnce(Result<()>) + Send>;
+
+#[derive(Default)]
+struct State {
+    /// In the order in which they are begun.
+    jobs: VecDeque<Job>,
+    groups: BTreeMap<GroupId, Members>,
+    next_id: GroupId,
+    /// What jobs hold that wait, are done, or left something that waits still.
+    memory: Memory,
+    /// Its bytes.
+    held: u64,
+    /// Callers that wait for room, the first of them first.
+    line: VecDeque<u64>,
+    next_in_line: u64,
+    threads: usize,
+    idle: usize,
+}
+
+/// Where something is dropped, its work goes first: others may count on its room.
+enum Job {
+    Of(Work, Room, Task),
+    End(End, Result<()>),
+}
+
+/// The jobs of an artifact or a table.
+#[derive(Default)]
+struct Members {
+    /// Jobs that wait or are being done, and groups that end in this one.
+    pending: usize,
+    failure: Option<Arc<Error>>,
+    stage: Stage,
+    /// The group in which this one ends.
+    parent: Option<GroupId>,
+}
+
+#[derive(Default)]
+enum Stage {
+    /// More may come.
+    #[default]
+    Open,
+    /// No more comes, and this follows when all is done.
+    Ending(End),
+    /// Nobody wants it.
+    Unwanted,
+}
+
+/// Jobs that belong together: the first failure of one is that of all. Where it is dropped, those
+/// that wait are too.
+#[derive(Debug)]
+pub(crate) struct Group {
+    workshop: Arc<Workshop>,
+    id: GroupId,
+}
+
+/// One of the things that a group waits for, until this is dropped.
+struct Task {
+    workshop: Arc<Workshop>,
+    group: GroupId,
 }
 
 /// The room that something takes, given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
-    shared: Arc<Shared>,
-    bytes: u64,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.shared.lock().held -= self.bytes;
-        self.shared.for_callers.notify_all();
-    }
-}
-
-impl Default for Workshop {
-    fn default() -> Self {
-        let processors = std::thread::available_parallelism();
-        Self::new(ROOM, processors.map_or(1, std::num::NonZero::get))
-    }
+    workshop: Arc<Workshop>,
+    load: Load,
 }
 
 impl Workshop {
-    fn new(limit: u64, most_threads: usize) -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::default(),
+    pub(crate) fn new(limit: u64, most_threads: usize) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State::default()),
             for_workers: Condvar::new(),
             for_callers: Condvar::new(),
             limit,
             most_threads,
-        }))
-    }
-
-    /// Takes a job, once there is room for the bytes that it holds; a larger one is taken when
-    /// nothing else is there. Nothing is taken any more where one has failed.
-    pub(crate) fn give(
-        &self,
-        bytes: u64,
-        job: impl FnOnce(Room) -> Result<()> + Send + 'static,
-    ) -> Result<()> {
-        let shared = &self.0;
-        let mut state = shared.lock();
-        let is_full = |held: u64| held > 0 && held.saturating_add(bytes) > shared.limit;
-        while is_full(state.held) && state.failure.is_none() {
-            state = wait(&shared.for_callers, state);
-        }
-        state.check()?;
-        state.held += bytes;
-        let room = Room {
-            shared: Arc::clone(shared),
-            bytes,
-        };
-        state.jobs.push_back((room, Box::new(job)));
-        let needs_thread = state.idle < state.jobs.len() && state.threads < shared.most_threads;
-        state.threads += usize::from(needs_thread);
-        drop(state);
-        shared.for_workers.notify_one();
-        match needs_thread {
-            true => self.start_thread(),
-            false => Ok(()),
-        }
-    }
-
-    fn start_thread(&self) -> Result<()> {
-        let shared = Arc::clone(&self.0);
-        let thread = std::thread::Builder::new().name("wandb-image-artifact".into());
-        let started = thread.spawn(move || shared.work()).map(drop);
-        started.or_else(|source| {
-            let mut state = self.0.lock();
-            state.threads -= 1;
-            // Others do it.
-            if state.threads > 0 {
-                return Ok(());
-            }
-            let job = state.jobs.pop_back();
-            drop(state);
-            drop(job);
-            Err(Error::Thread { source })
         })
     }
 
-    /// Waits until all is done, and returns the first failure.
-    pub(crate) fn settle(&self) -> Result<()> {
-        let mut state = self.0.lock();
-        while !state.jobs.is_empty() || state.working > 0 {
-            state = wait(&self.0.for_callers, state);
-        }
-        state.check()
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.is_closed = true;
-        // A job may hold what drops to the user's own code.
-        let jobs = std::mem::take(&mut state.jobs);
-        drop(state);
-        self.0.for_workers.notify_all();
-        drop(jobs);
-    }
-}
-
-impl State {
-    fn check(&self) -> Result<()> {
-        match &self.failure {
-            None => Ok(()),
-            Some(error) => Err(Error::Shared(Arc::clone(error))),
-        }
-    }
-}
-
-impl Shared {
     /// A panic elsewhere doesn't harm the state: each of its changes is whole.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn group(self: &Arc<Self>) -> Group {
+        Group {
+            workshop: Arc::clone(self),
+            id: self.lock().add_group(),
+        }
+    }
+
+    /// Waits until there is room for the load, in the order in which callers come: one that is
+    /// larger than the limit has its turn when nothing else is there.
+    fn with_room(&self, group: GroupId, load: &Load) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        state.check(group)?;
+        let may_wait = !background::is_here();
+        let goes_first = state.line.is_empty() || load.bytes() == 0 || !may_wait;
+        if goes_first && state.has_room(load, self.limit) {
+            return Ok(state);
+        }
+        if !may_wait {
+            return Err(no_room());
+        }
+        let place = state.stand_in_line();
+        while state.must_wait(group, place, load, self.limit) {
+            state = wait(&self.for_callers, state);
+        }
+        state.line.retain(|other| *other != place);
+        self.for_callers.notify_all();
+        state.check(group).map(|()| state)
+    }
+
+    /// Sees to it that a thread takes a job more. The lock is held: where there are jobs, there is
+    /// a thread.
+    fn staff(self: &Arc<Self>, state: &mut State) -> Result<()> {
+        if state.idle > state.jobs.len() || state.threads >= self.most_threads {
+            return Ok(());
+        }
+        let workshop = Arc::clone(self);
+        let thread = Builder::new().name("wandb-image-artifact".into());
+        match thread.spawn(move || workshop.work()) {
+            Ok(_) => state.threads += 1,
+            Err(source) if state.threads == 0 => return Err(Error::Thread { source }),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
     fn work(&self) {
-        begin();
-        while let Some((room, job)) = self.next_job() {
-            let done = catch_unwind(AssertUnwindSafe(|| job(room)));
-            let done =
-                done.unwrap_or_else(|panic| Err(Error::panicked("an artifact was made", &*panic)));
-            let mut state = self.lock();
-            state.working -= 1;
-            if let Err(error) = done {
-                state.failure.get_or_insert_with(|| Arc::new(error));
-            }
-            drop(state);
-            self.for_callers.notify_all();
+        background::begin();
+        while let Some(job) = self.next_job() {
+            quietly(|| job.run());
         }
     }
 
     /// None when nothing will come any more.
-    fn next_job(&self) -> Option<(Room, Job)> {
+    fn next_job(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
-                state.working += 1;
                 return Some(job);
             }
-            if state.is_closed {
+            if state.groups.is_empty() {
                 state.threads -= 1;
                 return None;
             }
@@ -194,6 +188,297 @@ impl Shared {
             state = wait(&self.for_workers, state);
             state.idle -= 1;
         }
+    }
+
+    /// Has the group end where nothing of it is left to do: before other jobs, since it is made then.
+    fn rest(self: &Arc<Self>, group: GroupId) {
+        let mut state = self.lock();
+        let Some(Members { stage, failure, .. }) = state.take_out(group) else {
+            return;
+        };
+        let result = failure.map_or(Ok(()), |error| Err(Error::Shared(error)));
+        let Stage::Ending(end) = stage else {
+            // It may have been the last one.
+            drop(state);
+            self.for_workers.notify_all();
+            return;
+        };
+        match self.staff(&mut state) {
+            Ok(()) => {
+                state.jobs.push_front(Job::End(end, result));
+                drop(state);
+                self.for_workers.notify_all();
+            }
+            Err(error) => {
+                drop(state);
+                end(Err(error));
+            }
+        }
+    }
+
+    fn fail(&self, group: GroupId, error: Error) {
+        let error = Arc::new(error);
+        let mut state = self.lock();
+        let Some(members) = state.groups.get_mut(&group) else {
+            return;
+        };
+        members.failure.get_or_insert_with(|| Arc::clone(&error));
+        let withdrawn = state.withdraw(group);
+        drop(state);
+        self.for_callers.notify_all();
+        withdrawn.discard();
+    }
+}
+
+impl State {
+    fn add_group(&mut self) -> GroupId {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.groups.insert(id, Members::default());
+        id
+    }
+
+    fn check(&self, group: GroupId) -> Result<()> {
+        let members = self.groups.get(&group);
+        match members.and_then(|members| members.failure.as_ref()) {
+            None => Ok(()),
+            Some(error) => Err(Error::Shared(Arc::clone(error))),
+        }
+    }
+
+    /// What holds nothing more has room in any case.
+    fn has_room(&self, load: &Load, limit: u64) -> bool {
+        let added = self.memory.added_by(load);
+        added == 0 || self.held == 0 || self.held.saturating_add(added) <= limit
+    }
+
+    fn stand_in_line(&mut self) -> u64 {
+        let place = self.next_in_line;
+        self.next_in_line += 1;
+        self.line.push_back(place);
+        place
+    }
+
+    fn must_wait(&self, group: GroupId, place: u64, load: &Load, limit: u64) -> bool {
+        let is_its_turn = self.line.front() == Some(&place) && self.has_room(load, limit);
+        !is_its_turn && self.check(group).is_ok()
+    }
+
+    /// A group waits for one thing more.
+    fn expect(&mut self, group: GroupId) {
+        if let Some(members) = self.groups.get_mut(&group) {
+            members.pending += 1;
+        }
+    }
+
+    /// Takes a group out of which nothing is pending, and nothing more comes.
+    fn take_out(&mut self, group: GroupId) -> Option<Members> {
+        let members = self.groups.get(&group)?;
+        match members.pending == 0 && !matches!(members.stage, Stage::Open) {
+            true => self.groups.remove(&group),
+            false => None,
+        }
+    }
+
+    /// Takes out what waits of a group, and the groups that would end in it.
+    fn withdraw(&mut self, group: GroupId) -> Withdrawn {
+        let parts: Vec<GroupId> = self.groups.keys().copied().collect();
+        let parts = parts
+            .into_iter()
+            .filter(|part| self.is_within(*part, group));
+        let parts: Vec<GroupId> = parts.collect();
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        let (withdrawn, kept): (Vec<Job>, Vec<Job>) =
+            jobs.partition(|job| job.group().is_some_and(|of| parts.contains(&of)));
+        self.jobs = kept.into();
+        let within = parts.into_iter().filter(|part| *part != group);
+        let ends = within.filter_map(|part| self.groups.get_mut(&part)?.give_up());
+        Withdrawn {
+            ends: ends.collect(),
+            jobs: withdrawn,
+        }
+    }
+
+    fn is_within(&self, mut group: GroupId, other: GroupId) -> bool {
+        while group != other {
+            match self.groups.get(&group).and_then(|members| members.parent) {
+                Some(parent) => group = parent,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Members {
+    /// Nobody wants it any more. Returned is what was to follow.
+    fn give_up(&mut self) -> Option<End> {
+        match std::mem::replace(&mut self.stage, Stage::Unwanted) {
+            Stage::Ending(end) => Some(end),
+            Stage::Open | Stage::Unwanted => None,
+        }
+    }
+}
+
+/// What is dropped when the lock isn't held: jobs may hold tensors of the user's own.
+struct Withdrawn {
+    jobs: Vec<Job>,
+    ends: Vec<End>,
+}
+
+impl Withdrawn {
+    fn discard(self) {
+        self.jobs.into_iter().for_each(|job| quietly(|| drop(job)));
+        self.ends.into_iter().for_each(|end| quietly(|| drop(end)));
+    }
+}
+
+impl Job {
+    fn group(&self) -> Option<GroupId> {
+        match self {
+            Job::Of(_, _, task) => Some(task.group),
+            Job::End(..) => None,
+        }
+    }
+
+    fn run(self) {
+        match self {
+            Job::Of(work, room, task) => task.done(background::guarded(MADE, || work(room))),
+            Job::End(end, result) => end(result),
+        }
+    }
+}
+
+impl Task {
+    fn done(self, result: Result<()>) {
+        if let Err(error) = result {
+            self.workshop.fail(self.group, error);
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let mut state = self.workshop.lock();
+        if let Some(members) = state.groups.get_mut(&self.group) {
+            members.pending -= 1;
+        }
+        drop(state);
+        self.workshop.rest(self.group);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut state = self.workshop.lock();
+        let bytes = state.memory.give_back(&self.load);
+        state.held -= bytes;
+        let is_awaited = !state.line.is_empty();
+        drop(state);
+        if is_awaited {
+            self.workshop.for_callers.notify_all();
+        }
+    }
+}
+
+/// One in the workshop of the process.
+impl Default for Group {
+    fn default() -> Self {
+        OF_PROCESS.group()
+    }
+}
+
+impl Group {
+    /// Takes a job, once there is room for what it holds. Nothing is taken any more where one has
+    /// failed. A thread that makes what others wait for doesn't wait: it gets an error.
+    pub(crate) fn give(
+        &self,
+        load: Load,
+        job: impl FnOnce(Room) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let mut state = self.workshop.with_room(self.id, &load)?;
+        self.workshop.staff(&mut state)?;
+        state.held += state.memory.take(&load);
+        let workshop = Arc::clone(&self.workshop);
+        let room = Room { workshop, load };
+        let task = self.task(&mut state);
+        state.jobs.push_back(Job::Of(Box::new(job), room, task));
+        drop(state);
+        self.workshop.for_workers.notify_one();
+        Ok(())
+    }
+
+    fn task(&self, state: &mut State) -> Task {
+        state.expect(self.id);
+        Task {
+            workshop: Arc::clone(&self.workshop),
+            group: self.id,
+        }
+    }
+
+    /// Does the work in the background when all jobs are done, and hands over what comes of it; or
+    /// the first failure. Nothing waits for it.
+    pub(crate) fn finish<T>(
+        self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+        take: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        self.end(Box::new(move |settled: Result<()>| {
+            take(settled.and_then(|()| background::guarded(MADE, work)));
+        }));
+    }
+
+    /// The same as a part of another group, which waits for it, and fails with it.
+    pub(crate) fn finish_in(
+        self,
+        other: &Group,
+        work: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let mut state = self.workshop.lock();
+        state.check(other.id)?;
+        let task = other.task(&mut state);
+        if let Some(members) = state.groups.get_mut(&self.id) {
+            members.parent = Some(other.id);
+        }
+        drop(state);
+        self.finish(work, move |result| task.done(result));
+        Ok(())
+    }
+
+    fn end(self, end: End) {
+        let mut state = self.workshop.lock();
+        if let Some(members) = state.groups.get_mut(&self.id) {
+            members.stage = Stage::Ending(end);
+        }
+    }
+}
+
+/// Where nothing follows, what waits is of no use. The rest is up to whoever has the last of it in
+/// hand.
+impl Drop for Group {
+    fn drop(&mut self) {
+        let mut state = self.workshop.lock();
+        let is_open = |members: &&mut Members| matches!(members.stage, Stage::Open);
+        let open = state.groups.get_mut(&self.id).filter(is_open);
+        let withdrawn = open.map(Members::give_up).map(|_| state.withdraw(self.id));
+        drop(state);
+        withdrawn.into_iter().for_each(Withdrawn::discard);
+        self.workshop.rest(self.id);
+    }
+}
+
+/// Does what may panic in the user's own code: a tensor that is dropped, for example.
+fn quietly(work: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(work));
+}
+
+fn no_room() -> Error {
+    Error::Value {
+        reason: format!(
+            "{} MiB of pictures wait already, and it was given on a thread that makes pictures or \
+             writes them, and which would wait for itself: do it on a thread of your own",
+            ROOM >> 20
+        ),
     }
 }
 
@@ -203,74 +488,317 @@ fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a,
         .unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(all(test, loom))]
+mod loom {
+    mod tests;
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::sync::mpsc;
+    use std::sync::mpsc::{self, Receiver, Sender};
+    use std::sync::{Barrier, Mutex as StdMutex};
+    use std::thread;
 
     use super::*;
+    use crate::image::Image;
+    use crate::pixels::{Mode, Pixels};
 
-    #[test]
-    fn all_jobs_are_done_within_the_limit() {
-        let workshop = Workshop::new(100, 4);
-        let (held, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        for _ in 0..50 {
-            let (held, most) = (Arc::clone(&held), Arc::clone(&most));
-            let job = move |room: Room| {
-                let now = held.fetch_add(room.bytes, Ordering::SeqCst) + room.bytes;
-                most.fetch_max(now, Ordering::SeqCst);
-                std::thread::yield_now();
-                held.fetch_sub(room.bytes, Ordering::SeqCst);
-                Ok(())
-            };
-            workshop.give(30, job).unwrap();
+    fn load(bytes: u64) -> Load {
+        let mut load = Load::default();
+        load.add_bytes(bytes);
+        load
+    }
+
+    /// What becomes of a group, when all of it is done.
+    fn settled(group: Group) -> Result<()> {
+        let (sender, end) = mpsc::channel();
+        group.finish(|| Ok(()), move |result| sender.send(result).unwrap());
+        end.recv().unwrap()
+    }
+
+    fn text(result: Result<()>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    fn until(workshop: &Workshop, is_so: impl Fn(&State) -> bool) {
+        while !is_so(&workshop.lock()) {
+            thread::yield_now();
         }
-        workshop.settle().unwrap();
-        assert!((30..=100).contains(&most.load(Ordering::SeqCst)));
-        assert_eq!(workshop.0.lock().held, 0);
     }
 
-    #[test]
-    fn what_is_larger_than_the_limit_comes_alone() {
-        let workshop = Workshop::new(10, 2);
-        workshop.give(1000, |_| Ok(())).unwrap();
-        workshop.give(5, |_| Ok(())).unwrap();
-        workshop.settle().unwrap();
-    }
-
-    #[test]
-    fn room_that_a_job_keeps_is_waited_for() {
-        let workshop = Workshop::new(10, 1);
-        let (kept, rooms) = mpsc::channel();
-        let keep = move |room| {
-            kept.send(room).unwrap();
+    /// Keeps a thread of the workshop until something is sent.
+    fn hold(group: &Group) -> Sender<()> {
+        let (release, held) = mpsc::channel();
+        let (begin, begun) = mpsc::channel();
+        let job = move |_| {
+            begin.send(()).unwrap();
+            let _ = held.recv();
             Ok(())
         };
-        workshop.give(10, keep).unwrap();
-        let room = rooms.recv().unwrap();
-        std::thread::scope(|scope| {
-            let given = scope.spawn(|| workshop.give(1, |_| Ok(())));
-            drop(room);
-            given.join().unwrap().unwrap();
-        });
-        workshop.settle().unwrap();
+        group.give(load(0), job).unwrap();
+        begun.recv().unwrap();
+        release
+    }
+
+    /// Says when it is dropped.
+    struct Dropped(Sender<()>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    fn give_droppable(group: &Group) -> Receiver<()> {
+        let (sender, dropped) = mpsc::channel();
+        let dropping = Dropped(sender);
+        let job = move |_| {
+            drop(dropping);
+            panic!("it is done, and was to be dropped")
+        };
+        group.give(load(1), job).unwrap();
+        dropped
     }
 
     #[test]
-    fn a_failure_and_a_panic_are_returned_and_nothing_waits() {
-        let workshop = Workshop::new(10, 2);
-        workshop.give(1, |_| Err(Error::NoClasses)).unwrap();
-        assert!(
-            workshop
-                .settle()
-                .unwrap_err()
-                .to_string()
-                .contains("classes")
-        );
-        assert!(workshop.give(1, |_| Ok(())).is_err());
-        let workshop = Workshop::new(10, 2);
-        workshop.give(1, |_| panic!("oh no")).unwrap();
-        let error = workshop.settle().unwrap_err().to_string();
-        assert!(error.contains("oh no"), "{error}");
+    fn all_groups_together_stay_within_the_limit() {
+        let workshop = Workshop::new(100, 4);
+        let most = Arc::new(StdMutex::new((0, 0)));
+        let fill = || {
+            let group = workshop.group();
+            for _ in 0..50 {
+                let most = Arc::clone(&most);
+                let job = move |room: Room| {
+                    most.lock().unwrap().0 += 30;
+                    thread::yield_now();
+                    let mut most = most.lock().unwrap();
+                    most.1 = most.0.max(most.1);
+                    most.0 -= 30;
+                    drop(room);
+                    Ok(())
+                };
+                group.give(load(30), job).unwrap();
+                assert!(workshop.lock().held <= 100);
+            }
+            settled(group).unwrap();
+        };
+        thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(fill))));
+        assert!((30..=100).contains(&most.lock().unwrap().1));
+        assert_eq!(workshop.lock().held, 0);
+    }
+
+    #[test]
+    fn threads_are_at_most_as_many_as_was_said_and_end_with_the_last_group() {
+        let workshop = Workshop::new(100, 2);
+        let groups = [workshop.group(), workshop.group(), workshop.group()];
+        let together = Arc::new(Barrier::new(2));
+        let threads = Arc::new(StdMutex::new(Vec::new()));
+        for group in groups.iter().cycle().take(30) {
+            let (together, threads) = (Arc::clone(&together), Arc::clone(&threads));
+            let job = move |_| {
+                threads.lock().unwrap().push(thread::current().id());
+                together.wait();
+                Ok(())
+            };
+            group.give(load(1), job).unwrap();
+        }
+        for group in groups {
+            settled(group).unwrap();
+        }
+        let mut ids = std::mem::take(&mut *threads.lock().unwrap());
+        ids.sort_by_key(|id| format!("{id:?}"));
+        ids.dedup();
+        assert_eq!(ids.len(), 2);
+        until(&workshop, |state| state.threads == 0);
+        settled(workshop.group()).unwrap();
+    }
+
+    #[test]
+    fn the_processs_own_has_a_thread_for_each_processor() {
+        let processors = thread::available_parallelism().unwrap();
+        assert_eq!(OF_PROCESS.most_threads, processors.get());
+        assert_eq!(OF_PROCESS.limit, 256 << 20);
+    }
+
+    /// However many small loads come meanwhile.
+    #[test]
+    fn who_comes_first_has_room_first_and_one_larger_than_the_limit_when_nothing_else_is_there() {
+        let workshop = Workshop::new(10, 1);
+        let group = workshop.group();
+        let (keep, kept) = mpsc::channel();
+        let job = move |room| {
+            keep.send(room).unwrap();
+            Ok(())
+        };
+        group.give(load(5), job).unwrap();
+        let room: Room = kept.recv().unwrap();
+        let (say, said) = mpsc::channel();
+        thread::scope(|scope| {
+            for (place, bytes) in [1000, 1].into_iter().enumerate() {
+                let (say, group) = (say.clone(), &group);
+                let job = move |_| {
+                    say.send(bytes).unwrap();
+                    Ok(())
+                };
+                scope.spawn(move || group.give(load(bytes), job).unwrap());
+                until(&workshop, |state| state.line.len() == place + 1);
+            }
+            // What holds nothing waits for nobody.
+            group.give(load(0), |_| Ok(())).unwrap();
+            drop(room);
+        });
+        settled(group).unwrap();
+        drop(say);
+        assert_eq!(said.iter().collect::<Vec<_>>(), [1000, 1]);
+    }
+
+    #[test]
+    fn what_pictures_share_counts_once_while_one_of_them_is_on_its_way() {
+        let workshop = Workshop::new(1600, 1);
+        let group = workshop.group();
+        let shared = Pixels::new(20, 20, Mode::L, vec![0; 400]).unwrap();
+        let shared = Image::from(shared);
+        let release = hold(&group);
+        for rows in 1..=3 {
+            group.give(Load::of([&shared]), |_| Ok(())).unwrap();
+            assert_eq!(workshop.lock().held, 400 + rows * 400);
+        }
+        release.send(()).unwrap();
+        settled(group).unwrap();
+        assert_eq!(workshop.lock().held, 0);
+        assert_eq!(workshop.lock().memory.bytes(), 0);
+    }
+
+    #[test]
+    fn a_failure_and_a_panic_are_those_of_their_group_alone() {
+        let workshop = Workshop::new(10, 1);
+        let [failing, panicking, fine] = [workshop.group(), workshop.group(), workshop.group()];
+        let release = hold(&fine);
+        failing.give(load(1), |_| Err(Error::NoClasses)).unwrap();
+        let dropped = give_droppable(&failing);
+        panicking.give(load(1), |_| panic!("oh no")).unwrap();
+        fine.give(load(1), |_| Ok(())).unwrap();
+        release.send(()).unwrap();
+        dropped.recv().unwrap();
+        assert!(text(settled(panicking)).contains("oh no"));
+        assert!(text(failing.give(load(1), |_| Ok(()))).contains("classes"));
+        assert!(text(settled(failing)).contains("classes"));
+        settled(fine).unwrap();
+        assert_eq!(workshop.lock().held, 0);
+    }
+
+    #[test]
+    fn a_caller_that_waits_for_room_learns_of_a_failure() {
+        let workshop = Workshop::new(10, 1);
+        let group = workshop.group();
+        let (release, held) = mpsc::channel::<()>();
+        let (keep, _kept) = mpsc::channel();
+        let fail = move |room: Room| {
+            let _ = held.recv();
+            keep.send(room).unwrap();
+            Err(Error::NoClasses)
+        };
+        group.give(load(10), fail).unwrap();
+        thread::scope(|scope| {
+            let given = scope.spawn(|| group.give(load(1), |_| Ok(())));
+            until(&workshop, |state| state.line.len() == 1);
+            release.send(()).unwrap();
+            assert!(text(given.join().unwrap()).contains("classes"));
+        });
+    }
+
+    #[test]
+    fn what_waits_of_a_group_that_is_dropped_goes_with_it() {
+        let workshop = Workshop::new(10, 1);
+        let (unwanted, fine) = (workshop.group(), workshop.group());
+        let release = hold(&fine);
+        let dropped = give_droppable(&unwanted);
+        drop(unwanted);
+        dropped.recv().unwrap();
+        assert_eq!(workshop.lock().groups.len(), 1);
+        release.send(()).unwrap();
+        settled(fine).unwrap();
+        until(&workshop, |state| state.threads == 0);
+    }
+
+    #[test]
+    fn one_thread_is_enough_for_groups_that_end_in_others() {
+        let workshop = Workshop::new(10, 1);
+        let order = Arc::new(StdMutex::new(Vec::new()));
+        let [all, table, part] = [workshop.group(), workshop.group(), workshop.group()];
+        let say = |what| {
+            let order = Arc::clone(&order);
+            move || {
+                order.lock().unwrap().push(what);
+                Ok(())
+            }
+        };
+        let release = hold(&part);
+        part.finish_in(&table, say("part")).unwrap();
+        table.finish_in(&all, say("table")).unwrap();
+        let (sender, end) = mpsc::channel();
+        all.finish(say("all"), move |result| sender.send(result).unwrap());
+        release.send(()).unwrap();
+        end.recv().unwrap().unwrap();
+        assert_eq!(*order.lock().unwrap(), ["part", "table", "all"]);
+    }
+
+    #[test]
+    fn a_group_fails_with_one_that_ends_in_it() {
+        let workshop = Workshop::new(10, 1);
+        let (all, part) = (workshop.group(), workshop.group());
+        let release = hold(&all);
+        part.give(load(1), |_| Err(Error::NoClasses)).unwrap();
+        part.finish_in(&all, || panic!("it has failed")).unwrap();
+        let dropped = give_droppable(&all);
+        release.send(()).unwrap();
+        dropped.recv().unwrap();
+        assert!(text(settled(all)).contains("classes"));
+        // Also where its own work does.
+        let (all, part) = (workshop.group(), workshop.group());
+        part.finish_in(&all, || panic!("oh no")).unwrap();
+        assert!(text(settled(all)).contains("oh no"));
+    }
+
+    #[test]
+    fn what_ends_in_a_group_that_fails_or_is_dropped_goes_with_it() {
+        let workshop = Workshop::new(10, 1);
+        let unwanted = |all: &Group| {
+            let part = workshop.group();
+            let dropped = give_droppable(&part);
+            part.finish_in(all, || panic!("nobody wants it")).unwrap();
+            dropped
+        };
+        let (failing, other) = (workshop.group(), workshop.group());
+        let release = hold(&other);
+        failing.give(load(1), |_| Err(Error::NoClasses)).unwrap();
+        let dropped = unwanted(&failing);
+        release.send(()).unwrap();
+        dropped.recv().unwrap();
+        assert!(text(settled(failing)).contains("classes"));
+        let all = workshop.group();
+        let release = hold(&other);
+        let dropped = unwanted(&all);
+        drop(all);
+        dropped.recv().unwrap();
+        release.send(()).unwrap();
+        settled(other).unwrap();
+        assert!(workshop.lock().groups.is_empty());
+    }
+
+    #[test]
+    fn a_thread_that_makes_pictures_never_waits_for_room() {
+        let workshop = Workshop::new(10, 1);
+        let group = workshop.group();
+        let again = Arc::clone(&workshop);
+        let (sender, given) = mpsc::channel();
+        let job = move |_room| {
+            let inner = again.group();
+            sender.send(inner.give(load(1), |_| Ok(()))).unwrap();
+            inner.give(load(0), |_| Ok(()))
+        };
+        group.give(load(10), job).unwrap();
+        assert!(text(given.recv().unwrap()).contains("wait for itself"));
+        settled(group).unwrap();
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod left_out;
 pub(crate) mod list;
 pub(crate) mod mask;
 mod reading;
+mod seen;
 mod shown;
 mod source;
 
@@ -21,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use layers::{EncodedLayer, LayerKind, LayersNoticed, Names, of_layer};
+pub(crate) use seen::Seen;
 
 use crate::decode::PictureFile;
 use crate::encode::{self, FileType, PngEffort};
@@ -92,16 +94,6 @@ pub(crate) struct Noticed {
     /// Transparency was lost, since the file format has none.
     pub(crate) alpha_dropped: bool,
     pub(crate) layers: LayersNoticed,
-}
-
-impl Noticed {
-    /// Whether anything of it may be said.
-    pub(crate) fn is_noteworthy(&self) -> bool {
-        let values = self.values.as_ref().is_some_and(|seen| {
-            seen.outside + seen.nan + seen.infinite > 0 || seen.min == seen.max
-        });
-        values || self.alpha_dropped || self.layers.any()
-    }
 }
 
 impl Image {

@@ -16,7 +16,6 @@ mod report;
 mod row;
 mod stats;
 mod summary;
-pub(crate) mod sync;
 mod voice;
 mod worker;
 mod writer;
@@ -35,6 +34,8 @@ pub(crate) use row::{Pictures, Queued, QueuedRow};
 pub use stats::{Counts, Stats};
 pub(crate) use voice::Voice;
 pub(crate) use writer::Writer;
+
+pub(crate) use crate::sync;
 
 use crate::artifact::{Artifact, MadeArtifact};
 use crate::error::{Error, Result, counts};
@@ -157,40 +158,26 @@ impl Pipeline {
         ids
     }
 
-    /// Takes an artifact, which is finished on a thread of its own.
+    /// Takes an artifact, which is finished in the background.
     pub(crate) fn give_artifact(&self, artifact: Artifact) {
         self.0.lock().accept_artifact();
-        let name = artifact.name().to_owned();
-        let finish = move || artifact.finish();
-        self.finish_apart("an artifact was made", finish, move |shared, result| {
+        let (name, shared) = (artifact.name().to_owned(), Arc::clone(&self.0));
+        artifact.finish(move |result| {
             shared.artifact_made(&name, result);
+            // What was made last may end the threads, which sleep.
+            shared.notify();
         });
     }
 
     /// The same of the table of a row.
     pub(crate) fn accept_table(&self, key: &str, step: u64, table: Table) -> TableId {
         let id = self.0.lock().accept_table(key, step);
-        let key = key.to_owned();
-        let finish = move || table.finish(&key);
-        self.finish_apart("a table was made", finish, move |shared, result| {
+        let shared = Arc::clone(&self.0);
+        table.finish(key, move |result| {
             shared.table_made(id, result);
+            shared.notify();
         });
         id
-    }
-
-    /// Waits on a thread of its own for what is made on others, and takes it then.
-    fn finish_apart<T: 'static>(
-        &self,
-        when: &'static str,
-        finish: impl FnOnce() -> Result<T> + Send + 'static,
-        take: impl Fn(&Shared, Result<T>) + Send + Sync + 'static,
-    ) {
-        let take = Arc::new(take);
-        let taking = Arc::clone(&take);
-        let work = move |shared: &Shared| taking(shared, worker::guarded(when, finish));
-        if let Err(error) = worker::spawn_one(&self.0, "wandb-image-finisher", work) {
-            take(&self.0, Err(error));
-        }
     }
 
     /// Forgets the table that was replaced under the same key and step.
@@ -577,7 +564,7 @@ impl Shared {
         }
     }
 
-    // ---- threads that finish artifacts ----
+    // ---- what is made elsewhere ----
 
     fn artifact_made(&self, name: &str, result: Result<MadeArtifact>) {
         let failure = self.lock().artifact_made(name, result);

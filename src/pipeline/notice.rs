@@ -1,26 +1,31 @@
-//! What was noticed of pictures: said once per key, added up for the end.
+//! What was noticed of pictures: said once per key, or once of the artifacts of a name, added up for
+//! the end.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
 use super::row::{Prepared, PreparedImage};
 use crate::error::counted_as;
-use crate::image::{LayersNoticed, Noticed};
+use crate::image::{LayersNoticed, Seen};
 use crate::pixels::{Observed, told as number};
 
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    keys: BTreeMap<String, Tally>,
+    tallies: BTreeMap<Subject, Tally>,
 }
 
-/// What was noticed under one key so far.
+/// Where pictures are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Key(String),
+    /// The artifacts of this name.
+    Artifact(String),
+}
+
+/// What was noticed of one so far.
 #[derive(Debug, Default)]
 struct Tally {
-    images: u64,
-    nan: u64,
-    infinite: u64,
-    outside: u64,
-    alpha_dropped: u64,
-    layers: LayersNoticed,
+    seen: Seen,
     said_values: bool,
     said_flat: bool,
     said_alpha: bool,
@@ -33,82 +38,100 @@ impl Notices {
     pub(super) fn observe(&mut self, row: &BTreeMap<String, Prepared>) -> Vec<String> {
         let mut sayings = Vec::new();
         for (key, value) in row.iter().filter(|(_, value)| !value.images().is_empty()) {
-            let tally = self.keys.entry(key.clone()).or_default();
+            let subject = Subject::Key(key.clone());
             for image in value.images() {
-                tally.images += 1;
-                tally.observe(key, &image.noticed, image.format, &mut sayings);
+                let seen = Seen::of(&image.noticed, image.format);
+                self.add(&subject, &seen, &mut sayings);
             }
+            let tally = self.tallies.entry(subject).or_default();
             let sizes = of_sizes(key, value.images());
             sayings.extend(once(&mut tally.said_sizes, sizes));
         }
         let tables = row
             .iter()
             .filter_map(|(key, value)| Some((key, value.table()?)));
-        for (key, table) in tables.filter(|(_, table)| table.seen.images > 0) {
-            let tally = self.keys.entry(key.clone()).or_default();
-            tally.images += table.seen.images;
-            for (noticed, format) in &table.seen.noticed {
-                tally.observe(key, noticed, format, &mut sayings);
-            }
+        for (key, table) in tables {
+            self.add(&Subject::Key(key.clone()), &table.seen, &mut sayings);
         }
         sayings
     }
 
-    /// The totals of each key under which something was noticed.
+    /// The same of an artifact.
+    pub(super) fn observe_artifact(&mut self, name: &str, seen: &Seen) -> Vec<String> {
+        let mut sayings = Vec::new();
+        self.add(&Subject::Artifact(name.into()), seen, &mut sayings);
+        sayings
+    }
+
+    fn add(&mut self, subject: &Subject, seen: &Seen, sayings: &mut Vec<String>) {
+        if seen.images > 0 {
+            let tally = self.tallies.entry(subject.clone()).or_default();
+            tally.observe(subject, seen, sayings);
+        }
+    }
+
+    /// The totals of each of which something was noticed.
     pub(super) fn totals(&self) -> Vec<String> {
-        let noticed = self.keys.iter().filter(|(_, tally)| tally.any());
-        noticed.map(|(key, tally)| tally.total(key)).collect()
+        let noticed = self.tallies.iter().filter(|(_, tally)| tally.seen.any());
+        let totals = noticed.map(|(subject, tally)| total(subject, &tally.seen));
+        totals.collect()
+    }
+}
+
+impl Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Key(key) => write!(f, "{key:?}"),
+            Subject::Artifact(name) => write!(f, "the artifact {name:?}"),
+        }
+    }
+}
+
+impl Subject {
+    /// What has each thing said once.
+    fn kind(&self) -> &'static str {
+        match self {
+            Subject::Key(_) => "key",
+            Subject::Artifact(_) => "artifact",
+        }
     }
 }
 
 impl Tally {
-    fn observe(&mut self, key: &str, noticed: &Noticed, format: &str, sayings: &mut Vec<String>) {
-        self.add(noticed);
-        let seen = noticed.values.as_ref();
-        let values = seen.and_then(|seen| of_values(key, seen));
+    fn observe(&mut self, subject: &Subject, seen: &Seen, sayings: &mut Vec<String>) {
+        self.seen.add(seen);
+        let values = seen.first_values.as_ref();
+        let values = values.map(|seen| of_values(subject, seen));
         sayings.extend(once(&mut self.said_values, values));
-        let flat = seen.and_then(|seen| of_one_value(key, seen));
+        let flat = seen.first_flat.as_ref();
+        let flat = flat.map(|seen| of_one_value(subject, seen));
         sayings.extend(once(&mut self.said_flat, flat));
-        let alpha = noticed.alpha_dropped.then(|| of_alpha(key, format));
+        let alpha = seen.first_alpha.as_ref();
+        let alpha = alpha.map(|format| of_alpha(subject, format));
         sayings.extend(once(&mut self.said_alpha, alpha));
-        let layers = of_layers(key, noticed.layers);
+        let layers = seen.first_layers.map(|layers| of_layers(subject, layers));
         sayings.extend(once(&mut self.said_layers, layers));
     }
+}
 
-    fn add(&mut self, noticed: &Noticed) {
-        self.alpha_dropped += u64::from(noticed.alpha_dropped);
-        self.layers.add(noticed.layers);
-        if let Some(seen) = &noticed.values {
-            self.nan += seen.nan;
-            self.infinite += seen.infinite;
-            self.outside += seen.outside;
-        }
-    }
-
-    fn any(&self) -> bool {
-        let values = self.nan + self.infinite + self.outside;
-        values + self.alpha_dropped > 0 || self.layers.any()
-    }
-
-    fn total(&self, key: &str) -> String {
-        let parts = [
-            counted(self.outside, "value saturated", "values saturated"),
-            counted(self.nan, "NaN became 0", "NaN became 0"),
-            counted(
-                self.infinite,
-                "infinite value clamped",
-                "infinite values clamped",
-            ),
-            counted(
-                self.alpha_dropped,
-                "image lost its alpha",
-                "images lost their alpha",
-            ),
-        ];
-        let parts = parts.into_iter().chain(layer_parts(self.layers));
-        let images = counted(self.images, "image", "images").unwrap_or_default();
-        format!("{key:?}, in all {images} logged: {}", joined(parts))
-    }
+fn total(subject: &Subject, seen: &Seen) -> String {
+    let parts = [
+        counted(seen.outside, "value saturated", "values saturated"),
+        counted(seen.nan, "NaN became 0", "NaN became 0"),
+        counted(
+            seen.infinite,
+            "infinite value clamped",
+            "infinite values clamped",
+        ),
+        counted(
+            seen.alpha_dropped,
+            "image lost its alpha",
+            "images lost their alpha",
+        ),
+    ];
+    let parts = parts.into_iter().chain(layer_parts(seen.layers));
+    let images = counted(seen.images, "image", "images").unwrap_or_default();
+    format!("{subject}, in all {images} logged: {}", joined(parts))
 }
 
 /// The text, if there is one and this is the first time.
@@ -119,7 +142,7 @@ fn once(said: &mut bool, text: Option<String>) -> Option<String> {
     None
 }
 
-fn of_values(key: &str, seen: &Observed) -> Option<String> {
+fn of_values(subject: &Subject, seen: &Observed) -> String {
     let Observed { count, .. } = seen;
     let (low, high) = (number(seen.expected.0), number(seen.expected.1));
     let n = seen.outside;
@@ -130,29 +153,23 @@ fn of_values(key: &str, seen: &Observed) -> Option<String> {
     let infinite = (seen.infinite > 0)
         .then(|| format!("{} of {count} are infinite and were clamped", seen.infinite));
     let parts = [outside, nan, infinite];
-    if parts.iter().all(Option::is_none) {
-        return None;
-    }
-    let range = range(seen);
-    Some(format!(
-        "an image of {key:?} was made of {range}: {}; this is said once per key, with totals at \
-         the end",
-        joined(parts)
-    ))
+    format!(
+        "an image of {subject} was made of {}: {}; this is said once per {}, with totals at the end",
+        range(seen),
+        joined(parts),
+        subject.kind()
+    )
 }
 
 /// Of an image whose own range is its rule, and empty.
-fn of_one_value(key: &str, seen: &Observed) -> Option<String> {
-    let finite = seen.count - seen.nan - seen.infinite;
-    let (low, high) = seen.expected;
-    (finite > 1 && low == high).then(|| {
-        format!(
-            "an image of {key:?} is black: each of its values is {}, and the range from the least \
-             to the greatest is empty; for a fixed range use Normalize::Unit or ValueRange; this \
-             is said once per key",
-            number(seen.min)
-        )
-    })
+fn of_one_value(subject: &Subject, seen: &Observed) -> String {
+    format!(
+        "an image of {subject} is black: each of its values is {}, and the range from the least to \
+         the greatest is empty; for a fixed range use Normalize::Unit or ValueRange; this is said \
+         once per {}",
+        number(seen.min),
+        subject.kind()
+    )
 }
 
 fn range(seen: &Observed) -> String {
@@ -162,20 +179,19 @@ fn range(seen: &Observed) -> String {
     format!("values from {} to {}", number(seen.min), number(seen.max))
 }
 
-fn of_alpha(key: &str, format: &str) -> String {
+fn of_alpha(subject: &Subject, format: &str) -> String {
     format!(
-        "an image of {key:?} has transparency, which a {format} file can't hold: its alpha was \
+        "an image of {subject} has transparency, which a {format} file can't hold: its alpha was \
          dropped; use FileType::Png to keep it"
     )
 }
 
-fn of_layers(key: &str, seen: LayersNoticed) -> Option<String> {
-    seen.any().then(|| {
-        format!(
-            "over an image of {key:?}: {}; this is said once per key, with totals at the end",
-            joined(layer_parts(seen))
-        )
-    })
+fn of_layers(subject: &Subject, seen: LayersNoticed) -> String {
+    format!(
+        "over an image of {subject}: {}; this is said once per {}, with totals at the end",
+        joined(layer_parts(seen)),
+        subject.kind()
+    )
 }
 
 fn layer_parts(seen: LayersNoticed) -> [Option<String>; 4] {

@@ -1,15 +1,11 @@
 //! The queue's state: what is on its way, what it holds, and what became of the rest. Plain data;
 //! who waits for what stands in `mod.rs`.
 
-mod memory;
 mod parcels;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-pub(super) use memory::Load;
-use memory::{Held, Memory};
 
 use parcels::Parcels;
 
@@ -23,6 +19,8 @@ use super::stats::Stats;
 use crate::artifact::MadeArtifact;
 use crate::error::{Error, Result};
 use crate::image::Image;
+pub(super) use crate::memory::Load;
+use crate::memory::{Held, Memory};
 use crate::value::Json;
 
 /// Kinds of failures that are told once. No key of a picture holds NUL.

@@ -1,33 +1,18 @@
 //! The threads: workers that make pictures, and the one that writes.
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::{Call, Entry, Job, Outcome, Work};
 use super::row::{PreparedImage, PreparedRow};
-use super::sync::{self, Instant, thread_local};
+use super::sync::{self, Instant};
 use super::writer::Writer;
 use super::{Deadline, Shared};
 use crate::artifact::MadeArtifact;
-use crate::background::{self, step_back};
+pub(super) use crate::background::is_here as is_ours;
+use crate::background::{begin, guarded};
 use crate::error::{Error, Result};
 use crate::image::Image;
-
-thread_local! {
-    #[allow(
-        clippy::missing_const_for_thread_local,
-        reason = "loom's macro takes no const block"
-    )]
-    static IS_OURS: Cell<bool> = Cell::new(false);
-}
-
-/// Whether this thread belongs to a pipeline, or makes a table or an artifact for one, and must not
-/// wait for one.
-pub(super) fn is_ours() -> bool {
-    IS_OURS.with(Cell::get) || background::is_here()
-}
 
 /// When a worker works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +33,14 @@ pub(super) fn spawn(shared: &Arc<Shared>, workers: usize, writer: Writer) -> Res
     spawned.inspect_err(|_| shared.abandon())
 }
 
-pub(super) fn spawn_one(
+fn spawn_one(
     shared: &Arc<Shared>,
     name: &str,
     work: impl FnOnce(&Shared) + Send + 'static,
 ) -> Result<()> {
     let shared = Arc::clone(shared);
     let run = move || {
-        IS_OURS.with(|is_ours| is_ours.set(true));
-        step_back();
+        begin();
         work(&shared);
         // What ends this thread ends the others, which may sleep.
         shared.notify();
@@ -84,10 +68,6 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 /// A tensor of the user's own may panic when it is read, and when it is dropped.
 fn make(image: Box<Image>) -> Result<PreparedImage> {
     guarded("a picture was made", move || PreparedImage::make(&image))
-}
-
-pub(super) fn guarded<T>(when: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(when, &*panic)))
 }
 
 /// The longest that something written waits for its flush, where nothing else takes long.
@@ -154,6 +134,8 @@ fn write_artifact(shared: &Shared, writer: &mut Writer, artifact: &MadeArtifact)
         writer.artifact(artifact)
     });
     shared.artifact_done(&artifact.heading.name, result);
+    let sayings = writer.notice_artifact(artifact);
+    sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 
 fn other(

@@ -7,6 +7,7 @@ use crate::artifact::check_table_key;
 use crate::error::{Error, Result};
 use crate::image::list;
 use crate::pipeline::{Call, Clock, Leftovers, Pictures, Pipeline, Queued, QueuedRow};
+use crate::table::Table;
 use crate::value::Json;
 
 /// The rows of a run. One thread at a time goes through it, so that they keep their order.
@@ -141,17 +142,19 @@ impl Ledger {
         {
             open.check(&row)?;
         }
+        // From here on nothing is refused.
+        let tables = row.claim_tables()?;
         match step {
             None => {
                 self.close(pipeline);
-                self.gather(pipeline, self.next_step(), row, leftovers);
+                self.gather(pipeline, self.next_step(), (row, tables), leftovers);
                 self.close(pipeline);
             }
             Some(step) => {
                 if self.open_step().is_some_and(|open| open != step) {
                     self.close(pipeline);
                 }
-                self.gather(pipeline, step, row, leftovers);
+                self.gather(pipeline, step, (row, tables), leftovers);
             }
         }
         Ok(())
@@ -161,7 +164,7 @@ impl Ledger {
         &mut self,
         pipeline: &Pipeline,
         step: u64,
-        row: CheckedRow,
+        (row, mut tables): (CheckedRow, BTreeMap<String, Table>),
         leftovers: &mut Leftovers,
     ) {
         let logged = self.clock.now();
@@ -176,7 +179,8 @@ impl Ledger {
         open.row.logged = logged;
         for (key, value) in row.into_values() {
             let told = value.told(&key).filter(|_| !self.said_parts.contains(&key));
-            let values = accepted(pipeline, step, &key, value, leftovers);
+            let table = tables.remove(&key);
+            let values = accepted(pipeline, step, &key, (value, table), leftovers);
             if values.is_empty() {
                 continue;
             }
@@ -319,14 +323,15 @@ fn accepted(
     pipeline: &Pipeline,
     step: u64,
     key: &str,
-    value: Checked,
+    (value, table): (Checked, Option<Table>),
     leftovers: &mut Leftovers,
 ) -> Vec<(String, Queued)> {
     let (keys, is_list, images) = match value {
         Checked::Json(json) => return vec![(key.into(), Queued::Json(json))],
-        Checked::Table(media_key, table) => {
-            let id = pipeline.accept_table(key, step, *table);
-            return vec![(key.into(), Queued::Table(media_key, id))];
+        Checked::Table(media_key, _) => {
+            let id = table.map(|table| pipeline.accept_table(key, step, table));
+            let queued = id.map(|id| (key.into(), Queued::Table(media_key, id)));
+            return queued.into_iter().collect();
         }
         Checked::Image(media_key, image) => (vec![(key.into(), media_key)], false, vec![*image]),
         Checked::Images(CheckedList { keys, images }) => (keys, true, images),

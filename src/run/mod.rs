@@ -191,7 +191,7 @@ impl Run {
     ///
     /// When this returns, the row is accepted; see [`Run`], under "What waits for what". A row
     /// that [`log_at`](Self::log_at) left open is closed first. Nothing of a row is accepted when
-    /// anything in it is refused.
+    /// anything in it is refused: a clone of the row holds its tables still then.
     ///
     /// # Errors
     ///
@@ -331,8 +331,9 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::Finished`] after the end. Where the run is [synchronous](RunBuilder::synchronous),
-    /// also [`Error::Incomplete`] for what could not be made or written.
+    /// [`Error::Finished`] after the end, which costs the artifact: make it again for another run.
+    /// Where the run is [synchronous](RunBuilder::synchronous), also [`Error::Incomplete`] for what
+    /// could not be made or written.
     ///
     /// ```
     /// use wandb_image::Artifact;

@@ -6,7 +6,7 @@ use super::value::{Kind, Value};
 use crate::error::{Error, Result, beginning};
 use crate::image::{Image, list};
 use crate::sink::MediaKey;
-use crate::table::Table;
+use crate::table::{SharedTable, Table};
 use crate::value::{Json, MAX_WAY};
 
 /// The longest key of pictures, in bytes: records write what a layer is called after it, and what
@@ -66,7 +66,7 @@ pub(super) enum Checked {
     Json(Json),
     Image(MediaKey, Box<Image>),
     Images(CheckedList),
-    Table(MediaKey, Box<Table>),
+    Table(MediaKey, SharedTable),
 }
 
 /// A list of images, under as many keys as it needs: its own first.
@@ -91,9 +91,30 @@ impl CheckedRow {
 
     /// The keys of tables.
     pub(super) fn keys_of_tables(&self) -> impl Iterator<Item = &str> {
-        let tables = self.0.iter();
-        let tables = tables.filter(|(_, value)| matches!(value, Checked::Table(..)));
-        tables.map(|(key, _)| &**key)
+        self.tables().map(|(key, _)| key)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = (&str, &SharedTable)> {
+        self.0.iter().filter_map(|(key, value)| match value {
+            Checked::Table(_, table) => Some((&**key, table)),
+            Checked::Json(_) | Checked::Image(..) | Checked::Images(_) => None,
+        })
+    }
+
+    /// Takes its tables, each from all clones of its value: all of them, or none.
+    pub(super) fn claim_tables(&self) -> Result<BTreeMap<String, Table>> {
+        let mut claimed = BTreeMap::new();
+        for (key, shared) in self.tables() {
+            match shared.take(key) {
+                Ok(table) => drop(claimed.insert(key.to_owned(), table)),
+                Err(error) => {
+                    let claimed = self.tables().zip(claimed.into_values());
+                    claimed.for_each(|((_, shared), table)| shared.put_back(table));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(claimed)
     }
 
     /// The keys under which lists go on.
@@ -197,18 +218,8 @@ fn checked(key: &str, value: Value) -> Result<Checked> {
         }
         Kind::Table(table) => {
             let media_key = media_key(key)?;
-            let table = table.take().ok_or_else(|| logged_already(key))?;
-            Ok(Checked::Table(media_key, Box::new(table)))
+            Ok(Checked::Table(media_key, table))
         }
-    }
-}
-
-fn logged_already(key: &str) -> Error {
-    Error::Table {
-        reason: format!(
-            "the one under {key:?} was logged already, by a clone of this value: make another \
-             table"
-        ),
     }
 }
 

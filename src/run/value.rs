@@ -1,13 +1,11 @@
 //! What one key of a row can hold: JSON, and pictures.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::image::Image;
 use crate::image::list::ImageList;
-use crate::table::Table;
+use crate::table::{SharedTable, Table};
 use crate::value::{IntoJson, Json, MAX_VALUES, Scalar};
 
 /// What one key of a row holds: a number, a text, a list, a nested value, pictures, or a table.
@@ -45,21 +43,6 @@ pub(crate) enum Kind {
     Image(Box<Image>),
     Images(ImageList),
     Table(SharedTable),
-}
-
-/// A table of which only one clone is logged.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedTable(Arc<Mutex<Option<Table>>>);
-
-impl SharedTable {
-    fn new(table: Table) -> Self {
-        Self(Arc::new(Mutex::new(Some(table))))
-    }
-
-    /// The table, unless it was logged already.
-    pub(crate) fn take(&self) -> Option<Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 impl Value {
@@ -127,7 +110,8 @@ impl From<Image> for Value {
     }
 }
 
-/// A table under a key. A clone of the value is the same table, of which one is logged.
+/// A table under a key. A clone of the value is the same table, of which one is logged: it has the
+/// table still where the row of the other was refused.
 impl From<Table> for Value {
     fn from(table: Table) -> Self {
         Self(Kind::Table(SharedTable::new(table)))

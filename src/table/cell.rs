@@ -1,9 +1,9 @@
 //! A value of a table.
 
-use crate::artifact::held;
 use crate::error::Result;
 use crate::image::Image;
 use crate::image::json::table::{ElementType, ImageType, ListType, ValueType};
+use crate::memory::Load;
 use crate::value::tokens::unmarked;
 use crate::value::{IntoJson, Json, Scalar};
 
@@ -189,9 +189,16 @@ impl Cell {
 
     /// The memory that it holds until its row is written, in bytes.
     pub(super) fn held(&self) -> u64 {
+        let mut load = Load::default();
+        self.add_to(&mut load);
+        load.bytes()
+    }
+
+    /// Adds what it holds.
+    pub(super) fn add_to(&self, load: &mut Load) {
         match &self.0 {
-            Kind::Json(json) => (size_of::<Self>() + json.heap_bytes()) as u64,
-            Kind::Image(image) => held(std::slice::from_ref(image)),
+            Kind::Json(json) => load.add_bytes((size_of::<Self>() + json.heap_bytes()) as u64),
+            Kind::Image(image) => load.add(image),
         }
     }
 

@@ -3,20 +3,22 @@
 mod cell;
 mod reader;
 mod rows;
+mod shared;
 
 use std::sync::Arc;
 
 pub use cell::{Cell, IntoRow};
 pub use reader::{TableReader, TableRows};
 
-use crate::artifact::workshop::Room;
-use crate::artifact::{Draft, Entry, Files, logical};
+use crate::artifact::{Draft, Entry, Files};
 use crate::error::{Error, Result};
-use crate::image::Noticed;
+use crate::image::Seen;
 use crate::image::json::artifact::with_suffix;
 use crate::image::json::table::{TABLE_FILE, ValueType};
+use crate::memory::Load;
 use rows::Rows;
 pub(crate) use rows::RunFile;
+pub(crate) use shared::SharedTable;
 
 /// The most rows of a table, as in the Python SDK.
 pub(crate) const MAX_ROWS: u64 = 200_000;
@@ -40,8 +42,30 @@ const MAX_COLUMNS: usize = 10_000;
 ///
 /// Pictures are made in the background, on all cores, and each row is written to a temporary file
 /// as soon as its pictures are, in order: so a table takes no more memory than what waits to be
-/// made, which is at most 256 MiB, and [`add_row`](Self::add_row) waits beyond that. A picture that
-/// can't be made is left out of its row, counted, and told when the table is logged.
+/// made, which is at most 256 MiB for all tables and artifacts of the process together, and
+/// [`add_row`](Self::add_row) waits beyond that. A picture that can't be made is left out of its
+/// row, counted, and told when the table is logged.
+///
+/// # Where it is refused
+///
+/// A row of the run that is refused takes nothing: a clone of the row, or of the
+/// [`Value`](crate::Value), has the table still, and can be logged instead.
+///
+/// ```
+/// use wandb_image::{Row, Table};
+/// # let sink = wandb_image::sink::MemorySink::new();
+/// # let run = wandb_image::init().start_on(sink)?;
+///
+/// run.log_at(7, [("loss", 0.5)])?;
+/// let mut table = Table::new(["truth"])?;
+/// table.add_row((1,))?;
+/// let row = Row::new().with("predictions", table);
+/// if run.log_at(3, row.clone()).is_err() {
+///     run.log_at(7, row)?;
+/// }
+/// run.finish()?;
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
 ///
 /// The temporary files lie in `wandb/` of `WANDB_DIR` or of the current directory, where the run is
 /// too unless [`dir`](crate::RunBuilder::dir) says otherwise; where that can't be written, in the
@@ -90,14 +114,6 @@ pub(crate) struct Lost {
     pub(crate) first: Option<Arc<Error>>,
 }
 
-/// What was noticed of pictures that could be made.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) images: u64,
-    /// Of those that are worth a word, each with its format.
-    pub(crate) noticed: Vec<(Noticed, String)>,
-}
-
 impl Table {
     /// A table without rows.
     ///
@@ -133,7 +149,9 @@ impl Table {
     /// [`Error::Table`] for a row of another length, for a value of another kind than the column's
     /// others, and beyond 200,000 rows; [`Error::NoClasses`] for an image whose layers have no
     /// classes; and what is known to be wrong with a picture without making it. The table is as
-    /// before then. Also the failure of an earlier row that couldn't be written.
+    /// before then. Also the failure of an earlier row that couldn't be written. On a thread of a
+    /// run's own, which can't wait (in a tensor that is being read, for example), [`Error::Value`]
+    /// where there is no room.
     ///
     /// ```
     /// # use wandb_image::Table;
@@ -148,15 +166,17 @@ impl Table {
     pub fn add_row(&mut self, row: impl IntoRow) -> Result<()> {
         let cells = row.into_cells();
         self.check_room(cells.len())?;
-        let cells = self.checked(cells)?;
-        let held = cells.iter().map(Cell::held).sum();
+        let (cells, types) = self.checked(cells)?;
+        let mut load = Load::default();
+        cells.iter().for_each(|cell| cell.add_to(&mut load));
         let (row, files, written) = (
             self.rows,
             Arc::clone(self.draft.files()),
             Arc::clone(&self.written),
         );
         let job = move |room| written.take(row, cells, &files, room);
-        self.draft.workshop().give(held, job)?;
+        self.draft.jobs().give(load, job)?;
+        self.types = types;
         self.rows += 1;
         Ok(())
     }
@@ -194,8 +214,8 @@ impl Table {
         }
     }
 
-    /// The cells, once all of them fit their columns.
-    fn checked(&mut self, cells: Vec<Cell>) -> Result<Vec<Cell>> {
+    /// The cells, once all of them fit their columns, and what the columns hold with them.
+    fn checked(&self, cells: Vec<Cell>) -> Result<(Vec<Cell>, Vec<Option<ValueType>>)> {
         let mut types = Vec::with_capacity(cells.len());
         let mut checked = Vec::with_capacity(cells.len());
         for ((cell, name), known) in cells.into_iter().zip(&self.columns).zip(&self.types) {
@@ -209,21 +229,58 @@ impl Table {
             })?);
             checked.push(cell);
         }
-        self.types = types;
-        Ok(checked)
+        Ok((checked, types))
     }
 
-    /// Waits until all rows are written, and puts the table under this name into its artifact, with
-    /// the file of a run beside it.
-    pub(crate) fn finish(self, name: &str) -> Result<MadeTable> {
-        self.draft.workshop().settle()?;
+    /// Hands the table over in the background, under this name in an artifact, when all its rows
+    /// are written; with the file of a run beside it.
+    pub(crate) fn finish(self, name: &str, take: impl FnOnce(Result<MadeTable>) + Send + 'static) {
         let name = with_suffix(name, TABLE_FILE);
-        let files = self.draft.files();
+        let (draft, filled) = self.filled();
+        draft.finish(move |files| filled.in_run(files, &name), take);
+    }
+
+    /// Adds the table to an artifact, under a path that was reserved for it, in the background when
+    /// all its rows are written.
+    pub(crate) fn add_to(self, all: &Draft, name: String) -> Result<()> {
+        let files_of_all = Arc::clone(all.files());
+        let (draft, filled) = self.filled();
+        draft.finish_in(all, move |files| {
+            filled.in_artifact(files, &name, &files_of_all)
+        })
+    }
+
+    fn filled(self) -> (Draft, Filled) {
+        let filled = Filled {
+            columns: self.columns,
+            types: self.types,
+            rows: self.rows,
+            written: self.written,
+        };
+        (self.draft, filled)
+    }
+}
+
+/// A table that takes no more rows.
+struct Filled {
+    columns: Vec<String>,
+    types: Vec<Option<ValueType>>,
+    rows: u64,
+    written: Arc<Rows>,
+}
+
+impl Filled {
+    fn assemble(&self, files: &Files, name: &str) -> Result<()> {
         self.written
-            .assemble(files, &name, &self.columns, &self.types, self.rows)?;
+            .assemble(files, name, &self.columns, &self.types, self.rows)
+    }
+
+    /// All of it, once its rows are written.
+    fn in_run(self, files: &Files, name: &str) -> Result<MadeTable> {
+        self.assemble(files, name)?;
         let run_file = self.written.run_file(files, &self.columns)?;
         Ok(MadeTable {
-            entries: self.draft.finish()?,
+            entries: files.finished().entries,
             run_file,
             columns: self.columns.len() as u64,
             rows: self.rows,
@@ -232,22 +289,14 @@ impl Table {
         })
     }
 
-    /// Adds the table to an artifact, once all of it is written.
-    pub(crate) fn add_to(self, draft: &Draft, name: &str) -> Result<()> {
-        let name = with_suffix(&logical(name)?, TABLE_FILE);
-        draft.reserve(&name)?;
-        let files = Arc::clone(draft.files());
-        let add = move |_: Room| self.finish_into(&files, &name);
-        draft.workshop().give(0, add)
-    }
-
-    /// The same for an artifact of more than that.
-    fn finish_into(self, all: &Files, name: &str) -> Result<()> {
-        let made = self.finish(name)?;
-        if let Some(first) = made.lost.first {
+    /// The same for an artifact, of which it is a part with all its files.
+    fn in_artifact(self, files: &Files, name: &str, all: &Files) -> Result<()> {
+        self.assemble(files, name)?;
+        if let Some(first) = self.written.lost().first {
             return Err(Error::Shared(first));
         }
-        let mut entries = made.entries.into_iter();
+        all.saw(&self.written.seen());
+        let mut entries = files.finished().entries.into_iter();
         entries.try_for_each(|(path, entry)| all.put(&path, entry))
     }
 }

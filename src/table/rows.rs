@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Lost;
 use super::cell::{Cell, Kind};
-use super::{Lost, Seen};
 use crate::artifact::workshop::Room;
 use crate::artifact::{Digest, Entry, Files, Source, place};
+use crate::background::guarded;
 use crate::error::Result;
-use crate::image::Noticed;
+use crate::image::Seen;
 use crate::image::json::table::{self as json, ImageType, ValueType};
 use crate::sink::{Begun, Md5Hasher, Sha256Hasher, Staging};
 
@@ -29,6 +30,8 @@ struct Spool {
     next: u64,
     /// Rows that are made before others above them, with the room that they take.
     waiting: BTreeMap<u64, (MadeRow, Room)>,
+    /// A row couldn't be written.
+    is_lost: bool,
     in_artifact: Text,
     in_run: Text,
     /// Of the columns that hold images.
@@ -68,6 +71,7 @@ impl Rows {
         Self(Mutex::new(Spool {
             next: 0,
             waiting: BTreeMap::new(),
+            is_lost: false,
             in_artifact: Text::default(),
             in_run: Text::default(),
             types: vec![ImageType::default(); columns],
@@ -82,10 +86,15 @@ impl Rows {
 
     /// Makes a row, and writes it when it is its turn.
     pub(super) fn take(&self, row: u64, cells: Vec<Cell>, files: &Files, room: Room) -> Result<()> {
-        let made = MadeRow::new(cells, files)?;
+        let made = MadeRow::new(cells, files);
         let mut spool = self.lock();
-        spool.waiting.insert(row, (made, room));
-        spool.write_ready(files)
+        let taken = made.and_then(|made| spool.put(row, (made, room), files));
+        if taken.is_err() {
+            // Nothing waits for a row that doesn't come, nor takes the room of other tables.
+            spool.is_lost = true;
+            spool.waiting.clear();
+        }
+        taken
     }
 
     pub(super) fn lost(&self) -> Lost {
@@ -156,6 +165,14 @@ impl Rows {
 }
 
 impl Spool {
+    fn put(&mut self, row: u64, made: (MadeRow, Room), files: &Files) -> Result<()> {
+        if self.is_lost {
+            return Ok(());
+        }
+        self.waiting.insert(row, made);
+        self.write_ready(files)
+    }
+
     fn write_ready(&mut self, files: &Files) -> Result<()> {
         while let Some((row, room)) = self.waiting.remove(&self.next) {
             let is_first = self.next == 0;
@@ -169,7 +186,7 @@ impl Spool {
                 self.types[column].add(of_image);
             }
             self.lost.add(row.lost);
-            self.seen.add(row.seen);
+            self.seen.add(&row.seen);
             self.next += 1;
             drop(room);
         }
@@ -237,8 +254,7 @@ impl MadeRow {
                     row.push([&value.without_nan().to_python_text(), &in_run]);
                 }
                 Kind::Image(image) => {
-                    let made = image.in_artifact();
-                    drop(image);
+                    let made = guarded("a picture was made", move || image.in_artifact());
                     row.push_image(column, made, files)?;
                 }
             }
@@ -263,7 +279,7 @@ impl MadeRow {
             Ok(image) => {
                 let json = place(files, &image)?;
                 self.images.push((column, ImageType::of(&image)));
-                self.seen.take(image.noticed.clone(), &image.format);
+                self.seen.add(&Seen::of(&image.noticed, &image.format));
                 self.push([&json.to_python_text(), &format!("\"{}\"", json::PICTURE)]);
             }
             Err(error) => {
@@ -285,16 +301,51 @@ impl Lost {
     }
 }
 
-impl Seen {
-    fn take(&mut self, noticed: Noticed, format: &str) {
-        self.images += 1;
-        if noticed.is_noteworthy() {
-            self.noticed.push((noticed, format.into()));
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
 
-    fn add(&mut self, later: Self) {
-        self.images += later.images;
-        self.noticed.extend(later.noticed);
+    use super::*;
+    use crate::artifact::workshop::Workshop;
+    use crate::background;
+    use crate::image::{Image, MEDIA_SUBDIR};
+    use crate::memory::Load;
+    use crate::sink::sha256;
+
+    /// The table may be kept for long, and others wait for room meanwhile.
+    #[test]
+    fn rows_behind_one_that_cannot_be_written_give_their_room_back() {
+        let load = || {
+            let mut load = Load::default();
+            load.add_bytes(5);
+            load
+        };
+        let workshop = Workshop::new(10, 1);
+        let group = workshop.group();
+        let (rows, files) = (Arc::new(Rows::new(1)), Arc::new(Files::default()));
+        let uri = "s3://bucket/x.png";
+        let taken = format!("{MEDIA_SUBDIR}/{}/x.png", &sha256(uri.as_bytes())[..20]);
+        files.refer(&taken, "s3://bucket/other.png").unwrap();
+        let give = |row: u64, cell: Cell| {
+            let (rows, files) = (Arc::clone(&rows), Arc::clone(&files));
+            let take = move |room| rows.take(row, vec![cell], &files, room);
+            group.give(load(), take).unwrap();
+        };
+        give(1, Cell::from(1));
+        give(0, Image::from_reference(uri).unwrap().into());
+        let (sender, end) = mpsc::channel();
+        let send = move |result: Result<()>| sender.send(result).unwrap();
+        group.finish(|| Ok(()), send);
+        let error = end.recv().unwrap().unwrap_err().to_string();
+        assert!(error.contains("already"), "{error}");
+        let other = workshop.group();
+        // This thread doesn't wait.
+        let given = thread::spawn(move || {
+            background::begin();
+            (0..2).try_for_each(|_| other.give(load(), |_| Ok(())))
+        });
+        given.join().unwrap().unwrap();
+        assert_eq!(rows.lock().waiting.len(), 0);
     }
 }

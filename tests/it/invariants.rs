@@ -346,7 +346,7 @@ const JSON_KEYS: [&str; 46] = [
 ];
 
 /// Modules in the order of their dependencies: what stands in the first must not name the second.
-const UPWARD: [(&str, &[&str]); 15] = [
+const UPWARD: [(&str, &[&str]); 17] = [
     (
         "src/error.rs",
         &[
@@ -382,6 +382,19 @@ const UPWARD: [(&str, &[&str]); 15] = [
     ),
     (
         "src/image/",
+        &[
+            "convert", "sink", "artifact", "table", "pipeline", "run", "sample",
+        ],
+    ),
+    (
+        "src/sync.rs",
+        &[
+            "tensor", "pixels", "encode", "decode", "image", "convert", "sink", "artifact",
+            "table", "pipeline", "run", "sample",
+        ],
+    ),
+    (
+        "src/memory.rs",
         &[
             "convert", "sink", "artifact", "table", "pipeline", "run", "sample",
         ],

@@ -90,6 +90,12 @@ impl Writer {
         self.record(RecordType::Artifact(record?))
     }
 
+    /// What is to be said of its pictures.
+    pub(in crate::pipeline) fn notice_artifact(&mut self, artifact: &MadeArtifact) -> Vec<String> {
+        let name = &artifact.heading.name;
+        self.notices.observe_artifact(name, &artifact.seen)
+    }
+
     fn artifact_record(
         &mut self,
         heading: &Heading,

@@ -76,42 +76,9 @@ fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
             program(&disk);
         }
     };
-    dispatcher::with_default(&Dispatch::new(Deaf), || in_every_order(most, body));
+    dispatcher::with_default(&Dispatch::new(Deaf), || sync::in_every_order(most, body));
     check_last(&last);
     println!("{} orders", orders.load(Ordering::SeqCst));
-}
-
-/// One interruption by itself first: the orders with two may be too many to come to all of those.
-#[cfg(not(feature = "shuttle-test"))]
-fn in_every_order(most: usize, program: impl Fn() + Send + Sync + 'static) {
-    let program = Arc::new(program);
-    let given = loom::model::Builder::new().preemption_bound;
-    for bound in given.map_or(vec![1, 2], |bound| vec![bound]) {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(bound);
-        if model.max_duration.is_none() && model.max_permutations.is_none() {
-            model.max_permutations = Some(most);
-        }
-        model.max_branches = 100_000;
-        model.checkpoint_interval = 1_000;
-        let program = Arc::clone(&program);
-        model.check(move || program());
-    }
-}
-
-/// Half of them with a thread drawn at each step, half with few changes at drawn moments.
-#[cfg(feature = "shuttle-test")]
-fn in_every_order(_: usize, program: impl Fn() + Send + Sync + 'static) {
-    use shuttle::scheduler::{PctScheduler, RandomScheduler};
-    let orders = std::env::var("SHUTTLE_ORDERS").map_or(2_000, |orders| orders.parse().unwrap());
-    let mut config = shuttle::Config::new();
-    config.stack_size = sync::STACK;
-    let program = Arc::new(program);
-    let again = Arc::clone(&program);
-    let drawn = RandomScheduler::new(orders / 2);
-    shuttle::Runner::new(drawn, config.clone()).run(move || again());
-    let changed = PctScheduler::new(4, orders / 2);
-    shuttle::Runner::new(changed, config).run(move || program());
 }
 
 fn nothing_more(_: &Disk) {}
