@@ -396,6 +396,27 @@ impl Pipeline {
         drop(state);
         self.0.notify();
     }
+
+    /// Takes an artifact that a thread of the test's makes, which tells what became of it.
+    pub(crate) fn await_artifact(
+        &self,
+        name: &'static str,
+    ) -> impl FnOnce(Result<MadeArtifact>) + Send + use<> {
+        self.0.lock().accept_artifact();
+        let shared = Arc::clone(&self.0);
+        move |result| shared.artifact_made(name, result)
+    }
+
+    /// The same of the table of a row.
+    pub(crate) fn await_table(
+        &self,
+        key: &str,
+        step: u64,
+    ) -> (TableId, impl FnOnce(Result<MadeTable>) + Send + use<>) {
+        let id = self.0.lock().accept_table(key, step);
+        let shared = Arc::clone(&self.0);
+        (id, move |result| shared.table_made(id, result))
+    }
 }
 
 impl Drop for Pipeline {
@@ -569,10 +590,16 @@ impl Shared {
         let failure = state.made(id, result, took);
         self.wake_writer(state);
         self.for_callers.notify_all();
-        if let Some(failure) = failure {
-            self.tell([failure]);
+        self.tell_first(failure.into_iter().collect());
+    }
+
+    /// Tells failures that what confirms them waits for.
+    fn tell_first(&self, failures: Vec<Failure>) {
+        let n = failures.len();
+        if n > 0 {
+            self.tell(failures);
             let mut state = self.lock();
-            state.told();
+            state.told(n);
             self.wake_writer(state);
         }
     }
@@ -583,7 +610,7 @@ impl Shared {
         let failure = self.lock().artifact_made(name, result);
         self.for_callers.notify_all();
         self.for_writer.notify_one();
-        self.tell(failure);
+        self.tell_first(failure.into_iter().collect());
     }
 
     fn table_made(&self, id: TableId, result: Result<MadeTable>) {
@@ -591,7 +618,7 @@ impl Shared {
         drop(unwanted);
         self.for_callers.notify_all();
         self.for_writer.notify_one();
-        self.tell(failures);
+        self.tell_first(failures);
     }
 
     // ---- the writer ----

@@ -262,7 +262,7 @@ pub(super) struct State {
     /// The writer has an entry in hand.
     is_writing: bool,
     in_hand: u64,
-    /// Failures of pictures that a worker is about to tell.
+    /// Failures of what was made elsewhere that a thread is about to tell.
     telling: usize,
     /// Callers that wait, and whose processors are free meanwhile.
     pub(super) waiting_callers: usize,
@@ -648,9 +648,9 @@ impl State {
         to_tell
     }
 
-    /// A failure that [`made`](Self::made) returned is told.
-    pub(super) fn told(&mut self) {
-        self.telling -= 1;
+    /// So many failures of what was made elsewhere are told.
+    pub(super) fn told(&mut self, failures: usize) {
+        self.telling -= failures;
     }
 
     /// Takes note that a call gets no JSON, where pictures are those of one.

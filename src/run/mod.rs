@@ -4,6 +4,7 @@ mod builder;
 mod ledger;
 #[cfg(all(test, loom))]
 mod loom {
+    mod parcels;
     mod tests;
 }
 mod machine;

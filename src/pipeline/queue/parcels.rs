@@ -107,6 +107,7 @@ impl State {
         }
     }
 
+    /// A failure that is returned is to be told, and then [`told`](Self::told).
     pub(in crate::pipeline) fn artifact_made(
         &mut self,
         name: &str,
@@ -120,6 +121,7 @@ impl State {
             }
             Err(error) => Some(self.artifact_lost(name, error)),
         };
+        self.telling += usize::from(failure.is_some());
         self.rest();
         failure
     }
@@ -154,8 +156,8 @@ impl State {
         }
     }
 
-    /// Takes a table, and what of it couldn't be made. Returned is what is to be told, and a table
-    /// that nothing takes, whose files go with it.
+    /// Takes a table, and what of it couldn't be made. Returned is what is to be told, and
+    /// then [`told`](Self::told), and a table that nothing takes, whose files go with it.
     pub(in crate::pipeline) fn table_made(
         &mut self,
         id: TableId,
@@ -197,7 +199,9 @@ impl State {
                 0 => self.fail_artifact(&failure.key, &failure.error),
                 _ => self.fail_pictures_of_table(*pictures, failure),
             });
-        (told.map(|(_, failure)| failure).collect(), unwanted)
+        let told: Vec<_> = told.map(|(_, failure)| failure).collect();
+        self.telling += told.len();
+        (told, unwanted)
     }
 
     /// Counts a table as failed. Whether it is the first under its key.

@@ -9,12 +9,13 @@
 //! has none here, so a wake-up that is missing is a deadlock, which fails; so does a thread that
 //! never ends.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tracing::span::{Attributes, Id, Record as SpanRecord};
-use tracing::{Dispatch, Event, Metadata, Subscriber, dispatcher};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
 use super::super::turn::Turn;
 use super::super::{Run, RunBuilder, init};
@@ -27,37 +28,40 @@ use crate::pipeline::{
     Clock, Deadline, Leftovers, Limits, Overflow, Pipeline, Stats, Voice, Writer, sync,
 };
 use crate::sink::records::{HistoryRecord, Record, RecordType};
-use crate::sink::{Kept, MemorySink, RecordSink};
+use crate::sink::{FilePlace, Kept, MemorySink, RecordSink, StagedFile};
 use crate::tensor::{DType, HostTensor, Snapshot};
 
 /// No time passes here by itself.
-const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// A listener that hears nothing, so that nothing is printed a thousand times.
-struct Deaf;
+/// Counts what is told as an error, and prints nothing a thousand times.
+struct Listener(Arc<AtomicU64>);
 
-impl Subscriber for Deaf {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        false
+impl Subscriber for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }
     fn record(&self, _: &Id, _: &SpanRecord<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {}
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
 }
 
 /// Runs the program in every order, and the check after each, when all threads have ended.
-fn explore(program: fn(&Disk), after: fn(&Disk)) {
+pub(super) fn explore(program: fn(&Disk), after: fn(&Disk)) {
     explore_at_most(3_000, program, after);
 }
 
 /// The same with another number of orders for loom.
 fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
     let orders = Arc::new(AtomicU64::new(0));
+    let told = Arc::new(AtomicU64::new(0));
     let last = Arc::new(Mutex::new(None::<Disk>));
     let check_last = move |last: &Mutex<Option<Disk>>| {
         if let Some(disk) = last.lock().unwrap().take() {
@@ -67,16 +71,22 @@ fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
     };
     let body = {
         let (orders, last) = (Arc::clone(&orders), Arc::clone(&last));
+        let told = Arc::clone(&told);
         move || {
             check_last(&last);
             orders.fetch_add(1, Ordering::SeqCst);
             sync::restart();
-            let disk = Disk::default();
+            told.store(0, Ordering::SeqCst);
+            let disk = Disk {
+                told: Arc::clone(&told),
+                ..Disk::default()
+            };
             *last.lock().unwrap() = Some(disk.clone());
             program(&disk);
         }
     };
-    dispatcher::with_default(&Dispatch::new(Deaf), || in_every_order(most, body));
+    let listener = Dispatch::new(Listener(told));
+    dispatcher::with_default(&listener, || in_every_order(most, body));
     check_last(&last);
     println!("{} orders", orders.load(Ordering::SeqCst));
 }
@@ -114,15 +124,18 @@ fn in_every_order(_: usize, program: impl Fn() + Send + Sync + 'static) {
     shuttle::Runner::new(changed, config).run(move || program());
 }
 
-fn nothing_more(_: &Disk) {}
+pub(super) fn nothing_more(_: &Disk) {}
 
 // ---- the world around a run ----
 
 /// Keeps everything, or refuses everything while it is broken.
 #[derive(Clone, Default)]
-struct Disk {
-    kept: MemorySink,
+pub(super) struct Disk {
+    pub(super) kept: MemorySink,
+    /// How much of it the last flush confirmed.
+    pub(super) flushed: Arc<AtomicUsize>,
     is_broken: Arc<AtomicBool>,
+    told: Arc<AtomicU64>,
 }
 
 impl Disk {
@@ -137,12 +150,17 @@ impl Disk {
         }
     }
 
-    fn start(&self, builder: RunBuilder) -> Run {
+    /// The number of errors that were told.
+    pub(super) fn told(&self) -> u64 {
+        self.told.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn start(&self, builder: RunBuilder) -> Run {
         builder.workers(1).start_on(self.clone()).unwrap()
     }
 
     /// The steps of the rows, in their order.
-    fn steps(&self) -> Vec<i64> {
+    pub(super) fn steps(&self) -> Vec<i64> {
         let rows = self.kept.rows().into_iter();
         rows.filter_map(|row| Some(row.step?.num)).collect()
     }
@@ -167,7 +185,7 @@ impl Disk {
         named
     }
 
-    fn has_end(&self) -> bool {
+    pub(super) fn has_end(&self) -> bool {
         let is_exit = |record: &RecordType| matches!(record, RecordType::Exit(_));
         let records = self.kept.records();
         assert!(records.iter().filter(|record| is_exit(record)).count() <= 1);
@@ -180,12 +198,22 @@ impl RecordSink for Disk {
         self.check()?;
         self.kept.media(path, bytes)
     }
+    /// Takes note of it, and reads nothing.
+    fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
+        let path = match file.place {
+            FilePlace::Media(path) => path.into(),
+            place => place.path(),
+        };
+        self.media(&path, &[])?;
+        Ok(path.into())
+    }
     fn record(&mut self, record: &Record) -> Result<()> {
         self.check()?;
         self.kept.record(record)
     }
     fn flush(&mut self) -> Result<()> {
         self.check()?;
+        self.flushed.store(self.kept.kept().len(), Ordering::SeqCst);
         self.kept.flush()
     }
 }
@@ -237,8 +265,8 @@ fn beside(run: &Run, work: impl FnOnce(&Run) + Send + 'static) -> JoinHandle<()>
 }
 
 /// At every moment the sums are right.
-fn check_sums(Stats { rows, pictures, .. }: Stats) {
-    for counts in [rows, pictures] {
+pub(super) fn check_sums(stats: Stats) {
+    for counts in [stats.rows, stats.pictures, stats.artifacts] {
         let sum = counts.written + counts.dropped + counts.failed + counts.queued;
         assert_eq!(counts.accepted, sum, "{counts:?}");
     }
@@ -347,10 +375,10 @@ fn a_run_that_nobody_waits_for_is_written() {
 }
 
 /// A pipeline by itself, which nobody gives an end.
-fn start_pipeline(disk: &Disk) -> Pipeline {
+pub(super) fn start_pipeline(disk: &Disk, workers: usize) -> Pipeline {
     let writer = Writer::new(Box::new(disk.clone()), Clock::start(), "id".into());
     let limits = Limits {
-        workers: 1,
+        workers,
         ..Limits::default()
     };
     Pipeline::start(limits, Voice::new(true), writer).unwrap()
@@ -359,7 +387,7 @@ fn start_pipeline(disk: &Disk) -> Pipeline {
 #[test]
 fn the_threads_of_a_pipeline_that_is_dropped_end() {
     let program = |disk: &Disk| {
-        let pipeline = start_pipeline(disk);
+        let pipeline = start_pipeline(disk, 1);
         pipeline.set_config("a", serde_json::json!(1).into());
     };
     explore(program, |disk| assert_eq!(disk.kept.records().len(), 1));
@@ -369,7 +397,7 @@ fn the_threads_of_a_pipeline_that_is_dropped_end() {
 #[test]
 fn the_threads_of_a_pipeline_that_is_dropped_with_an_open_row_end() {
     let program = |disk: &Disk| {
-        let pipeline = start_pipeline(disk);
+        let pipeline = start_pipeline(disk, 1);
         let mut leftovers = Leftovers::default();
         pipeline.open_row();
         pipeline.accept("a", 0, vec![picture(0)], &mut leftovers);
