@@ -439,7 +439,7 @@ impl Shared {
 
     /// Where there is an entry to write: waking a thread for nothing costs the caller.
     fn wake_writer(&self, state: MutexGuard<'_, State>) {
-        let is_ready = state.has_ready_entry();
+        let is_ready = state.has_ready_work();
         drop(state);
         if is_ready {
             self.for_writer.notify_one();
@@ -655,8 +655,13 @@ impl Shared {
         self.tell(failures);
     }
 
-    fn artifact_done(&self, name: &str, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().artifact_done(name, result);
+    fn artifact_goes_on(&self, bytes_written: u64) {
+        self.lock().artifact_goes_on(bytes_written);
+        self.for_callers.notify_all();
+    }
+
+    fn artifact_done(&self, result: Result<u64, Arc<Error>>) {
+        let failure = self.lock().artifact_done(result);
         self.for_callers.notify_all();
         self.tell(failure);
     }

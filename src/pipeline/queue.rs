@@ -47,8 +47,6 @@ pub(super) enum Entry<R> {
         key: String,
         value: Json,
     },
-    /// It comes before all that waits, as soon as it is made: nothing else says when it is.
-    Artifact(Box<MadeArtifact>),
     Flush,
     Exit(i32),
 }
@@ -61,7 +59,7 @@ impl Entry<QueuedRow> {
             Entry::Summary { key, value } | Entry::Config { key, value } => {
                 beyond_scalars(size_of_value(key, value))
             }
-            Entry::Artifact(_) | Entry::Flush | Entry::Exit(_) => 0,
+            Entry::Flush | Entry::Exit(_) => 0,
         }
     }
 }
@@ -70,6 +68,10 @@ impl Entry<QueuedRow> {
 #[derive(Debug)]
 pub(super) enum Work {
     Entry(Entry<PreparedRow>),
+    /// An artifact to begin with.
+    Artifact(Box<MadeArtifact>),
+    /// More files of the artifact that was begun.
+    Files,
     /// A flush that nobody asked for.
     Flush,
     /// Nothing will come any more.
@@ -684,10 +686,13 @@ impl State {
 
     // ---- writing ----
 
-    /// Whether the next entry can be written now.
-    pub(super) fn has_ready_entry(&self) -> bool {
-        let is_ready = || !self.entries.is_empty() && !self.is_held_up();
-        !self.is_writing && (self.parcels.has_ready() || is_ready())
+    /// Whether there is something that can be written now.
+    pub(super) fn has_ready_work(&self) -> bool {
+        !self.is_writing && (self.parcels.has_files() || self.has_ready_entry())
+    }
+
+    fn has_ready_entry(&self) -> bool {
+        !self.entries.is_empty() && !self.is_held_up()
     }
 
     /// What the writer can do now. A flush that is due comes before the next entry, and none after
@@ -696,21 +701,25 @@ impl State {
         if is_flush_due && !self.is_over() {
             return Some(Work::Flush);
         }
-        let entry = self.next_entry().map(Work::Entry);
-        entry.or_else(|| self.is_over().then_some(Work::End))
+        let work = match self.has_ready_work() {
+            false => None,
+            true if self.is_turn_of_files() => self.parcels.next_files(),
+            true => self.next_entry().map(Work::Entry),
+        };
+        self.is_writing |= work.is_some();
+        work.or_else(|| self.is_over().then_some(Work::End))
     }
 
-    /// The next entry, once all its pictures are made.
-    pub(super) fn next_entry(&mut self) -> Option<Entry<PreparedRow>> {
-        if !self.has_ready_entry() {
-            return None;
-        }
-        if let Some(artifact) = self.parcels.next_ready() {
-            self.is_writing = true;
-            return Some(Entry::Artifact(artifact));
-        }
+    /// An artifact comes before all that waits, as soon as it is made. After a few of its files, and
+    /// after the last, the entries that have come meanwhile go first, as far as they are ready.
+    fn is_turn_of_files(&self) -> bool {
+        let has_turn = self.parcels.entries_first == 0 || !self.has_ready_entry();
+        self.parcels.has_files() && has_turn
+    }
+
+    fn next_entry(&mut self) -> Option<Entry<PreparedRow>> {
         let (entry, bytes) = self.entries.pop_front()?;
-        self.is_writing = true;
+        self.parcels.entries_first = self.parcels.entries_first.saturating_sub(1);
         self.in_hand += bytes;
         Some(match entry {
             Entry::Row(row) => Entry::Row(self.collect(row)),
@@ -720,7 +729,6 @@ impl State {
             },
             Entry::Summary { key, value } => Entry::Summary { key, value },
             Entry::Config { key, value } => Entry::Config { key, value },
-            Entry::Artifact(artifact) => Entry::Artifact(artifact),
             Entry::Flush => Entry::Flush,
             Entry::Exit(_) => Entry::Exit(self.exit_code()),
         })

@@ -10,7 +10,6 @@ use super::row::{PreparedImage, PreparedRow};
 use super::sync::{self, Instant, thread_local};
 use super::writer::Writer;
 use super::{Deadline, Shared};
-use crate::artifact::MadeArtifact;
 use crate::background::{self, step_back};
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -98,6 +97,11 @@ fn write(shared: &Shared, mut writer: Writer) {
     loop {
         match shared.wait_for_work(flush_at) {
             Work::Entry(entry) => write_entry(shared, &mut writer, entry),
+            Work::Artifact(artifact) => {
+                writer.begin_artifact(*artifact);
+                take_files(shared, &mut writer);
+            }
+            Work::Files => take_files(shared, &mut writer),
             Work::Flush => {
                 flush(shared, &mut writer);
                 flush_at = None;
@@ -114,7 +118,6 @@ fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) 
     match entry {
         Entry::Row(row) => write_row(shared, writer, &row),
         Entry::Media { call, row } => write_media(shared, writer, call, &row),
-        Entry::Artifact(artifact) => write_artifact(shared, writer, &artifact),
         Entry::Summary { key, value } => other(shared, writer, false, |writer| {
             writer.set_summary(&key, &value);
             Ok(())
@@ -149,11 +152,16 @@ fn write_media(shared: &Shared, writer: &mut Writer, call: Call, row: &PreparedR
     sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 
-fn write_artifact(shared: &Shared, writer: &mut Writer, artifact: &MadeArtifact) {
+fn take_files(shared: &Shared, writer: &mut Writer) {
+    let mut is_written = true;
     let result = counted(writer, "an artifact was written", |writer| {
-        writer.artifact(artifact)
+        is_written = writer.take_files()?;
+        Ok(())
     });
-    shared.artifact_done(&artifact.heading.name, result);
+    match is_written {
+        true => shared.artifact_done(result),
+        false => shared.artifact_goes_on(result.unwrap_or(0)),
+    }
 }
 
 fn other(

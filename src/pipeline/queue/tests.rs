@@ -32,6 +32,10 @@ struct Play {
     artifacts: Vec<u64>,
     /// Those that are, in order.
     made_artifacts: VecDeque<u64>,
+    /// The one that the writer has begun.
+    begun: Option<u64>,
+    /// How many entries go before its next files.
+    entries_first: usize,
     /// What became of each table, by its number.
     tables: BTreeMap<TableId, Table>,
     /// What became of artifacts and tables: accepted, written, failed.
@@ -42,16 +46,20 @@ struct Play {
 /// What the writer takes at a time: the numbers of pictures and tables of a row or a call.
 #[derive(Clone, Copy)]
 enum InHand {
-    Row { pictures: u64, tables: u64 },
+    Row {
+        pictures: u64,
+        tables: u64,
+    },
     Call(Call, u64),
-    Artifact(u64),
+    /// Of the artifact that was begun.
+    Files,
 }
 
 impl InHand {
     fn pictures(self) -> u64 {
         match self {
             InHand::Row { pictures, .. } | InHand::Call(_, pictures) => pictures,
-            InHand::Artifact(_) => 0,
+            InHand::Files => 0,
         }
     }
 }
@@ -94,6 +102,8 @@ impl Play {
             staging: Arc::clone(staging),
             artifacts: Vec::new(),
             made_artifacts: VecDeque::new(),
+            begun: None,
+            entries_first: 0,
             tables: BTreeMap::new(),
             parcels: [0; 3],
             told: BTreeSet::new(),
@@ -351,7 +361,19 @@ impl Play {
     fn begin(&mut self) {
         // A flush comes when it is due, whatever waits, and takes nothing.
         assert!(matches!(self.state.next_work(true), Some(Work::Flush)));
-        let in_hand = match self.state.next_work(false) {
+        let has_files = self.begun.is_some() || !self.made_artifacts.is_empty();
+        let has_entry = self.state.has_ready_entry();
+        let work = self.state.next_work(false);
+        // Files, and then the entries that were there when these were taken.
+        match &work {
+            Some(Work::Files | Work::Artifact(_)) => assert!(self.entries_first == 0 || !has_entry),
+            Some(Work::Entry(_)) => {
+                assert!(self.entries_first > 0 || !has_files);
+                self.entries_first = self.entries_first.saturating_sub(1);
+            }
+            _ => {}
+        }
+        let in_hand = match work {
             Some(Work::Entry(Entry::Row(row))) => self.begin_row(&row),
             Some(Work::Entry(Entry::Media { call, row })) => {
                 // Whose list is dropped, in part even, has nothing written.
@@ -359,10 +381,16 @@ impl Play {
                 assert!(!is_dropped || row.pictures() == 0);
                 InHand::Call(call, row.pictures() as u64)
             }
-            Some(Work::Entry(Entry::Artifact(artifact))) => {
-                let name = self.made_artifacts.pop_front().unwrap();
-                assert_eq!(artifact.heading.name, name.to_string());
-                InHand::Artifact(name)
+            Some(Work::Artifact(artifact)) => {
+                assert!(self.begun.is_none());
+                self.begun = self.made_artifacts.pop_front();
+                let name = self.begun.map(|name| name.to_string());
+                assert_eq!(Some(artifact.heading.name), name);
+                InHand::Files
+            }
+            Some(Work::Files) => {
+                assert!(self.begun.is_some());
+                InHand::Files
             }
             _ => return,
         };
@@ -404,7 +432,7 @@ impl Play {
                 let json = is_written.then_some(Json::U64(pictures));
                 self.state.media_done(call, pictures, outcome, json)
             }
-            InHand::Artifact(name) => self.end_artifact_in_hand(name),
+            InHand::Files => self.end_files(),
         };
         self.tell(failures);
     }
@@ -420,12 +448,21 @@ impl Play {
         self.state.row_done(pictures, tables, outcome)
     }
 
-    fn end_artifact_in_hand(&mut self, name: u64) -> Vec<Failure> {
-        let is_written = self.random.u8(..4) > 0;
-        self.parcels[if is_written { 1 } else { 2 }] += 1;
-        let result = if is_written { Ok(1) } else { Err(planned()) };
-        let failure = self.state.artifact_done(&name.to_string(), result);
-        assert_eq!(failure.is_some(), !is_written);
+    fn end_files(&mut self) -> Vec<Failure> {
+        self.entries_first = self.state.entries.len();
+        let result = match self.random.u8(..8) {
+            0 => Err(planned()),
+            1..4 => Ok(1),
+            _ => {
+                self.state.artifact_goes_on(1);
+                return Vec::new();
+            }
+        };
+        self.begun = None;
+        self.parcels[if result.is_ok() { 1 } else { 2 }] += 1;
+        let is_lost = result.is_err();
+        let failure = self.state.artifact_done(result);
+        assert_eq!(failure.is_some(), is_lost);
         failure.into_iter().collect()
     }
 
@@ -519,7 +556,7 @@ impl Play {
             self.begin();
             self.end();
         }
-        assert!(self.tables.is_empty() && self.made_artifacts.is_empty());
+        assert!(self.tables.is_empty() && self.made_artifacts.is_empty() && self.begun.is_none());
         while !self.calls.is_empty() {
             self.answer();
         }
