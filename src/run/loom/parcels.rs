@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::tests::{Disk, LONG, check_sums, explore, nothing_more, start_pipeline};
+use super::tests::{
+    Disk, LONG, check_sums, close_row, explore, log_row, nothing_more, spawn, start_pipeline,
+};
 use crate::artifact::{Artifact, Digest, Entry, Heading, MadeArtifact, Source};
 use crate::error::{Error, Result};
-use crate::pipeline::sync::checker::thread::{self, JoinHandle};
-use crate::pipeline::{Clock, Counts, Deadline, Pipeline, Queued, QueuedRow, Stats, TableId, sync};
+use crate::pipeline::{Counts, Deadline, Pipeline, Queued, Stats, TableId};
 use crate::run::init;
 use crate::sink::records::{Record, RecordType};
 use crate::sink::{Kept, Md5, MediaKey, Staging, Stamp};
@@ -19,8 +20,11 @@ use crate::table::{Lost, MadeTable, RunFile, Seen};
 
 // ---- artifacts and tables ----
 
-/// An artifact of so many files.
-fn artifact(name: &str, files: usize) -> MadeArtifact {
+/// More files than are taken in one go.
+const FILES: usize = 40;
+
+/// An artifact of many files.
+fn artifact() -> MadeArtifact {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let source = Source::User {
         path: path.into(),
@@ -34,8 +38,8 @@ fn artifact(name: &str, files: usize) -> MadeArtifact {
         };
         (number.to_string(), entry)
     };
-    let heading = Heading::new(name.into(), "dataset".into());
-    MadeArtifact::new(heading, (0..files).map(file).collect())
+    let heading = Heading::new("a".into(), "dataset".into());
+    MadeArtifact::new(heading, (0..FILES).map(file).collect())
 }
 
 // All threads of a program run on one of the system's.
@@ -64,30 +68,18 @@ fn planned<T>() -> Result<T> {
     Err(Error::device("planned"))
 }
 
-/// Another thread, which makes something.
-fn beside(make: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    let builder = thread::Builder::new().stack_size(sync::STACK);
-    builder.spawn(make).unwrap()
-}
-
 fn start(disk: &Disk) -> Pipeline {
     start_pipeline(disk, 0)
 }
 
-/// Logs a row, with a table under the key `t` where there is one.
+/// Logs a row, with a table where there is one.
 fn log(pipeline: &Pipeline, step: u64, table: Option<TableId>) {
-    pipeline.open_row();
-    close(pipeline, step, table);
+    log_row(pipeline, step, table.map(under_key));
 }
 
-fn close(pipeline: &Pipeline, step: u64, table: Option<TableId>) {
+fn under_key(table: TableId) -> (&'static str, Queued) {
     let key = MediaKey::new("t").unwrap();
-    let table = table.map(|id| ("t".into(), Queued::Table(key, id)));
-    pipeline.close_row(QueuedRow {
-        step,
-        logged: Clock::start().now(),
-        values: table.into_iter().collect(),
-    });
+    ("t", Queued::Table(key, table))
 }
 
 fn flush(pipeline: &Pipeline) -> Result<()> {
@@ -101,8 +93,20 @@ fn finish(pipeline: &Pipeline) -> Result<()> {
 
 // ---- what the disk has ----
 
-/// What was kept, in order: a word of each, without the summaries.
+/// What was kept, in order: a word of each, without the summaries. The files of an artifact, which
+/// come before its record, are none.
 fn story(kept: &[Kept]) -> Vec<String> {
+    let mut files = 0;
+    let word = |kept| match word(kept)? {
+        word if word == "file" => {
+            files += 1;
+            None
+        }
+        word => {
+            assert!(word != "a" || files == FILES, "{files}");
+            Some(word)
+        }
+    };
     kept.iter().filter_map(word).collect()
 }
 
@@ -129,7 +133,7 @@ fn confirmed(disk: &Disk) -> Vec<String> {
     story(&disk.kept.kept()[..flushed])
 }
 
-/// What stands before these.
+/// Whether these come in this order, with others in between.
 fn in_order(story: &[String], words: &[&str]) -> bool {
     let mut words = words.iter().peekable();
     for said in story {
@@ -161,12 +165,12 @@ fn a_flush_waits_for_an_artifact_that_is_being_made() {
     let program = |disk: &Disk| {
         let pipeline = start(disk);
         let made = pipeline.await_artifact("a");
-        let maker = beside(|| made(Ok(artifact("a", 1))));
+        let maker = spawn(|| made(Ok(artifact())));
         log(&pipeline, 0, None);
         check_sums(pipeline.stats());
         flush(&pipeline).unwrap();
         let confirmed = confirmed(disk);
-        assert!(in_order(&confirmed, &["file", "a"]), "{confirmed:?}");
+        assert!(in_order(&confirmed, &["a"]), "{confirmed:?}");
         assert!(in_order(&confirmed, &["row 0"]), "{confirmed:?}");
         maker.join().unwrap();
         check(pipeline.stats(), 1, [1, 1, 0]);
@@ -180,13 +184,13 @@ fn the_end_comes_after_an_artifact_and_the_rows_behind_it() {
         let pipeline = start(disk);
         log(&pipeline, 0, None);
         let made = pipeline.await_artifact("a");
-        let maker = beside(|| made(Ok(artifact("a", 1))));
+        let maker = spawn(|| made(Ok(artifact())));
         log(&pipeline, 1, None);
         finish(&pipeline).unwrap();
         let kept = kept(disk);
-        assert!(in_order(&kept, &["file", "a", "end"]), "{kept:?}");
+        assert!(in_order(&kept, &["a", "end"]), "{kept:?}");
         assert!(in_order(&kept, &["row 0", "row 1", "end"]), "{kept:?}");
-        assert_eq!(kept.len(), 5);
+        assert_eq!(kept.len(), 4);
         maker.join().unwrap();
         check(pipeline.stats(), 2, [1, 1, 0]);
     };
@@ -198,7 +202,7 @@ fn a_row_waits_for_its_table_and_those_behind_it_wait_for_the_row() {
     let program = |disk: &Disk| {
         let pipeline = start(disk);
         let (id, made) = pipeline.await_table("t", 0);
-        let maker = beside(|| made(Ok(table(1))));
+        let maker = spawn(|| made(Ok(table(1))));
         log(&pipeline, 0, Some(id));
         log(&pipeline, 1, None);
         flush(&pipeline).unwrap();
@@ -217,12 +221,12 @@ fn a_table_that_is_replaced_is_not_written() {
         let pipeline = start(disk);
         pipeline.open_row();
         let (first, made) = pipeline.await_table("t", 0);
-        let maker = beside(|| made(Ok(table(1))));
+        let maker = spawn(|| made(Ok(table(1))));
         let (second, made) = pipeline.await_table("t", 0);
-        let other = beside(|| made(Ok(table(2))));
+        let other = spawn(|| made(Ok(table(2))));
         pipeline.replace_table(first);
         check_sums(pipeline.stats());
-        close(&pipeline, 0, Some(second));
+        close_row(&pipeline, 0, Some(under_key(second)));
         finish(&pipeline).unwrap();
         assert_eq!(kept(disk), ["table", TABLE, "row 0", "end"]);
         let path = disk.kept.files().remove(0).path;
@@ -241,7 +245,7 @@ fn an_artifact_that_fails_is_told_and_returned_once() {
     let program = |disk: &Disk| {
         let pipeline = start(disk);
         let made = pipeline.await_artifact("a");
-        let maker = beside(|| made(planned()));
+        let maker = spawn(|| made(planned()));
         log(&pipeline, 0, None);
         flush(&pipeline).unwrap_err();
         assert_eq!(disk.told(), 1);
@@ -262,7 +266,7 @@ fn a_table_that_fails_is_told_and_its_row_is_written() {
     let program = |disk: &Disk| {
         let pipeline = start(disk);
         let (id, made) = pipeline.await_table("t", 0);
-        let maker = beside(|| made(planned()));
+        let maker = spawn(|| made(planned()));
         log(&pipeline, 0, Some(id));
         flush(&pipeline).unwrap_err();
         assert_eq!((confirmed(disk), disk.told()), (vec!["row 0".into()], 1));
@@ -283,16 +287,16 @@ fn what_is_being_made_when_a_pipeline_is_dropped_is_written() {
     let program = |disk: &Disk| {
         let pipeline = start(disk);
         let made = pipeline.await_artifact("a");
-        let _ = beside(|| made(Ok(artifact("a", 1))));
+        let _ = spawn(|| made(Ok(artifact())));
         let (id, made) = pipeline.await_table("t", 0);
-        let _ = beside(|| made(Ok(table(1))));
+        let _ = spawn(|| made(Ok(table(1))));
         log(&pipeline, 0, Some(id));
     };
     explore(program, |disk| {
         let kept = kept(disk);
-        assert!(in_order(&kept, &["file", "a"]), "{kept:?}");
+        assert!(in_order(&kept, &["a"]), "{kept:?}");
         assert!(in_order(&kept, &["table", TABLE, "row 0"]), "{kept:?}");
-        assert_eq!(kept.len(), 5);
+        assert_eq!(kept.len(), 4);
     });
 }
 
@@ -301,14 +305,14 @@ fn what_is_being_made_when_a_pipeline_is_dropped_is_written() {
 fn an_artifact_of_a_run_that_nobody_waits_for_is_written_before_its_end() {
     let program = |disk: &Disk| {
         let run = disk.start(init().finish_timeout(std::time::Duration::ZERO));
-        let mut artifact = Artifact::new("a", "dataset").unwrap();
+        let mut artifact = Artifact::new("b", "dataset").unwrap();
         artifact.add_reference("s3://bucket/file").unwrap();
         run.log_artifact(artifact).unwrap();
         run.log([("a", 1)]).unwrap();
     };
     explore(program, |disk| {
         let kept = kept(disk);
-        assert!(in_order(&kept, &["a", "end"]), "{kept:?}");
+        assert!(in_order(&kept, &["b", "end"]), "{kept:?}");
         assert!(in_order(&kept, &["row 0", "end"]), "{kept:?}");
         // That the time was up, where it was.
         assert!(disk.told() <= 1);

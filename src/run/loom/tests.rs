@@ -4,7 +4,7 @@
 //!
 //! loom goes through the orders one after the other: those with one thread that is interrupted where
 //! it needn't wait, and again with two (or with `LOOM_MAX_PREEMPTIONS`), up to `LOOM_MAX_DURATION`
-//! seconds or `LOOM_MAX_PERMUTATIONS` orders a program and number (3,000 where neither is set).
+//! seconds or `LOOM_MAX_PERMUTATIONS` orders a program and number (1,500 where neither is set).
 //! shuttle draws `SHUTTLE_ORDERS` (2,000 by default) of them, without a bound. A wait with a limit
 //! has none here, so a wake-up that is missing is a deadlock, which fails; so does a thread that
 //! never ends.
@@ -25,7 +25,8 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::pipeline::sync::checker::thread::{self, JoinHandle};
 use crate::pipeline::{
-    Clock, Deadline, Leftovers, Limits, Overflow, Pipeline, Stats, Voice, Writer, sync,
+    Clock, Deadline, Leftovers, Limits, Overflow, Pipeline, Queued, QueuedRow, Stats, Voice,
+    Writer, sync,
 };
 use crate::sink::records::{HistoryRecord, Record, RecordType};
 use crate::sink::{FilePlace, Kept, MemorySink, RecordSink, StagedFile};
@@ -55,11 +56,6 @@ impl Subscriber for Listener {
 
 /// Runs the program in every order, and the check after each, when all threads have ended.
 pub(super) fn explore(program: fn(&Disk), after: fn(&Disk)) {
-    explore_at_most(3_000, program, after);
-}
-
-/// The same with another number of orders for loom.
-fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
     let orders = Arc::new(AtomicU64::new(0));
     let told = Arc::new(AtomicU64::new(0));
     let last = Arc::new(Mutex::new(None::<Disk>));
@@ -86,24 +82,26 @@ fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
         }
     };
     let listener = Dispatch::new(Listener(told));
-    dispatcher::with_default(&listener, || in_every_order(most, body));
+    dispatcher::with_default(&listener, || in_every_order(body));
     check_last(&last);
     println!("{} orders", orders.load(Ordering::SeqCst));
 }
 
 /// One interruption by itself first: the orders with two may be too many to come to all of those.
 #[cfg(not(feature = "shuttle-test"))]
-fn in_every_order(most: usize, program: impl Fn() + Send + Sync + 'static) {
+fn in_every_order(program: impl Fn() + Send + Sync + 'static) {
+    const MOST: usize = 1_500;
     let program = Arc::new(program);
     let given = loom::model::Builder::new().preemption_bound;
     for bound in given.map_or(vec![1, 2], |bound| vec![bound]) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(bound);
         if model.max_duration.is_none() && model.max_permutations.is_none() {
-            model.max_permutations = Some(most);
+            model.max_permutations = Some(MOST);
         }
         model.max_branches = 100_000;
-        model.checkpoint_interval = 1_000;
+        // Their number is looked at so often.
+        model.checkpoint_interval = 500;
         let program = Arc::clone(&program);
         model.check(move || program());
     }
@@ -111,7 +109,7 @@ fn in_every_order(most: usize, program: impl Fn() + Send + Sync + 'static) {
 
 /// Half of them with a thread drawn at each step, half with few changes at drawn moments.
 #[cfg(feature = "shuttle-test")]
-fn in_every_order(_: usize, program: impl Fn() + Send + Sync + 'static) {
+fn in_every_order(program: impl Fn() + Send + Sync + 'static) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
     let orders = std::env::var("SHUTTLE_ORDERS").map_or(2_000, |orders| orders.parse().unwrap());
     let mut config = shuttle::Config::new();
@@ -260,8 +258,12 @@ fn unmakeable() -> Image {
 /// Another caller, with the run.
 fn beside(run: &Run, work: impl FnOnce(&Run) + Send + 'static) -> JoinHandle<()> {
     let run = run.clone();
+    spawn(move || work(&run))
+}
+
+pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     let builder = thread::Builder::new().stack_size(sync::STACK);
-    builder.spawn(move || work(&run)).unwrap()
+    builder.spawn(work).unwrap()
 }
 
 /// At every moment the sums are right.
@@ -382,6 +384,21 @@ pub(super) fn start_pipeline(disk: &Disk, workers: usize) -> Pipeline {
         ..Limits::default()
     };
     Pipeline::start(limits, Voice::new(true), writer).unwrap()
+}
+
+/// Logs a row of one value, or of none, into it.
+pub(super) fn log_row(pipeline: &Pipeline, step: u64, value: Option<(&str, Queued)>) {
+    pipeline.open_row();
+    close_row(pipeline, step, value);
+}
+
+pub(super) fn close_row(pipeline: &Pipeline, step: u64, value: Option<(&str, Queued)>) {
+    let value = value.map(|(key, value)| (key.into(), value));
+    pipeline.close_row(QueuedRow {
+        step,
+        logged: Clock::start().now(),
+        values: value.into_iter().collect(),
+    });
 }
 
 #[test]
@@ -611,21 +628,26 @@ fn a_synchronous_run_confirms_each_row_to_each_caller() {
     explore(program, nothing_more);
 }
 
-/// Whoever flushes meanwhile, a caller learns that its own row was refused. What comes to this is
-/// beyond the first ten thousand orders.
+/// Whoever flushes meanwhile, a caller that waits for its own row learns that it was refused.
 #[test]
-fn a_synchronous_row_that_fails_is_told_to_its_caller() {
+fn a_row_that_fails_is_told_to_the_call_that_waits_for_it() {
     let program = |disk: &Disk| {
-        let run = disk.start(init().synchronous(true));
+        let pipeline = Arc::new(start_pipeline(disk, 0));
         disk.set_broken(true);
-        let other = beside(&run, |run| drop(run.log([("a", 1)]).unwrap_err()));
-        let _ = run.flush(LONG);
+        let shared = Arc::clone(&pipeline);
+        let other = spawn(move || {
+            let inquiry = shared.inquire();
+            log_row(&shared, 0, None);
+            inquiry.settle().unwrap_err();
+        });
+        let _ = pipeline.inquire().flush(Deadline::after(LONG));
         other.join().unwrap();
         disk.set_broken(false);
-        run.finish().unwrap_err();
-        assert_eq!(check_end(&run, disk).rows.failed, 1);
+        pipeline.finish(0, Deadline::after(LONG)).unwrap_err();
+        check_sums(pipeline.stats());
+        assert_eq!(pipeline.stats().rows.failed, 1);
     };
-    explore_at_most(20_000, program, |disk| assert!(disk.has_end()));
+    explore(program, |disk| assert!(disk.has_end()));
 }
 
 /// More threads than loom takes.
