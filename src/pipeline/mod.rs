@@ -9,7 +9,6 @@ mod items;
 mod labels;
 mod notice;
 mod overflow;
-mod parcel;
 mod place;
 mod queue;
 mod report;
@@ -29,8 +28,7 @@ pub(crate) use clock::Clock;
 pub(crate) use items::whole;
 pub(crate) use overflow::Limits;
 pub use overflow::Overflow;
-pub(crate) use parcel::TableId;
-pub(crate) use queue::Call;
+pub(crate) use queue::{Call, TableId};
 pub(crate) use row::{Pictures, Queued, QueuedRow};
 pub use stats::{Counts, Stats};
 pub(crate) use voice::Voice;
@@ -264,7 +262,7 @@ impl Pipeline {
     /// Takes note of a failure that happened before anything was given.
     pub(crate) fn fail(&self, error: Error) {
         let error = Arc::new(error);
-        self.0.lock().fail(&error);
+        self.0.lock().reports.fail(&error);
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -276,14 +274,17 @@ impl Pipeline {
     pub(crate) fn inquire(&self) -> Inquiry<'_> {
         Inquiry {
             shared: &self.0,
-            id: self.0.lock().inquire(),
+            id: self.0.lock().reports.inquire(),
         }
     }
 
     /// That the time was up before anything could be done.
     pub(crate) fn late(&self, until: Deadline) -> Result<()> {
         let state = self.0.lock();
-        Err(state.totals().unfinished(&state.stats(), until.timeout))
+        Err(state
+            .reports
+            .totals()
+            .unfinished(&state.stats(), until.timeout))
     }
 
     /// Whether callers may still log.
@@ -318,7 +319,7 @@ impl Pipeline {
         let (state, is_done) = self
             .0
             .wait_until(Some(until), |state| state.has_done(number), say);
-        let totals = state.totals();
+        let totals = state.reports.totals();
         match is_done {
             true => totals.result(),
             false => Err(totals.unfinished(&state.stats(), until.timeout)),
@@ -349,7 +350,7 @@ impl Inquiry<'_> {
 
     fn settle_when(&self, is_settled: impl Fn(&State) -> bool) -> Result<()> {
         let (mut state, _) = self.shared.wait_until(None, is_settled, |_, _| None);
-        state.take_unreported(self.id).first_failure()
+        state.reports.take_unreported(self.id).first_failure()
     }
 
     /// Waits until everything before is on disk. Rows don't wait for artifacts, which are flushed by
@@ -361,7 +362,7 @@ impl Inquiry<'_> {
             is_done = self.await_artifacts(until) && self.flush_once(until);
         }
         let mut state = self.shared.lock();
-        let report = state.take_unconfirmed(self.id);
+        let report = state.reports.take_unconfirmed(self.id);
         match is_done {
             true => report.result(),
             false => Err(report.unfinished(&state.stats(), until.timeout)),
@@ -383,7 +384,7 @@ impl Inquiry<'_> {
 
 impl Drop for Inquiry<'_> {
     fn drop(&mut self) {
-        self.shared.lock().end_inquiry(self.id);
+        self.shared.lock().reports.end_inquiry(self.id);
     }
 }
 

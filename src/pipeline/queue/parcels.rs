@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Failure, State, Waiter, Work, unwritten};
+use super::entry::unwritten;
+use super::{Failure, State, Waiter, Work};
 use crate::artifact::MadeArtifact;
 use crate::error::{Error, Result};
-use crate::pipeline::parcel::TableId;
 use crate::table::MadeTable;
+
+/// The number of a table on its way.
+pub(crate) type TableId = u64;
 
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
@@ -166,11 +169,8 @@ impl State {
         });
         self.parcels.artifacts -= 1;
         self.stats.artifacts.fail(1);
-        self.report(|report| report.fail_artifact(&error));
-        Failure {
-            key: "".into(),
-            error,
-        }
+        self.reports.note(|report| report.fail_artifact(&error));
+        Failure::without_key(error)
     }
 
     /// Takes a table, and what of it couldn't be made. Returned is what is to be told, and
@@ -224,15 +224,16 @@ impl State {
     /// Counts a table as failed. Whether it is the first under its key.
     pub(super) fn fail_artifact(&mut self, key: &Arc<str>, error: &Arc<Error>) -> bool {
         self.stats.artifacts.fail(1);
-        self.report(|report| report.fail_artifact(error));
-        self.said.insert(key.to_string())
+        self.reports.note(|report| report.fail_artifact(error));
+        self.reports.is_first(key)
     }
 
     fn fail_pictures_of_table(&mut self, pictures: u64, failure: &Failure) -> bool {
         self.stats.pictures.accept(pictures);
         self.stats.pictures.fail(pictures);
-        self.report(|report| report.fail_pictures(pictures, &failure.error));
-        self.said.insert(failure.key.to_string())
+        self.reports
+            .note(|report| report.fail_pictures(pictures, &failure.error));
+        self.reports.is_first(&failure.key)
     }
 }
 

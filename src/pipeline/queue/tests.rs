@@ -1,14 +1,23 @@
 //! Random calls in any order.
 
-use super::super::clock::Clock;
-use super::super::stats::Counts;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::memory::Held;
+use super::pictures::Making;
 use super::*;
 use crate::artifact::{Heading, MadeArtifact};
 use crate::convert::IntoWandbImage;
-use crate::pipeline::TableId;
+use crate::error::Error;
+use crate::image::Image;
+use crate::pipeline::clock::Clock;
+use crate::pipeline::report::Report;
+use crate::pipeline::row::{Pictures, PreparedImage};
+use crate::pipeline::stats::Counts;
 use crate::sink::{MediaKey, Staging};
 use crate::table::{Lost, MadeTable, RunFile, Seen};
 use crate::tensor::HostTensor;
+use crate::value::Json;
 
 /// A run of random calls, in any order in which callers, workers and the writer can make
 /// them.
@@ -580,7 +589,7 @@ fn check(overflow: Overflow) {
         let stats = play.state.stats();
         assert_eq!((stats.rows.queued, stats.pictures.queued), (0, 0));
         assert_eq!(stats.artifacts.queued, 0);
-        check_report(play.state.totals(), &stats);
+        check_report(play.state.reports.totals(), &stats);
         assert_eq!((stats.queued_bytes, play.state.memory.bytes()), (0, 0));
         has_rested |= play.state.waited.is_zero();
         assert_eq!(stats.rows.accepted, play.steps);
@@ -662,15 +671,18 @@ fn check_flushes(by_itself: &[bool], own: Option<bool>, is_failure: bool) {
     for is_good in by_itself {
         state.flushed(result(*is_good));
     }
-    let inquiry = state.inquire();
+    let inquiry = state.reports.inquire();
     if let Some(is_good) = own {
         state.give(Entry::Flush, 0);
         state.next_work(false);
         state.other_done(true, result(is_good));
     }
-    let report = state.take_unconfirmed(inquiry);
+    let report = state.reports.take_unconfirmed(inquiry);
     assert_eq!(report.result().is_err(), is_failure);
-    assert!(state.totals().result().is_ok(), "the end flushes again");
+    assert!(
+        state.reports.totals().result().is_ok(),
+        "the end flushes again"
+    );
 }
 
 #[test]
@@ -697,22 +709,22 @@ fn flushes_that_fail_by_themselves_are_told_once() {
 fn a_failure_is_told_to_every_call_that_covers_it_and_to_no_later_one() {
     let mut state = State::new(Limits::default());
     let is_told = |state: &mut State, inquiry| {
-        let report = state.take_unreported(inquiry);
-        state.end_inquiry(inquiry);
+        let report = state.reports.take_unreported(inquiry);
+        state.reports.end_inquiry(inquiry);
         report.result().is_err()
     };
-    state.fail(&planned());
-    let (first, second) = (state.inquire(), state.inquire());
+    state.reports.fail(&planned());
+    let (first, second) = (state.reports.inquire(), state.reports.inquire());
     assert!(is_told(&mut state, second));
     assert!(is_told(&mut state, first));
-    let (first, second) = (state.inquire(), state.inquire());
+    let (first, second) = (state.reports.inquire(), state.reports.inquire());
     assert!(!is_told(&mut state, second));
-    state.fail(&planned());
-    let third = state.inquire();
+    state.reports.fail(&planned());
+    let third = state.reports.inquire();
     assert!(is_told(&mut state, first));
     assert!(is_told(&mut state, third));
-    let fourth = state.inquire();
+    let fourth = state.reports.inquire();
     assert!(!is_told(&mut state, fourth));
-    assert!(state.inquiries.is_empty());
-    assert!(state.totals().result().is_err());
+    assert!(!state.reports.has_inquiries());
+    assert!(state.reports.totals().result().is_err());
 }
