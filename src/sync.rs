@@ -113,7 +113,8 @@ mod model {
     }
 
     /// Runs the program in many orders of its threads, in at most so many of each number of
-    /// interruptions. One interruption by itself first: the orders with two may be too many to come to all of those.
+    /// interruptions. One interruption by itself first: the orders with two may be too many to come
+    /// to all of those.
     #[cfg(not(feature = "shuttle-test"))]
     pub(crate) fn in_every_order(most: usize, program: impl Fn() + Send + Sync + 'static) {
         let program = std::sync::Arc::new(program);
@@ -125,13 +126,15 @@ mod model {
                 model.max_permutations = Some(most);
             }
             model.max_branches = 100_000;
-            model.checkpoint_interval = 1_000;
+            // Their number is looked at so often.
+            model.checkpoint_interval = 500;
             let program = std::sync::Arc::clone(&program);
             model.check(move || program());
         }
     }
 
-    /// Runs the program in many orders of its threads: half of them with a thread drawn at each step, half with few changes at drawn moments.
+    /// Runs the program in many orders of its threads: half of them with a thread drawn at each
+    /// step, half with few changes at drawn moments.
     #[cfg(feature = "shuttle-test")]
     pub(crate) fn in_every_order(_: usize, program: impl Fn() + Send + Sync + 'static) {
         use shuttle::scheduler::{PctScheduler, RandomScheduler};

@@ -67,6 +67,18 @@ pub(crate) struct MadeArtifact {
 }
 
 impl MadeArtifact {
+    #[cfg(test)]
+    pub(crate) fn of_files(
+        heading: Heading,
+        files: impl IntoIterator<Item = (String, Entry)>,
+    ) -> Self {
+        Self {
+            heading,
+            entries: files.into_iter().collect(),
+            seen: Seen::default(),
+        }
+    }
+
     pub(super) fn new(heading: Heading, Finished { entries, seen }: Finished) -> Self {
         Self {
             heading,

@@ -9,7 +9,6 @@ mod items;
 mod labels;
 mod notice;
 mod overflow;
-mod parcel;
 mod place;
 mod queue;
 mod report;
@@ -28,8 +27,7 @@ pub(crate) use clock::Clock;
 pub(crate) use items::whole;
 pub(crate) use overflow::Limits;
 pub use overflow::Overflow;
-pub(crate) use parcel::TableId;
-pub(crate) use queue::Call;
+pub(crate) use queue::{Call, TableId};
 pub(crate) use row::{Pictures, Queued, QueuedRow};
 pub use stats::{Counts, Stats};
 pub(crate) use voice::Voice;
@@ -251,7 +249,7 @@ impl Pipeline {
     /// Takes note of a failure that happened before anything was given.
     pub(crate) fn fail(&self, error: Error) {
         let error = Arc::new(error);
-        self.0.lock().fail(&error);
+        self.0.lock().reports.fail(&error);
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -263,14 +261,17 @@ impl Pipeline {
     pub(crate) fn inquire(&self) -> Inquiry<'_> {
         Inquiry {
             shared: &self.0,
-            id: self.0.lock().inquire(),
+            id: self.0.lock().reports.inquire(),
         }
     }
 
     /// That the time was up before anything could be done.
     pub(crate) fn late(&self, until: Deadline) -> Result<()> {
         let state = self.0.lock();
-        Err(state.totals().unfinished(&state.stats(), until.timeout))
+        Err(state
+            .reports
+            .totals()
+            .unfinished(&state.stats(), until.timeout))
     }
 
     /// Whether callers may still log.
@@ -305,7 +306,7 @@ impl Pipeline {
         let (state, is_done) = self
             .0
             .wait_until(Some(until), |state| state.has_done(number), say);
-        let totals = state.totals();
+        let totals = state.reports.totals();
         match is_done {
             true => totals.result(),
             false => Err(totals.unfinished(&state.stats(), until.timeout)),
@@ -336,7 +337,7 @@ impl Inquiry<'_> {
 
     fn settle_when(&self, is_settled: impl Fn(&State) -> bool) -> Result<()> {
         let (mut state, _) = self.shared.wait_until(None, is_settled, |_, _| None);
-        state.take_unreported(self.id).first_failure()
+        state.reports.take_unreported(self.id).first_failure()
     }
 
     /// Waits until everything before is on disk. Rows don't wait for artifacts, which are flushed by
@@ -348,7 +349,7 @@ impl Inquiry<'_> {
             is_done = self.await_artifacts(until) && self.flush_once(until);
         }
         let mut state = self.shared.lock();
-        let report = state.take_unconfirmed(self.id);
+        let report = state.reports.take_unconfirmed(self.id);
         match is_done {
             true => report.result(),
             false => Err(report.unfinished(&state.stats(), until.timeout)),
@@ -370,7 +371,7 @@ impl Inquiry<'_> {
 
 impl Drop for Inquiry<'_> {
     fn drop(&mut self) {
-        self.shared.lock().end_inquiry(self.id);
+        self.shared.lock().reports.end_inquiry(self.id);
     }
 }
 
@@ -382,6 +383,27 @@ impl Pipeline {
         sync::pass(time);
         drop(state);
         self.0.notify();
+    }
+
+    /// Takes an artifact that a thread of the test's makes, which tells what became of it.
+    pub(crate) fn await_artifact(
+        &self,
+        name: &'static str,
+    ) -> impl FnOnce(Result<MadeArtifact>) + Send + use<> {
+        self.0.lock().accept_artifact();
+        let shared = Arc::clone(&self.0);
+        move |result| shared.artifact_made(name, result)
+    }
+
+    /// The same of the table of a row.
+    pub(crate) fn await_table(
+        &self,
+        key: &str,
+        step: u64,
+    ) -> (TableId, impl FnOnce(Result<MadeTable>) + Send + use<>) {
+        let id = self.0.lock().accept_table(key, step);
+        let shared = Arc::clone(&self.0);
+        (id, move |result| shared.table_made(id, result))
     }
 }
 
@@ -405,7 +427,7 @@ impl Shared {
 
     /// Where there is an entry to write: waking a thread for nothing costs the caller.
     fn wake_writer(&self, state: MutexGuard<'_, State>) {
-        let is_ready = state.has_ready_entry();
+        let is_ready = state.has_ready_work();
         drop(state);
         if is_ready {
             self.for_writer.notify_one();
@@ -556,10 +578,16 @@ impl Shared {
         let failure = state.made(id, result, took);
         self.wake_writer(state);
         self.for_callers.notify_all();
-        if let Some(failure) = failure {
-            self.tell([failure]);
+        self.tell_first(failure.into_iter().collect());
+    }
+
+    /// Tells failures that what confirms them waits for.
+    fn tell_first(&self, failures: Vec<Failure>) {
+        let n = failures.len();
+        if n > 0 {
+            self.tell(failures);
             let mut state = self.lock();
-            state.told();
+            state.told(n);
             self.wake_writer(state);
         }
     }
@@ -570,7 +598,7 @@ impl Shared {
         let failure = self.lock().artifact_made(name, result);
         self.for_callers.notify_all();
         self.for_writer.notify_one();
-        self.tell(failure);
+        self.tell_first(failure.into_iter().collect());
     }
 
     fn table_made(&self, id: TableId, result: Result<MadeTable>) {
@@ -578,7 +606,7 @@ impl Shared {
         drop(unwanted);
         self.for_callers.notify_all();
         self.for_writer.notify_one();
-        self.tell(failures);
+        self.tell_first(failures);
     }
 
     // ---- the writer ----
@@ -615,8 +643,13 @@ impl Shared {
         self.tell(failures);
     }
 
-    fn artifact_done(&self, name: &str, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().artifact_done(name, result);
+    fn artifact_goes_on(&self, bytes_written: u64) {
+        self.lock().artifact_goes_on(bytes_written);
+        self.for_callers.notify_all();
+    }
+
+    fn artifact_done(&self, result: Result<u64, Arc<Error>>) {
+        let failure = self.lock().artifact_done(result);
         self.for_callers.notify_all();
         self.tell(failure);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clock::Moment;
-use super::parcel::TableId;
+use super::queue::TableId;
 use crate::error::Result;
 use crate::image::{EncodedLayer, Image, LayerKind, Names, Noticed};
 use crate::sink::{MediaKey, sha256};

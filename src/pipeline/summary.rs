@@ -84,13 +84,9 @@ impl Summary {
 }
 
 impl Entry {
-    fn ways(&self) -> Ways<&[String]> {
-        self.leaves.iter().map(way).collect()
-    }
-
     /// Leaves on disk that the new ones neither replace nor lie in.
     fn stale(&self) -> Vec<Item> {
-        let new = self.ways();
+        let new = ways(&self.leaves);
         let gone = self.on_disk.iter().filter(|old| !new.meets(old));
         gone.map(removed).collect()
     }
@@ -103,10 +99,14 @@ impl Entry {
 
     fn written(&mut self) {
         self.add_to_disk();
-        let new: Ways<&[String]> = self.leaves.iter().map(way).collect();
+        let new = ways(&self.leaves);
         self.on_disk.keep(|way| new.holds(way));
         self.changed = false;
     }
+}
+
+fn ways(leaves: &[Item]) -> Ways<&[String]> {
+    leaves.iter().map(way).collect()
 }
 
 /// The end of a leaf.

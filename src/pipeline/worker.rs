@@ -8,7 +8,6 @@ use super::row::{PreparedImage, PreparedRow};
 use super::sync::{self, Instant};
 use super::writer::Writer;
 use super::{Deadline, Shared};
-use crate::artifact::MadeArtifact;
 pub(super) use crate::background::is_here as is_ours;
 use crate::background::{begin, guarded};
 use crate::error::{Error, Result};
@@ -78,6 +77,12 @@ fn write(shared: &Shared, mut writer: Writer) {
     loop {
         match shared.wait_for_work(flush_at) {
             Work::Entry(entry) => write_entry(shared, &mut writer, entry),
+            Work::Artifact(artifact) => {
+                let sayings = writer.begin_artifact(*artifact);
+                sayings.iter().for_each(|text| shared.voice.warn(text));
+                take_files(shared, &mut writer);
+            }
+            Work::Files => take_files(shared, &mut writer),
             Work::Flush => {
                 flush(shared, &mut writer);
                 flush_at = None;
@@ -94,7 +99,6 @@ fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) 
     match entry {
         Entry::Row(row) => write_row(shared, writer, &row),
         Entry::Media { call, row } => write_media(shared, writer, call, &row),
-        Entry::Artifact(artifact) => write_artifact(shared, writer, &artifact),
         Entry::Summary { key, value } => other(shared, writer, false, |writer| {
             writer.set_summary(&key, &value);
             Ok(())
@@ -129,13 +133,16 @@ fn write_media(shared: &Shared, writer: &mut Writer, call: Call, row: &PreparedR
     sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 
-fn write_artifact(shared: &Shared, writer: &mut Writer, artifact: &MadeArtifact) {
+fn take_files(shared: &Shared, writer: &mut Writer) {
+    let mut is_written = true;
     let result = counted(writer, "an artifact was written", |writer| {
-        writer.artifact(artifact)
+        is_written = writer.take_files()?;
+        Ok(())
     });
-    shared.artifact_done(&artifact.heading.name, result);
-    let sayings = writer.notice_artifact(artifact);
-    sayings.iter().for_each(|text| shared.voice.warn(text));
+    match is_written {
+        true => shared.artifact_done(result),
+        false => shared.artifact_goes_on(result.unwrap_or(0)),
+    }
 }
 
 fn other(

@@ -7,7 +7,7 @@ use std::io;
 
 use prost::Message;
 
-use artifacts::Owner;
+use artifacts::{Owner, Taking};
 
 use super::clock::{Clock, Moment};
 use super::items::{at, leaves, whole};
@@ -40,6 +40,8 @@ pub(crate) struct Writer {
     summary: Summary,
     notices: Notices,
     last_files: LastFiles,
+    /// The artifact whose files it is at.
+    taking: Option<Taking>,
     labels: Labels,
     bytes_written: u64,
     /// Something was taken that no flush has confirmed.
@@ -64,6 +66,7 @@ impl Writer {
             summary: Summary::default(),
             notices: Notices::default(),
             last_files: LastFiles::new(),
+            taking: None,
             labels: Labels::default(),
             bytes_written: 0,
             has_unflushed: false,
@@ -139,7 +142,7 @@ impl Writer {
         // Where the row fails, or panics, no record may have named its files.
         let last = std::mem::take(&mut self.last_files);
         let (mut placed, mut files) = self.place_all(row, last);
-        if row.has_files() && self.sink.has_lost() {
+        if row.has_files() && self.has_lost() {
             (placed, files) = self.place_all(row, LastFiles::new());
         }
         let result = self

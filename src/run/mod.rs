@@ -4,6 +4,7 @@ mod builder;
 mod ledger;
 #[cfg(all(test, loom))]
 mod loom {
+    mod parcels;
     mod tests;
 }
 mod machine;
@@ -317,7 +318,8 @@ impl Run {
     /// Logs an artifact: an output of the run, of which W&B keeps every version.
     ///
     /// When this returns, it is accepted: files are hashed and pictures are made in the background
-    /// (see [`Artifact`]), and it is written as soon as that is done, whatever rows come meanwhile.
+    /// (see [`Artifact`]), and it is written as soon as that is done, whatever rows come meanwhile: its
+    /// files are taken a few at a time, and rows are written in between.
     /// [`flush`](Self::flush) and [`finish`](Self::finish) wait for it. Nothing of an artifact is
     /// uploaded where something in it couldn't be made: the run tells that, and they return it.
     ///
@@ -325,8 +327,8 @@ impl Run {
     /// record names them by their whole paths, so the directory must stay where it is until then.
     /// Of a run that was moved, [`repair`](crate::sink::repair::repair) makes one that can be synced.
     ///
-    /// The contents of an artifact of over 100,000 files, as a list, are in a file there too, which
-    /// `wandb sync` deletes once it has read it: where that sync fails later on, the artifact has to
+    /// The contents of an artifact, as a list, are in a file there too where they are over 100,000
+    /// files or 32 MiB long, and `wandb sync` deletes that once it has read it: where that sync fails later on, the artifact has to
     /// be logged once more. [`verify`](crate::sink::verify::verify) says so.
     ///
     /// # Errors

@@ -253,13 +253,13 @@ impl<F: Folder> Directory<F> {
 
     /// Notices a directory that was deleted, and makes it again where that can be; and folders of
     /// media files that are gone.
-    fn notice(&mut self) -> Result<()> {
+    fn notice(&mut self, look: fn(&mut Files<F>)) -> Result<()> {
         if matches!(self.state, State::There) && self.has_lost_log() {
             self.state = State::Gone { refusal: None };
             self.has_lost = true;
         }
         self.there()?;
-        self.files.look();
+        look(&mut self.files);
         self.notice_files();
         Ok(())
     }
@@ -526,7 +526,7 @@ impl<F: Folder> RecordSink for Directory<F> {
         if let State::Gone { refusal } = &mut self.state {
             *refusal = None;
         }
-        self.notice()?;
+        self.notice(Files::look_for_all)?;
         self.log.flush()?;
         let is_synced = self.durability == Durability::Fsync;
         if is_synced {
@@ -541,7 +541,7 @@ impl<F: Folder> RecordSink for Directory<F> {
 
     fn has_lost(&mut self) -> bool {
         // Where it can't be made again, the next record says so.
-        let _ = self.notice();
+        let _ = self.notice(Files::look);
         std::mem::take(&mut self.has_lost)
     }
 }

@@ -22,7 +22,7 @@ const MAX_OPEN: usize = 8;
 
 /// Folders of media whose loss is noticed: the first that were written to. There is one for each
 /// part of the keys before the last slash, and each is looked up for each row with pictures. Those
-/// of artifacts are no more than 257, and come on top.
+/// of artifacts are no more than 257, and come on top: while one is taken, and at each flush.
 const MAX_KNOWN: usize = 256;
 
 /// Writes below the `files/` of a run, in folders that it makes where they are missing.
@@ -35,7 +35,8 @@ pub(super) struct Files<F> {
     open: Vec<OpenFolder<F>>,
     /// The folders that were written to, by their path from the run's folder.
     known: BTreeMap<String, Identity>,
-    /// Folders of artifacts, by the same paths, whose names may not outlast the power.
+    /// Folders of artifacts, by the same paths, that got files since the last record of one: their
+    /// names may not outlast the power.
     unsynced: BTreeSet<String>,
     has_lost: bool,
 }
@@ -81,12 +82,23 @@ impl<F: Folder> Files<F> {
         }
     }
 
-    /// Looks for folders that were written to and aren't in their place any more.
+    /// Looks for folders that were written to and aren't in their place any more: for those of
+    /// artifacts only while files wait for the record that names them.
     pub(super) fn look(&mut self) {
+        let is_taking = !self.unsynced.is_empty();
+        self.look_for(|path| is_taking || !is_of_artifacts(path));
+    }
+
+    /// Looks for all of them.
+    pub(super) fn look_for_all(&mut self) {
+        self.look_for(|_| true);
+    }
+
+    fn look_for(&mut self, is_asked: impl Fn(&str) -> bool) {
         let run = &self.run;
         let before = self.known.len();
         self.known
-            .retain(|path, known| look_up(run, path, *known) != Found::Lost);
+            .retain(|path, known| !is_asked(path) || look_up(run, path, *known) != Found::Lost);
         if self.known.len() < before {
             self.has_lost = true;
             self.open.clear();
@@ -271,7 +283,7 @@ impl<F: Folder> Files<F> {
     }
 
     fn keep(&mut self, open: OpenFolder<F>) {
-        let of_artifacts = self.known.keys().filter(|path| path.starts_with(ARTIFACTS));
+        let of_artifacts = self.known.keys().filter(|path| is_of_artifacts(path));
         let media = self.known.len() - of_artifacts.count();
         if media < MAX_KNOWN || self.known.contains_key(&open.path) {
             self.known.insert(open.path.clone(), open.identity);
@@ -342,6 +354,11 @@ fn leads_nowhere(error: &io::Error) -> bool {
         io::ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
         _ => false,
     }
+}
+
+/// Of a path from the run's folder.
+fn is_of_artifacts(path: &str) -> bool {
+    path.starts_with(ARTIFACTS)
 }
 
 fn path_of(folder: &str) -> String {

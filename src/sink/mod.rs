@@ -133,7 +133,8 @@ pub trait RecordSink: Send {
 
     /// Takes over a file: one that is too large for memory, or that is there already. Returns where
     /// it is from now on, which a record tells `wandb sync`. The same [`StagedFile::place`] always
-    /// comes with the same bytes.
+    /// comes with the same bytes. Between the files of an artifact, before the record that names
+    /// them, anything else may come.
     ///
     /// # Errors
     ///
@@ -168,9 +169,10 @@ pub trait RecordSink: Send {
     fn flush(&mut self) -> Result<()>;
 
     /// Whether files that were taken before are gone since this was last asked, so that a row may
-    /// not name them; asked for each row with pictures or tables and for each artifact, when all of its files were handed over and
-    /// no record names them yet. Where so, all of them are handed over once more. Never, by
-    /// default.
+    /// not name them; asked for each row with pictures or tables and for each artifact, when all of
+    /// its files were handed over and no record names them yet. Where so, all of them are handed
+    /// over once more; those of an artifact also where a row came between them and this was asked
+    /// for that. Never, by default.
     fn has_lost(&mut self) -> bool {
         false
     }

@@ -36,7 +36,7 @@ impl Staging {
         Self::create_in(&dir).or_else(|_| Self::create_in(&std::env::temp_dir()))
     }
 
-    pub(super) fn create_in(parent: &Path) -> Result<Self> {
+    pub(crate) fn create_in(parent: &Path) -> Result<Self> {
         let made_parent = !parent.exists();
         let begun = begin_in(parent);
         let (path, lock) =

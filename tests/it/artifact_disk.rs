@@ -755,6 +755,25 @@ fn an_artifact_of_many_files_names_a_file_of_its_contents() {
 }
 
 #[test]
+fn an_artifact_of_long_paths_names_a_file_of_its_contents() {
+    const PATHS: usize = 17_000;
+    let desk = Desk::new();
+    let mut artifact = Artifact::new("long", "dataset").unwrap();
+    for number in 0..PATHS {
+        let name = format!("{number:04000}");
+        artifact
+            .add_reference_as("https://example.invalid/x.png", &name)
+            .unwrap();
+    }
+    desk.run.log_artifact(artifact).unwrap();
+    desk.run.finish().unwrap();
+    let manifest = artifacts(desk.path())[0].manifest.clone().unwrap();
+    assert_eq!(manifest.contents.len(), 0);
+    assert!(Path::new(&manifest.manifest_file_path).starts_with(desk.path()));
+    check_sound(desk.path());
+}
+
+#[test]
 fn contents_that_are_none_are_told() {
     let place = tempfile::tempdir().unwrap();
     let contents = place.path().join("contents.gz");

@@ -1,14 +1,15 @@
 //! What happens between `log` and the disk: order, overflow, accounting, faults, endings.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use wandb_image::sink::records::{HistoryRecord, Record, RecordType};
-use wandb_image::sink::{Kept, MemorySink, RecordSink};
+use wandb_image::sink::{Kept, MemorySink, RecordSink, StagedFile};
 use wandb_image::{
-    Counts, DType, Error, HostTensor, Image, IntoWandbImage, Overflow, Result, Row, Run,
+    Artifact, Counts, DType, Error, HostTensor, Image, IntoWandbImage, Overflow, Result, Row, Run,
     RunBuilder, Snapshot, init,
 };
 
@@ -1044,4 +1045,65 @@ fn a_burn_tensor_that_is_reused_after_log_is_not_seen() {
         assert_eq!(changed.mean().into_scalar::<f32>(), 7.0);
     });
     assert_eq!(firsts, [100; 2]);
+}
+
+/// Keeps an artifact's files waiting.
+struct Slow {
+    kept: MemorySink,
+    gate: Gate,
+}
+
+impl RecordSink for Slow {
+    fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.kept.media(path, bytes)
+    }
+    fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
+        self.gate.pass();
+        self.kept.take_file(file)
+    }
+    fn record(&mut self, record: &Record) -> Result<()> {
+        self.kept.record(record)
+    }
+    fn flush(&mut self) -> Result<()> {
+        self.kept.flush()
+    }
+}
+
+#[test]
+fn rows_are_written_between_the_files_of_an_artifact() {
+    const FILES: usize = 100;
+    let dir = tempfile::tempdir().unwrap();
+    let mut artifact = Artifact::new("many", "dataset").unwrap();
+    for number in 0..FILES {
+        let path = dir.path().join(number.to_string());
+        std::fs::write(&path, number.to_string()).unwrap();
+        artifact.add_file(&path).unwrap();
+    }
+    let (kept, gate) = (MemorySink::new(), Gate::default());
+    let slow = Slow {
+        kept: kept.clone(),
+        gate: gate.clone(),
+    };
+    let run = init().start_on(slow).unwrap();
+    run.log_artifact(artifact).unwrap();
+    gate.await_arrivals(1);
+    run.log([("loss", 0.5)]).unwrap();
+    run.log([("loss", 0.25)]).unwrap();
+    gate.open();
+    run.flush(LONG).unwrap();
+    let of_artifact =
+        |kept: &Kept| matches!(kept, Kept::Media(file) if file.path.starts_with("artifacts/"));
+    let of_rows = |kept: &Kept| matches!(kept, Kept::Record(record) if matches!(record.record_type, Some(RecordType::History(_))));
+    let all = kept.kept();
+    let files = all.iter().filter(|kept| of_artifact(kept)).count();
+    let last_row = all.iter().rposition(of_rows).unwrap();
+    let last_file = all.iter().rposition(of_artifact).unwrap();
+    assert_eq!((files, steps(&kept)), (FILES, vec![0, 1]));
+    assert!(last_row < last_file, "{last_row} {last_file}");
+    let is_record = |kept: &Kept| matches!(kept, Kept::Record(record) if matches!(record.record_type, Some(RecordType::Artifact(_))));
+    assert!(
+        all[last_file..].iter().any(is_record),
+        "the flush confirmed it"
+    );
+    run.finish().unwrap();
 }

@@ -3,18 +3,25 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Failure, State, Waiter, unwritten};
+use super::entry::unwritten;
+use super::{Failure, State, Waiter, Work};
 use crate::artifact::MadeArtifact;
 use crate::error::{Error, Result};
-use crate::pipeline::parcel::TableId;
 use crate::table::MadeTable;
+
+/// The number of a table on its way.
+pub(crate) type TableId = u64;
 
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
-    /// Artifacts that aren't made yet.
-    making: usize,
-    /// Those that are, to be written.
+    /// Artifacts that are neither written nor lost.
+    artifacts: usize,
+    /// Those of them that are made, and that the writer hasn't begun.
     ready: VecDeque<Box<MadeArtifact>>,
+    /// The name of the one that it has.
+    begun: Option<String>,
+    /// How many entries go before the next files of an artifact.
+    pub(super) entries_first: usize,
     tables: BTreeMap<TableId, OnItsWay>,
     next_id: TableId,
 }
@@ -48,15 +55,21 @@ impl Parcels {
     }
 
     pub(super) fn any_artifact(&self) -> bool {
-        self.making > 0 || self.has_ready()
+        self.artifacts > 0
     }
 
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// Whether there is an artifact to begin, or to go on with.
+    pub(super) fn has_files(&self) -> bool {
+        self.begun.is_some() || !self.ready.is_empty()
     }
 
-    pub(super) fn next_ready(&mut self) -> Option<Box<MadeArtifact>> {
-        self.ready.pop_front()
+    pub(super) fn next_files(&mut self) -> Option<Work> {
+        if self.begun.is_some() {
+            return Some(Work::Files);
+        }
+        let artifact = self.ready.pop_front()?;
+        self.begun = Some(artifact.heading.name.clone());
+        Some(Work::Artifact(artifact))
     }
 
     /// The table, where it could be made.
@@ -71,7 +84,7 @@ impl Parcels {
 impl State {
     pub(in crate::pipeline) fn accept_artifact(&mut self) {
         self.stats.artifacts.accept(1);
-        self.parcels.making += 1;
+        self.parcels.artifacts += 1;
     }
 
     /// The row of its step waits for it.
@@ -107,12 +120,12 @@ impl State {
         }
     }
 
+    /// A failure that is returned is to be told, and then [`told`](Self::told).
     pub(in crate::pipeline) fn artifact_made(
         &mut self,
         name: &str,
         result: Result<MadeArtifact>,
     ) -> Option<Failure> {
-        self.parcels.making -= 1;
         let failure = match result {
             Ok(artifact) => {
                 self.parcels.ready.push_back(Box::new(artifact));
@@ -120,23 +133,31 @@ impl State {
             }
             Err(error) => Some(self.artifact_lost(name, error)),
         };
+        self.telling += usize::from(failure.is_some());
         self.rest();
         failure
     }
 
-    /// Takes what became of an artifact that was to be written.
+    /// The writer has taken some files of an artifact, and more are left.
+    pub(in crate::pipeline) fn artifact_goes_on(&mut self, bytes_written: u64) {
+        self.written(bytes_written);
+        self.parcels.entries_first = self.entries.len();
+    }
+
+    /// Takes what became of the artifact that the writer has begun.
     pub(in crate::pipeline) fn artifact_done(
         &mut self,
-        name: &str,
         result: Result<u64, Arc<Error>>,
     ) -> Option<Failure> {
-        self.written(*result.as_ref().unwrap_or(&0));
+        self.artifact_goes_on(*result.as_ref().unwrap_or(&0));
+        let name = self.parcels.begun.take().unwrap_or_default();
         match result {
             Ok(_) => {
+                self.parcels.artifacts -= 1;
                 self.stats.artifacts.write(1);
                 None
             }
-            Err(error) => Some(self.artifact_lost(name, Error::Shared(error))),
+            Err(error) => Some(self.artifact_lost(&name, Error::Shared(error))),
         }
     }
 
@@ -146,16 +167,14 @@ impl State {
             name: name.into(),
             source: Arc::new(error),
         });
+        self.parcels.artifacts -= 1;
         self.stats.artifacts.fail(1);
-        self.report(|report| report.fail_artifact(&error));
-        Failure {
-            key: "".into(),
-            error,
-        }
+        self.reports.note(|report| report.fail_artifact(&error));
+        Failure::without_key(error)
     }
 
-    /// Takes a table, and what of it couldn't be made. Returned is what is to be told, and a table
-    /// that nothing takes, whose files go with it.
+    /// Takes a table, and what of it couldn't be made. Returned is what is to be told, and
+    /// then [`told`](Self::told), and a table that nothing takes, whose files go with it.
     pub(in crate::pipeline) fn table_made(
         &mut self,
         id: TableId,
@@ -197,21 +216,24 @@ impl State {
                 0 => self.fail_artifact(&failure.key, &failure.error),
                 _ => self.fail_pictures_of_table(*pictures, failure),
             });
-        (told.map(|(_, failure)| failure).collect(), unwanted)
+        let told: Vec<_> = told.map(|(_, failure)| failure).collect();
+        self.telling += told.len();
+        (told, unwanted)
     }
 
     /// Counts a table as failed. Whether it is the first under its key.
     pub(super) fn fail_artifact(&mut self, key: &Arc<str>, error: &Arc<Error>) -> bool {
         self.stats.artifacts.fail(1);
-        self.report(|report| report.fail_artifact(error));
-        self.said.insert(key.to_string())
+        self.reports.note(|report| report.fail_artifact(error));
+        self.reports.is_first(key)
     }
 
     fn fail_pictures_of_table(&mut self, pictures: u64, failure: &Failure) -> bool {
         self.stats.pictures.accept(pictures);
         self.stats.pictures.fail(pictures);
-        self.report(|report| report.fail_pictures(pictures, &failure.error));
-        self.said.insert(failure.key.to_string())
+        self.reports
+            .note(|report| report.fail_pictures(pictures, &failure.error));
+        self.reports.is_first(&failure.key)
     }
 }
 

@@ -1,11 +1,24 @@
 //! Random calls in any order.
 
-use super::super::clock::Clock;
-use super::super::stats::Counts;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::pictures::Making;
 use super::*;
+use crate::artifact::{Heading, MadeArtifact};
 use crate::convert::IntoWandbImage;
-use crate::sink::MediaKey;
+use crate::error::Error;
+use crate::image::Image;
+use crate::image::Seen;
+use crate::memory::Held;
+use crate::pipeline::clock::Clock;
+use crate::pipeline::report::Report;
+use crate::pipeline::row::{Pictures, PreparedImage};
+use crate::pipeline::stats::Counts;
+use crate::sink::{MediaKey, Staging};
+use crate::table::{Lost, MadeTable, RunFile};
 use crate::tensor::HostTensor;
+use crate::value::Json;
 
 /// A run of random calls, in any order in which callers, workers and the writer can make
 /// them.
@@ -15,10 +28,8 @@ struct Play {
     clock: Clock,
     open: Option<QueuedRow>,
     jobs: Vec<Job>,
-    /// The pictures of the row that the writer has in hand.
-    in_hand: Option<u64>,
-    /// The call whose pictures those are.
-    called: Option<Call>,
+    /// What the writer has in hand.
+    in_hand: Option<InHand>,
     /// Calls that weren't answered, with the number of their pictures.
     calls: Vec<(Call, usize)>,
     /// Calls that got JSON, that failed, and whose pictures were dropped.
@@ -26,10 +37,58 @@ struct Play {
     steps: u64,
     /// Pictures that will be logged, of batches that were.
     again: [Image; 3],
+    staging: Arc<Staging>,
+    /// The artifacts that aren't made yet.
+    artifacts: Vec<u64>,
+    /// Those that are, in order.
+    made_artifacts: VecDeque<u64>,
+    /// The one that the writer has begun.
+    begun: Option<u64>,
+    /// How many entries go before its next files.
+    entries_first: usize,
+    /// What became of each table, by its number.
+    tables: BTreeMap<TableId, Table>,
+    /// What became of artifacts and tables: accepted, written, failed.
+    parcels: [u64; 3],
+    told: BTreeSet<String>,
+}
+
+/// What the writer takes at a time: the numbers of pictures and tables of a row or a call.
+#[derive(Clone, Copy)]
+enum InHand {
+    Row {
+        pictures: u64,
+        tables: u64,
+    },
+    Call(Call, u64),
+    /// Of the artifact that was begun.
+    Files,
+}
+
+impl InHand {
+    fn pictures(self) -> u64 {
+        match self {
+            InHand::Row { pictures, .. } | InHand::Call(_, pictures) => pictures,
+            InHand::Files => 0,
+        }
+    }
+}
+
+/// A table of a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    /// It is made, and a later one has its place or not.
+    Making {
+        step: u64,
+        is_wanted: bool,
+    },
+    Made {
+        step: u64,
+    },
 }
 
 impl Play {
-    fn new(seed: u64, overflow: Overflow) -> Self {
+    fn new(seed: u64, overflow: Overflow, staging: &Arc<Staging>) -> Self {
         let limits = Limits {
             bytes: 3_500,
             rows: 20,
@@ -43,7 +102,6 @@ impl Play {
             open: None,
             jobs: Vec::new(),
             in_hand: None,
-            called: None,
             calls: Vec::new(),
             answers: [0; 3],
             steps: 0,
@@ -51,6 +109,14 @@ impl Play {
                 let dot = HostTensor::new([1, 1], vec![level]).unwrap();
                 dot.to_wandb_image().unwrap()
             }),
+            staging: Arc::clone(staging),
+            artifacts: Vec::new(),
+            made_artifacts: VecDeque::new(),
+            begun: None,
+            entries_first: 0,
+            tables: BTreeMap::new(),
+            parcels: [0; 3],
+            told: BTreeSet::new(),
         }
     }
 
@@ -85,24 +151,147 @@ impl Play {
             self.steps += 1;
         }
         let key = ["a", "b"][self.random.usize(..2)];
-        let ids = self.accept(&Place {
-            key: key.into(),
-            step: self.steps,
-            taker: Taker::Row,
-        });
-        let (step, logged) = (self.steps, self.clock.now());
+        let media_key = MediaKey::new(key).unwrap();
+        let step = self.steps;
+        let value = match self.random.u8(..3) {
+            0 => Queued::Table(media_key, self.accept_table(key)),
+            _ => Queued::Pictures(Pictures {
+                key: media_key,
+                is_list: true,
+                ids: self.accept(&Place {
+                    key: key.into(),
+                    step,
+                    taker: Taker::Row,
+                }),
+            }),
+        };
+        let logged = self.clock.now();
         let row = self.open.get_or_insert_with(|| QueuedRow {
             step,
             logged,
             values: BTreeMap::new(),
         });
-        let pictures = Queued::Pictures(Pictures {
-            key: MediaKey::new(key).unwrap(),
-            is_list: true,
-            ids,
-        });
-        if let Some(old) = row.values.insert(key.into(), pictures) {
+        if let Some(old) = row.values.insert(key.into(), value) {
             self.state.replace(old.pictures());
+            old.table()
+                .into_iter()
+                .for_each(|id| self.replace_table(id));
+        }
+    }
+
+    fn accept_table(&mut self, key: &str) -> TableId {
+        let step = self.steps;
+        let id = self.state.accept_table(key, step);
+        let is_wanted = true;
+        self.tables.insert(id, Table::Making { step, is_wanted });
+        self.parcels[0] += 1;
+        id
+    }
+
+    fn replace_table(&mut self, id: TableId) {
+        let replaced = self.state.replace_table(id);
+        match self.tables.remove(&id) {
+            Some(Table::Making { step, is_wanted }) => {
+                assert!(is_wanted && replaced.is_none());
+                let is_wanted = false;
+                self.tables.insert(id, Table::Making { step, is_wanted });
+            }
+            Some(Table::Made { .. }) => assert_eq!(replaced.unwrap().rows, id),
+            // It has failed before.
+            None => return assert!(replaced.is_none()),
+        }
+        self.parcels[0] -= 1;
+    }
+
+    /// Any that is in the making.
+    fn end_table(&mut self) {
+        let is_making = |table: &Table| matches!(table, Table::Making { .. });
+        let making = self.tables.iter().filter(|(_, table)| is_making(table));
+        let Some((&id, &Table::Making { step, is_wanted })) =
+            self.random.choice(making.collect::<Vec<_>>())
+        else {
+            return;
+        };
+        self.tables.remove(&id);
+        let is_made = self.random.u8(..4) > 0;
+        let lost = self.random.u64(..3) / 2;
+        let result = match is_made {
+            true => Ok(self.table(id, lost)),
+            false => Err(Error::device("planned")),
+        };
+        let (failures, unwanted) = self.state.table_made(id, result);
+        assert_eq!(
+            unwanted.map(|table| table.rows),
+            (!is_wanted && is_made).then_some(id)
+        );
+        match (is_wanted, is_made) {
+            (true, true) => drop(self.tables.insert(id, Table::Made { step })),
+            (true, false) => self.parcels[2] += 1,
+            (false, _) => assert!(failures.is_empty()),
+        }
+        self.tell_first(failures);
+    }
+
+    /// A table of the number, some pictures of which couldn't be made.
+    fn table(&self, id: TableId, lost: u64) -> MadeTable {
+        MadeTable {
+            entries: BTreeMap::new(),
+            run_file: RunFile {
+                staging: Arc::clone(&self.staging),
+                name: String::new(),
+                sha256: String::new(),
+                size: 1,
+            },
+            columns: 1,
+            rows: id,
+            lost: Lost {
+                pictures: lost,
+                first: (lost > 0).then(planned),
+            },
+            seen: Seen::default(),
+        }
+    }
+
+    fn artifact(&mut self) {
+        self.state.accept_artifact();
+        self.artifacts.push(self.parcels[0]);
+        self.parcels[0] += 1;
+    }
+
+    /// Any that is in the making.
+    fn end_artifact(&mut self) {
+        if self.artifacts.is_empty() {
+            return;
+        }
+        let index = self.random.usize(..self.artifacts.len());
+        let name = self.artifacts.swap_remove(index);
+        let heading = Heading::new(name.to_string(), "dataset".into());
+        let is_made = self.random.u8(..4) > 0;
+        let result = match is_made {
+            true => Ok(MadeArtifact::of_files(heading, [])),
+            false => Err(Error::device("planned")),
+        };
+        let failure = self.state.artifact_made(&name.to_string(), result);
+        assert_eq!(failure.is_some(), !is_made);
+        match is_made {
+            true => self.made_artifacts.push_back(name),
+            false => self.parcels[2] += 1,
+        }
+        self.tell_first(failure.into_iter().collect());
+    }
+
+    /// Tells failures that a flush waits for.
+    fn tell_first(&mut self, failures: Vec<Failure>) {
+        assert_eq!(self.state.telling, failures.len());
+        self.state.told(failures.len());
+        self.tell(failures);
+    }
+
+    /// Of each key, one failure is told; of those without a key, each.
+    fn tell(&mut self, failures: impl IntoIterator<Item = Failure>) {
+        for failure in failures {
+            let key = failure.key.to_string();
+            assert!(key.is_empty() || self.told.insert(key), "{failure:?}");
         }
     }
 
@@ -176,69 +365,154 @@ impl Play {
             _ => PreparedImage::make(&job.image),
         };
         let failure = self.state.made(job.id, result, Duration::from_micros(1));
-        if failure.is_some() {
-            self.state.told();
+        self.tell_first(failure.into_iter().collect());
+    }
+
+    fn begin(&mut self) {
+        // A flush comes when it is due, whatever waits, and takes nothing.
+        assert!(matches!(self.state.next_work(true), Some(Work::Flush)));
+        let has_files = self.begun.is_some() || !self.made_artifacts.is_empty();
+        let has_entry = self.state.has_ready_entry();
+        let work = self.state.next_work(false);
+        // Files, and then the entries that were there when these were taken.
+        match &work {
+            Some(Work::Files | Work::Artifact(_)) => assert!(self.entries_first == 0 || !has_entry),
+            Some(Work::Entry(_)) => {
+                assert!(self.entries_first > 0 || !has_files);
+                self.entries_first = self.entries_first.saturating_sub(1);
+            }
+            _ => {}
+        }
+        let in_hand = match work {
+            Some(Work::Entry(Entry::Row(row))) => self.begin_row(&row),
+            Some(Work::Entry(Entry::Media { call, row })) => {
+                // Whose list is dropped, in part even, has nothing written.
+                let is_dropped = !self.state.calls.contains_key(&call);
+                assert!(!is_dropped || row.pictures() == 0);
+                InHand::Call(call, row.pictures() as u64)
+            }
+            Some(Work::Artifact(artifact)) => {
+                assert!(self.begun.is_none());
+                self.begun = self.made_artifacts.pop_front();
+                let name = self.begun.map(|name| name.to_string());
+                assert_eq!(Some(artifact.heading.name), name);
+                InHand::Files
+            }
+            Some(Work::Files) => {
+                assert!(self.begun.is_some());
+                InHand::Files
+            }
+            _ => return,
+        };
+        assert!(self.in_hand.replace(in_hand).is_none());
+    }
+
+    /// The row has the tables of its step that could be made, and none is in the making.
+    fn begin_row(&mut self, row: &PreparedRow) -> InHand {
+        let tables: BTreeSet<TableId> = row
+            .values
+            .values()
+            .filter_map(Prepared::table)
+            .map(|table| table.rows)
+            .collect();
+        let mut expected = BTreeSet::new();
+        self.tables.retain(|id, table| match *table {
+            Table::Making { step, is_wanted } => {
+                assert!(step != row.step || !is_wanted);
+                true
+            }
+            Table::Made { step } => step != row.step || !expected.insert(*id),
+        });
+        assert_eq!(tables, expected);
+        InHand::Row {
+            pictures: row.pictures() as u64,
+            tables: tables.len() as u64,
         }
     }
 
-    fn begin_row(&mut self) {
-        // A flush comes when it is due, whatever waits, and takes nothing.
-        assert!(matches!(self.state.next_work(true), Some(Work::Flush)));
-        let (called, row) = match self.state.next_work(false) {
-            Some(Work::Entry(Entry::Row(row))) => (None, row),
-            Some(Work::Entry(Entry::Media { call, row })) => (Some(call), row),
-            _ => return,
-        };
-        // Whose list is dropped, in part even, has nothing written.
-        let is_dropped = called.is_some_and(|call| !self.state.calls.contains_key(&call));
-        assert!(!is_dropped || row.pictures() == 0);
-        self.called = called;
-        self.in_hand = Some(row.pictures() as u64);
-    }
-
-    fn end_row(&mut self) {
-        let Some(pictures) = self.in_hand.take() else {
+    fn end(&mut self) {
+        let Some(in_hand) = self.in_hand.take() else {
             return;
         };
-        let refused = self.random.u64(..=pictures.min(1));
-        let error = || Arc::new(Error::device("planned"));
-        let failure = Failure {
-            key: "a".into(),
-            error: error(),
-        };
-        let outcome = Outcome {
-            failure: (self.random.u8(..4) == 0).then(error),
-            pictures_failed: vec![failure; refused as usize],
-            pictures_written: pictures - refused,
-            bytes_written: 1,
-            ..Outcome::default()
-        };
-        match self.called.take() {
-            None => self.state.row_done(pictures, 0, outcome),
-            Some(call) => {
-                let is_written = outcome.failure.is_none() && pictures > refused;
+        let failures = match in_hand {
+            InHand::Row { pictures, tables } => self.end_row(pictures, tables),
+            InHand::Call(call, pictures) => {
+                let outcome = self.outcome(pictures, 0);
+                let is_written = outcome.failure.is_none() && outcome.pictures_written > 0;
                 let json = is_written.then_some(Json::U64(pictures));
                 self.state.media_done(call, pictures, outcome, json)
             }
+            InHand::Files => self.end_files(),
         };
+        self.tell(failures);
+    }
+
+    fn end_row(&mut self, pictures: u64, tables: u64) -> Vec<Failure> {
+        let outcome = self.outcome(pictures, tables);
+        let written = match outcome.failure {
+            None => outcome.tables_written,
+            Some(_) => 0,
+        };
+        self.parcels[1] += written;
+        self.parcels[2] += tables - written;
+        self.state.row_done(pictures, tables, outcome)
+    }
+
+    fn end_files(&mut self) -> Vec<Failure> {
+        self.entries_first = self.state.entries.len();
+        let result = match self.random.u8(..8) {
+            0 => Err(planned()),
+            1..4 => Ok(1),
+            _ => {
+                self.state.artifact_goes_on(1);
+                return Vec::new();
+            }
+        };
+        self.begun = None;
+        self.parcels[if result.is_ok() { 1 } else { 2 }] += 1;
+        let is_lost = result.is_err();
+        let failure = self.state.artifact_done(result);
+        assert_eq!(failure.is_some(), is_lost);
+        failure.into_iter().collect()
+    }
+
+    /// Of a row or a call, some of whose files, or all of which the disk may have refused.
+    fn outcome(&mut self, pictures: u64, tables: u64) -> Outcome {
+        let failure = |key: &str| Failure {
+            key: key.into(),
+            error: planned(),
+        };
+        let refused = self.random.u64(..=pictures.min(1));
+        let tables_refused = self.random.u64(..=tables.min(1));
+        Outcome {
+            failure: (self.random.u8(..4) == 0).then(planned),
+            pictures_failed: vec![failure("a"); refused as usize],
+            pictures_written: pictures - refused,
+            tables_failed: vec![failure("b"); tables_refused as usize],
+            tables_written: tables - tables_refused,
+            bytes_written: 1,
+        }
     }
 
     fn turn(&mut self) {
-        match self.random.u8(..14) {
+        match self.random.u8(..20) {
             0 => self.media(),
             1 => self.answer(),
-            2 | 3 => self.log(),
-            4 | 5 => self.close(),
-            6 | 7 => self.begin_job(),
-            8 | 9 => self.end_job(),
-            10 | 11 => self.begin_row(),
-            _ => self.end_row(),
+            2..=4 => self.log(),
+            5 | 6 => self.close(),
+            7 | 8 => self.begin_job(),
+            9 | 10 => self.end_job(),
+            11 => self.artifact(),
+            12 => self.end_artifact(),
+            13 | 14 => self.end_table(),
+            15..=17 => self.begin(),
+            _ => self.end(),
         }
     }
 
     fn check(&self) {
         let stats = self.state.stats();
-        for counts in [stats.rows, stats.pictures] {
+        for counts in [stats.rows, stats.pictures, stats.artifacts] {
             let sum = counts.written + counts.dropped + counts.failed + counts.queued;
             assert_eq!(counts.accepted, sum, "{counts:?}");
         }
@@ -257,21 +531,42 @@ impl Play {
         let awaited: usize = self.state.awaited.values().sum();
         let working = |picture: &&Picture| matches!(picture.making, Making::Working);
         let working = self.state.pictures.values().filter(working).count();
-        assert_eq!(awaited, waiting + working);
+        let is_awaited = |table: &&Table| {
+            matches!(
+                table,
+                Table::Making {
+                    is_wanted: true,
+                    ..
+                }
+            )
+        };
+        let tables = self.tables.values().filter(is_awaited).count();
+        assert_eq!(awaited, waiting + working + tables);
         let unwanted = |picture: &&Picture| matches!(picture.making, Making::Unwanted);
         let unwanted = self.state.pictures.values().filter(unwanted).count();
         let kept = (self.state.pictures.len() - unwanted) as u64;
-        assert_eq!(stats.pictures.queued, kept + self.in_hand.unwrap_or(0));
+        let in_hand = self.in_hand.map_or(0, InHand::pictures);
+        assert_eq!(stats.pictures.queued, kept + in_hand);
+        let Counts {
+            accepted,
+            written,
+            failed,
+            ..
+        } = stats.artifacts;
+        assert_eq!([accepted, written, failed], self.parcels);
     }
 
     fn drain(&mut self) {
         self.close();
-        while !self.state.is_idle() {
+        while !self.state.is_settled() || self.in_hand.is_some() {
             self.begin_job();
             self.end_job();
-            self.begin_row();
-            self.end_row();
+            self.end_artifact();
+            self.end_table();
+            self.begin();
+            self.end();
         }
+        assert!(self.tables.is_empty() && self.made_artifacts.is_empty() && self.begun.is_none());
         while !self.calls.is_empty() {
             self.answer();
         }
@@ -281,8 +576,10 @@ impl Play {
 
 fn check(overflow: Overflow) {
     let (mut seen, mut answers, mut has_rested) = ([0; 3], [0; 3], false);
+    let mut parcels = [0; 3];
+    let staging = Arc::new(Staging::create_in(&std::env::temp_dir()).unwrap());
     for seed in 0..60 {
-        let mut play = Play::new(seed, overflow);
+        let mut play = Play::new(seed, overflow, &staging);
         for _ in 0..1200 {
             play.turn();
             play.check();
@@ -292,6 +589,8 @@ fn check(overflow: Overflow) {
         play.check();
         let stats = play.state.stats();
         assert_eq!((stats.rows.queued, stats.pictures.queued), (0, 0));
+        assert_eq!(stats.artifacts.queued, 0);
+        check_report(play.state.reports.totals(), &stats);
         assert_eq!((stats.queued_bytes, play.state.memory.bytes()), (0, 0));
         has_rested |= play.state.waited.is_zero();
         assert_eq!(stats.rows.accepted, play.steps);
@@ -303,11 +602,41 @@ fn check(overflow: Overflow) {
         } = stats.pictures;
         seen = [seen[0] + written, seen[1] + dropped, seen[2] + failed];
         (0..3).for_each(|i| answers[i] += play.answers[i]);
+        (0..3).for_each(|i| parcels[i] += play.parcels[i]);
     }
+    assert!(parcels[1..].iter().all(|&n| n > 1000), "{parcels:?}");
     assert!(has_rested && seen.iter().all(|&n| n > 1000), "{seen:?}");
     assert!(answers[0] > 100 && answers[1] > 100, "{answers:?}");
     let drops_taken = overflow == Overflow::DropOldest;
     assert_eq!(drops_taken, answers[2] > 0, "{answers:?}");
+}
+
+/// Everything that was lost is reported, once.
+fn check_report(report: Report, stats: &Stats) {
+    let Error::Incomplete {
+        rows_failed,
+        pictures_failed,
+        artifacts_failed,
+        pictures_dropped,
+        ..
+    } = report.result().unwrap_err()
+    else {
+        panic!("something is lost");
+    };
+    assert_eq!(
+        [
+            rows_failed,
+            pictures_failed,
+            artifacts_failed,
+            pictures_dropped
+        ],
+        [
+            stats.rows.failed,
+            stats.pictures.failed,
+            stats.artifacts.failed,
+            stats.pictures.dropped
+        ]
+    );
 }
 
 #[test]
@@ -343,15 +672,18 @@ fn check_flushes(by_itself: &[bool], own: Option<bool>, is_failure: bool) {
     for is_good in by_itself {
         state.flushed(result(*is_good));
     }
-    let inquiry = state.inquire();
+    let inquiry = state.reports.inquire();
     if let Some(is_good) = own {
         state.give(Entry::Flush, 0);
         state.next_work(false);
         state.other_done(true, result(is_good));
     }
-    let report = state.take_unconfirmed(inquiry);
+    let report = state.reports.take_unconfirmed(inquiry);
     assert_eq!(report.result().is_err(), is_failure);
-    assert!(state.totals().result().is_ok(), "the end flushes again");
+    assert!(
+        state.reports.totals().result().is_ok(),
+        "the end flushes again"
+    );
 }
 
 #[test]
@@ -378,22 +710,22 @@ fn flushes_that_fail_by_themselves_are_told_once() {
 fn a_failure_is_told_to_every_call_that_covers_it_and_to_no_later_one() {
     let mut state = State::new(Limits::default());
     let is_told = |state: &mut State, inquiry| {
-        let report = state.take_unreported(inquiry);
-        state.end_inquiry(inquiry);
+        let report = state.reports.take_unreported(inquiry);
+        state.reports.end_inquiry(inquiry);
         report.result().is_err()
     };
-    state.fail(&planned());
-    let (first, second) = (state.inquire(), state.inquire());
+    state.reports.fail(&planned());
+    let (first, second) = (state.reports.inquire(), state.reports.inquire());
     assert!(is_told(&mut state, second));
     assert!(is_told(&mut state, first));
-    let (first, second) = (state.inquire(), state.inquire());
+    let (first, second) = (state.reports.inquire(), state.reports.inquire());
     assert!(!is_told(&mut state, second));
-    state.fail(&planned());
-    let third = state.inquire();
+    state.reports.fail(&planned());
+    let third = state.reports.inquire();
     assert!(is_told(&mut state, first));
     assert!(is_told(&mut state, third));
-    let fourth = state.inquire();
+    let fourth = state.reports.inquire();
     assert!(!is_told(&mut state, fourth));
-    assert!(state.inquiries.is_empty());
-    assert!(state.totals().result().is_err());
+    assert!(!state.reports.has_inquiries());
+    assert!(state.reports.totals().result().is_err());
 }

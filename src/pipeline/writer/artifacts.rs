@@ -1,9 +1,12 @@
 //! Artifacts and tables: their files first, then the records that name them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::PathBuf;
 
-use super::{Files, LastFiles, Writer};
+use prost::Message;
+
+use super::{Files, Writer};
 use crate::artifact::{Digest, Entry, Heading, MadeArtifact, Source, manifest_digest, of_table};
 use crate::error::{Error, Result};
 use crate::image::json;
@@ -70,7 +73,7 @@ impl Writer {
             client_id: heading.client_id.clone(),
             sequence_client_id: heading.sequence_client_id.clone(),
         };
-        let artifact = self.artifact_record(&heading, &table.entries)?;
+        let artifact = self.artifact_of_table(&heading, &table.entries)?;
         Ok((artifact, logged))
     }
 
@@ -79,34 +82,100 @@ impl Writer {
         artifacts.try_for_each(|artifact| self.record(RecordType::Artifact(artifact)))
     }
 
-    /// Writes an artifact: its files first, then the record that names them.
-    pub(in crate::pipeline) fn artifact(&mut self, artifact: &MadeArtifact) -> Result<()> {
-        let mut record = self.artifact_record(&artifact.heading, &artifact.entries);
-        if self.sink.has_lost() {
-            // The pictures of the next row are handed over once more.
-            self.last_files = LastFiles::new();
-            record = self.artifact_record(&artifact.heading, &artifact.entries);
-        }
-        self.record(RecordType::Artifact(record?))
-    }
-
-    /// What is to be said of its pictures.
-    pub(in crate::pipeline) fn notice_artifact(&mut self, artifact: &MadeArtifact) -> Vec<String> {
+    /// Begins with an artifact, whose files [`take_files`](Self::take_files) takes. Returned is what
+    /// is to be said of its pictures.
+    pub(in crate::pipeline) fn begin_artifact(&mut self, artifact: MadeArtifact) -> Vec<String> {
         let name = &artifact.heading.name;
-        self.notices.observe_artifact(name, &artifact.seen)
+        let sayings = self.notices.observe_artifact(name, &artifact.seen);
+        self.taking = Some(Taking::new(artifact));
+        sayings
     }
 
-    fn artifact_record(
+    /// Takes the next files of the artifact that was begun, and after the last of them writes the
+    /// record that names them. Whether that is written.
+    pub(in crate::pipeline) fn take_files(&mut self) -> Result<bool> {
+        let Some(mut taking) = self.taking.take() else {
+            return Ok(true);
+        };
+        let record = match self.take_some(&mut taking) {
+            Ok(Some(manifest)) => Ok(self.artifact_record(
+                &taking.artifact.heading,
+                &taking.artifact.entries,
+                manifest,
+            )),
+            Ok(None) => {
+                self.taking = Some(taking);
+                return Ok(false);
+            }
+            Err(error) => Err(error),
+        };
+        let has_lost = self.has_lost() || taking.has_lost;
+        if has_lost && taking.tries_left > 0 {
+            self.taking = Some(taking.again());
+            return Ok(false);
+        }
+        self.record(RecordType::Artifact(record?))?;
+        Ok(true)
+    }
+
+    /// Whether files are gone that were taken before: an artifact that was begun begins anew then,
+    /// and the pictures of the next row are handed over once more.
+    pub(super) fn has_lost(&mut self) -> bool {
+        let has_lost = self.sink.has_lost();
+        if has_lost {
+            self.last_files.clear();
+            self.taking
+                .iter_mut()
+                .for_each(|taking| taking.has_lost = true);
+        }
+        has_lost
+    }
+
+    /// Takes files until others have waited long enough. What the record says of them, once all
+    /// are taken.
+    fn take_some(&mut self, taking: &mut Taking) -> Result<Option<ArtifactManifest>> {
+        let entries = &taking.artifact.entries;
+        let mut contents = match taking.contents.take() {
+            Some(contents) => contents,
+            None => Contents::of(entries.len())?,
+        };
+        let after = taking.last.as_deref().map_or(Unbounded, Excluded);
+        let (mut files, mut bytes) = (0, 0);
+        for (path, entry) in entries.range::<str, _>((after, Unbounded)) {
+            contents.add(self.manifest_entry(path, entry)?)?;
+            files += 1;
+            bytes += entry.size;
+            if files == FILES_AT_A_TIME || bytes >= BYTES_AT_A_TIME {
+                taking.last = Some(path.clone());
+                taking.contents = Some(contents);
+                return Ok(None);
+            }
+        }
+        self.manifest(contents).map(Some)
+    }
+
+    /// All of it in one go, since its row waits for that.
+    fn artifact_of_table(
         &mut self,
         heading: &Heading,
         entries: &BTreeMap<String, Entry>,
     ) -> Result<ArtifactRecord> {
-        let manifest = match entries.len() <= MAX_IN_RECORD {
-            true => self.manifest(entries)?,
-            false => self.manifest_file(entries)?,
-        };
+        let mut contents = Contents::of(entries.len())?;
+        for (path, entry) in entries {
+            contents.add(self.manifest_entry(path, entry)?)?;
+        }
+        let manifest = self.manifest(contents)?;
+        Ok(self.artifact_record(heading, entries, manifest))
+    }
+
+    fn artifact_record(
+        &self,
+        heading: &Heading,
+        entries: &BTreeMap<String, Entry>,
+        manifest: ArtifactManifest,
+    ) -> ArtifactRecord {
         let Owner { project, entity } = self.owner.clone();
-        Ok(ArtifactRecord {
+        ArtifactRecord {
             run_id: self.run_id.clone(),
             project,
             entity,
@@ -122,24 +191,15 @@ impl Writer {
             sequence_client_id: heading.sequence_client_id.clone(),
             tags: heading.tags.clone(),
             digest_algorithm: MD5_MANIFEST.into(),
-        })
-    }
-
-    /// The contents in the record itself.
-    fn manifest(&mut self, entries: &BTreeMap<String, Entry>) -> Result<ArtifactManifest> {
-        let contents = entries
-            .iter()
-            .map(|(path, entry)| self.manifest_entry(path, entry));
-        Ok(ArtifactManifest::of(contents.collect::<Result<_>>()?))
-    }
-
-    /// The contents in a file that the record names.
-    fn manifest_file(&mut self, entries: &BTreeMap<String, Entry>) -> Result<ArtifactManifest> {
-        let staging = Staging::create()?;
-        let mut file = ManifestFile::begin(&staging)?;
-        for (path, entry) in entries {
-            file.add(&self.manifest_entry(path, entry)?)?;
         }
+    }
+
+    /// What a record says of the contents.
+    fn manifest(&mut self, contents: Contents) -> Result<ArtifactManifest> {
+        let (staging, file) = match contents {
+            Contents::InRecord { entries, .. } => return Ok(ArtifactManifest::of(entries)),
+            Contents::InFile(staging, file) => (staging, file),
+        };
         let name = file.finish(&staging)?;
         let path = self.sink.take_file(&StagedFile {
             from: &staging.path_of(&name),
@@ -202,8 +262,95 @@ fn named_by_record(path: PathBuf) -> Result<String> {
         })
 }
 
+/// An artifact whose files are taken a few at a time: what else is ready is written in between.
+pub(super) struct Taking {
+    artifact: MadeArtifact,
+    /// The path of the last file that was taken.
+    last: Option<String>,
+    /// Of the files so far, where there are any.
+    contents: Option<Contents>,
+    /// Some of those may be gone.
+    has_lost: bool,
+    /// How often it may still begin anew.
+    tries_left: u8,
+}
+
+/// After how many files, or bytes of files, others have their turn: a few milliseconds where files
+/// are linked, and where they are copied or synced about a tenth of a second.
+const FILES_AT_A_TIME: usize = 32;
+const BYTES_AT_A_TIME: u64 = 16 << 20;
+
+impl Taking {
+    fn new(artifact: MadeArtifact) -> Self {
+        /// What goes on being lost, the sink tells when it is flushed.
+        const TRIES: u8 = 2;
+        Self {
+            artifact,
+            last: None,
+            contents: None,
+            has_lost: false,
+            tries_left: TRIES,
+        }
+    }
+
+    fn again(self) -> Self {
+        Self {
+            tries_left: self.tries_left - 1,
+            ..Self::new(self.artifact)
+        }
+    }
+}
+
+/// What an artifact holds: in its record, or in a file that the record names, since it would be too
+/// long.
+enum Contents {
+    InRecord {
+        entries: Vec<ArtifactManifestEntry>,
+        /// What they take there.
+        bytes: usize,
+    },
+    InFile(Staging, Box<ManifestFile>),
+}
+
 /// The most files that a record names itself: the Python SDK's number.
 const MAX_IN_RECORD: usize = 100_000;
+/// The most bytes that it names them with, far below what a log's readers take: 64 MiB.
+const MAX_BYTES_IN_RECORD: usize = 32 << 20;
+
+impl Contents {
+    /// Of so many files.
+    fn of(files: usize) -> Result<Self> {
+        match files <= MAX_IN_RECORD {
+            true => Ok(Self::InRecord {
+                entries: Vec::with_capacity(files),
+                bytes: 0,
+            }),
+            false => Self::in_file(&[]),
+        }
+    }
+
+    fn in_file(entries: &[ArtifactManifestEntry]) -> Result<Self> {
+        let staging = Staging::create()?;
+        let mut file = ManifestFile::begin(&staging)?;
+        entries.iter().try_for_each(|entry| file.add(entry))?;
+        Ok(Self::InFile(staging, Box::new(file)))
+    }
+
+    fn add(&mut self, entry: ArtifactManifestEntry) -> Result<()> {
+        match self {
+            Contents::InFile(_, file) => file.add(&entry),
+            Contents::InRecord { entries, bytes } => {
+                *bytes += entry.encoded_len();
+                entries.push(entry);
+                if *bytes > MAX_BYTES_IN_RECORD {
+                    *self = Self::in_file(entries)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 /// The type of the artifacts of tables.
 const TABLES: &str = "run_table";
 const MD5_MANIFEST: &str = "MANIFEST_MD5";
@@ -238,3 +385,6 @@ impl ArtifactManifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,17 +4,18 @@
 //!
 //! loom goes through the orders one after the other: those with one thread that is interrupted where
 //! it needn't wait, and again with two (or with `LOOM_MAX_PREEMPTIONS`), up to `LOOM_MAX_DURATION`
-//! seconds or `LOOM_MAX_PERMUTATIONS` orders a program and number (3,000 where neither is set).
+//! seconds or `LOOM_MAX_PERMUTATIONS` orders a program and number (1,500 where neither is set).
 //! shuttle draws `SHUTTLE_ORDERS` (2,000 by default) of them, without a bound. A wait with a limit
 //! has none here, so a wake-up that is missing is a deadlock, which fails; so does a thread that
 //! never ends.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tracing::span::{Attributes, Id, Record as SpanRecord};
-use tracing::{Dispatch, Event, Metadata, Subscriber, dispatcher};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
 use super::super::turn::Turn;
 use super::super::{Run, RunBuilder, init};
@@ -24,40 +25,39 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::pipeline::sync::checker::thread::{self, JoinHandle};
 use crate::pipeline::{
-    Clock, Deadline, Leftovers, Limits, Overflow, Pipeline, Stats, Voice, Writer, sync,
+    Clock, Deadline, Leftovers, Limits, Overflow, Pipeline, Queued, QueuedRow, Stats, Voice,
+    Writer, sync,
 };
 use crate::sink::records::{HistoryRecord, Record, RecordType};
-use crate::sink::{Kept, MemorySink, RecordSink};
+use crate::sink::{FilePlace, Kept, MemorySink, RecordSink, StagedFile};
 use crate::tensor::{DType, HostTensor, Snapshot};
 
 /// No time passes here by itself.
-const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// A listener that hears nothing, so that nothing is printed a thousand times.
-struct Deaf;
+/// Counts what is told as an error, and prints nothing a thousand times.
+struct Listener(Arc<AtomicU64>);
 
-impl Subscriber for Deaf {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        false
+impl Subscriber for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }
     fn record(&self, _: &Id, _: &SpanRecord<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {}
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
 }
 
 /// Runs the program in every order, and the check after each, when all threads have ended.
-fn explore(program: fn(&Disk), after: fn(&Disk)) {
-    explore_at_most(3_000, program, after);
-}
-
-/// The same with another number of orders for loom.
-fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
+pub(super) fn explore(program: fn(&Disk), after: fn(&Disk)) {
     let orders = Arc::new(AtomicU64::new(0));
+    let told = Arc::new(AtomicU64::new(0));
     let last = Arc::new(Mutex::new(None::<Disk>));
     let check_last = move |last: &Mutex<Option<Disk>>| {
         if let Some(disk) = last.lock().unwrap().take() {
@@ -67,29 +67,41 @@ fn explore_at_most(most: usize, program: fn(&Disk), after: fn(&Disk)) {
     };
     let body = {
         let (orders, last) = (Arc::clone(&orders), Arc::clone(&last));
+        let told = Arc::clone(&told);
         move || {
             check_last(&last);
             orders.fetch_add(1, Ordering::SeqCst);
             sync::restart();
-            let disk = Disk::default();
+            told.store(0, Ordering::SeqCst);
+            let disk = Disk {
+                told: Arc::clone(&told),
+                ..Disk::default()
+            };
             *last.lock().unwrap() = Some(disk.clone());
             program(&disk);
         }
     };
-    dispatcher::with_default(&Dispatch::new(Deaf), || sync::in_every_order(most, body));
+    let listener = Dispatch::new(Listener(told));
+    dispatcher::with_default(&listener, || sync::in_every_order(MOST, body));
     check_last(&last);
     println!("{} orders", orders.load(Ordering::SeqCst));
 }
 
-fn nothing_more(_: &Disk) {}
+/// Orders of each number of interruptions.
+const MOST: usize = 1_500;
+
+pub(super) fn nothing_more(_: &Disk) {}
 
 // ---- the world around a run ----
 
 /// Keeps everything, or refuses everything while it is broken.
 #[derive(Clone, Default)]
-struct Disk {
-    kept: MemorySink,
+pub(super) struct Disk {
+    pub(super) kept: MemorySink,
+    /// How much of it the last flush confirmed.
+    pub(super) flushed: Arc<AtomicUsize>,
     is_broken: Arc<AtomicBool>,
+    told: Arc<AtomicU64>,
 }
 
 impl Disk {
@@ -104,12 +116,17 @@ impl Disk {
         }
     }
 
-    fn start(&self, builder: RunBuilder) -> Run {
+    /// The number of errors that were told.
+    pub(super) fn told(&self) -> u64 {
+        self.told.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn start(&self, builder: RunBuilder) -> Run {
         builder.workers(1).start_on(self.clone()).unwrap()
     }
 
     /// The steps of the rows, in their order.
-    fn steps(&self) -> Vec<i64> {
+    pub(super) fn steps(&self) -> Vec<i64> {
         let rows = self.kept.rows().into_iter();
         rows.filter_map(|row| Some(row.step?.num)).collect()
     }
@@ -134,7 +151,7 @@ impl Disk {
         named
     }
 
-    fn has_end(&self) -> bool {
+    pub(super) fn has_end(&self) -> bool {
         let is_exit = |record: &RecordType| matches!(record, RecordType::Exit(_));
         let records = self.kept.records();
         assert!(records.iter().filter(|record| is_exit(record)).count() <= 1);
@@ -147,12 +164,22 @@ impl RecordSink for Disk {
         self.check()?;
         self.kept.media(path, bytes)
     }
+    /// Takes note of it, and reads nothing.
+    fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
+        let path = match file.place {
+            FilePlace::Media(path) => path.into(),
+            place => place.path(),
+        };
+        self.media(&path, &[])?;
+        Ok(path.into())
+    }
     fn record(&mut self, record: &Record) -> Result<()> {
         self.check()?;
         self.kept.record(record)
     }
     fn flush(&mut self) -> Result<()> {
         self.check()?;
+        self.flushed.store(self.kept.kept().len(), Ordering::SeqCst);
         self.kept.flush()
     }
 }
@@ -199,13 +226,17 @@ fn unmakeable() -> Image {
 /// Another caller, with the run.
 fn beside(run: &Run, work: impl FnOnce(&Run) + Send + 'static) -> JoinHandle<()> {
     let run = run.clone();
+    spawn(move || work(&run))
+}
+
+pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     let builder = thread::Builder::new().stack_size(sync::STACK);
-    builder.spawn(move || work(&run)).unwrap()
+    builder.spawn(work).unwrap()
 }
 
 /// At every moment the sums are right.
-fn check_sums(Stats { rows, pictures, .. }: Stats) {
-    for counts in [rows, pictures] {
+pub(super) fn check_sums(stats: Stats) {
+    for counts in [stats.rows, stats.pictures, stats.artifacts] {
         let sum = counts.written + counts.dropped + counts.failed + counts.queued;
         assert_eq!(counts.accepted, sum, "{counts:?}");
     }
@@ -314,19 +345,34 @@ fn a_run_that_nobody_waits_for_is_written() {
 }
 
 /// A pipeline by itself, which nobody gives an end.
-fn start_pipeline(disk: &Disk) -> Pipeline {
+pub(super) fn start_pipeline(disk: &Disk, workers: usize) -> Pipeline {
     let writer = Writer::new(Box::new(disk.clone()), Clock::start(), "id".into());
     let limits = Limits {
-        workers: 1,
+        workers,
         ..Limits::default()
     };
     Pipeline::start(limits, Voice::new(true), writer).unwrap()
 }
 
+/// Logs a row of one value, or of none, into it.
+pub(super) fn log_row(pipeline: &Pipeline, step: u64, value: Option<(&str, Queued)>) {
+    pipeline.open_row();
+    close_row(pipeline, step, value);
+}
+
+pub(super) fn close_row(pipeline: &Pipeline, step: u64, value: Option<(&str, Queued)>) {
+    let value = value.map(|(key, value)| (key.into(), value));
+    pipeline.close_row(QueuedRow {
+        step,
+        logged: Clock::start().now(),
+        values: value.into_iter().collect(),
+    });
+}
+
 #[test]
 fn the_threads_of_a_pipeline_that_is_dropped_end() {
     let program = |disk: &Disk| {
-        let pipeline = start_pipeline(disk);
+        let pipeline = start_pipeline(disk, 1);
         pipeline.set_config("a", serde_json::json!(1).into());
     };
     explore(program, |disk| assert_eq!(disk.kept.records().len(), 1));
@@ -336,7 +382,7 @@ fn the_threads_of_a_pipeline_that_is_dropped_end() {
 #[test]
 fn the_threads_of_a_pipeline_that_is_dropped_with_an_open_row_end() {
     let program = |disk: &Disk| {
-        let pipeline = start_pipeline(disk);
+        let pipeline = start_pipeline(disk, 1);
         let mut leftovers = Leftovers::default();
         pipeline.open_row();
         pipeline.accept("a", 0, vec![picture(0)], &mut leftovers);
@@ -550,21 +596,26 @@ fn a_synchronous_run_confirms_each_row_to_each_caller() {
     explore(program, nothing_more);
 }
 
-/// Whoever flushes meanwhile, a caller learns that its own row was refused. What comes to this is
-/// beyond the first ten thousand orders.
+/// Whoever flushes meanwhile, a caller that waits for its own row learns that it was refused.
 #[test]
-fn a_synchronous_row_that_fails_is_told_to_its_caller() {
+fn a_row_that_fails_is_told_to_the_call_that_waits_for_it() {
     let program = |disk: &Disk| {
-        let run = disk.start(init().synchronous(true));
+        let pipeline = Arc::new(start_pipeline(disk, 0));
         disk.set_broken(true);
-        let other = beside(&run, |run| drop(run.log([("a", 1)]).unwrap_err()));
-        let _ = run.flush(LONG);
+        let shared = Arc::clone(&pipeline);
+        let other = spawn(move || {
+            let inquiry = shared.inquire();
+            log_row(&shared, 0, None);
+            inquiry.settle().unwrap_err();
+        });
+        let _ = pipeline.inquire().flush(Deadline::after(LONG));
         other.join().unwrap();
         disk.set_broken(false);
-        run.finish().unwrap_err();
-        assert_eq!(check_end(&run, disk).rows.failed, 1);
+        pipeline.finish(0, Deadline::after(LONG)).unwrap_err();
+        check_sums(pipeline.stats());
+        assert_eq!(pipeline.stats().rows.failed, 1);
     };
-    explore_at_most(20_000, program, |disk| assert!(disk.has_end()));
+    explore(program, |disk| assert!(disk.has_end()));
 }
 
 /// More threads than loom takes.

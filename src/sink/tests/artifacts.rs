@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fake::{Disk, FakeFolder, State, Unsynced};
@@ -14,19 +14,23 @@ use crate::sink::records::{
 };
 use crate::sink::{Durability, FilePlace, Md5, RecordSink, StagedFile, Stamp};
 
-/// Takes a file of an artifact, and writes the record that names it.
-fn log(sink: &mut Directory<FakeFolder>, dir: &Path, bytes: &[u8]) -> Result<()> {
+/// Takes a file of an artifact.
+fn take(sink: &mut Directory<FakeFolder>, dir: &Path, bytes: &[u8]) -> Result<PathBuf> {
     let from = dir.join("file");
     fs::write(&from, bytes).unwrap();
-    let md5 = Md5::of(bytes);
     sink.take_file(&StagedFile {
         from: &from,
-        place: FilePlace::Artifact(&md5.hex()),
+        place: FilePlace::Artifact(&Md5::of(bytes).hex()),
         may_move: false,
         stamp: Some(Stamp::of(&from).unwrap()),
-    })?;
+    })
+}
+
+/// Takes a file of an artifact, and writes the record that names it.
+fn log(sink: &mut Directory<FakeFolder>, dir: &Path, bytes: &[u8]) -> Result<()> {
+    take(sink, dir, bytes)?;
     let entry = ArtifactManifestEntry {
-        digest: md5.base64(),
+        digest: Md5::of(bytes).base64(),
         size: bytes.len() as i64,
         ..ArtifactManifestEntry::default()
     };
@@ -77,6 +81,33 @@ fn files_of_artifacts_are_synced_before_the_record_that_names_them() {
     })
     .unwrap();
     assert_eq!(changes(&disk), ["write"]);
+}
+
+/// How often a folder of artifacts was looked up for a row, since this was last asked.
+fn look_ups(sink: &mut Directory<FakeFolder>, disk: &Disk) -> usize {
+    disk.state().calls.clear();
+    assert!(!sink.has_lost());
+    let state = disk.state();
+    let is_look_up = |call: &&String| call.starts_with("look") && call.contains("artifacts");
+    state.calls.iter().filter(is_look_up).count()
+}
+
+#[test]
+fn rows_look_up_no_folders_of_artifacts_that_are_written() {
+    let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+    let mut sink = begun(&disk);
+    take(&mut sink, dir.path(), b"hello\n").unwrap();
+    assert_eq!(look_ups(&mut sink, &disk), 2);
+    log(&mut sink, dir.path(), b"hello\n").unwrap();
+    assert_eq!(look_ups(&mut sink, &disk), 0);
+    sink.flush().unwrap();
+    let state = disk.state();
+    assert!(
+        state
+            .calls
+            .iter()
+            .any(|call| call.ends_with("artifacts/b1"))
+    );
 }
 
 /// How many artifacts the log names, each of whose files is there.
