@@ -161,7 +161,7 @@ pub enum RunMode {
 /// | files and references of an artifact | no limit but the memory for their paths and digests |
 /// | what waits of all artifacts and tables, in memory | 256 MiB for all of the process; `add` and `add_row` wait |
 /// | what is read of an artifact: the JSON of an image or of classes, of a table | 256 MiB, 1 GiB |
-/// | — what that takes once it is read: a row of a table or the JSON of an image, with its pictures | 256 MiB, 2 GiB |
+/// | — what that takes once it is read: a row of a table or the JSON of an image, texts included; its pictures | 256 MiB, 2 GiB |
 /// | — the masks over a picture | 1 GiB |
 ///
 /// Of a value that holds maps, each value in them is written with all keys that lead to it, the row's

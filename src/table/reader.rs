@@ -20,7 +20,7 @@ use crate::value::scan::{self, List};
 /// Cells are numbers, texts, truth values, lists, null, and [images](Cell::image). Other media
 /// that the Python SDK puts into tables, such as audio or histograms, and maps are given as the JSON
 /// that stands there ([`Cell::to_json`]); a time is the number of milliseconds since 1970 that it
-/// is there. Not read are tables whose `log_mode` is `INCREMENTAL`, of which each artifact holds a
+/// is there, and a whole number of over 64 bits is read as a float. Not read are tables whose `log_mode` is `INCREMENTAL`, of which each artifact holds a
 /// part, and columns of NumPy's arrays that the SDK has put into a file of their own: for these
 /// [`OpenArtifact::table`] is an error.
 ///

@@ -15,6 +15,10 @@ const MAX_AT_ONCE: usize = (256 << 20) / size_of::<Value>();
 const LIST: usize = 4;
 const MAP: usize = 24;
 const NEXT: usize = 2;
+/// The letters that begin `NaN`, which has two, and `Infinity`: serde_json reads a marked text in
+/// their place.
+const NAN: usize = 2;
+const INFINITY: usize = 4;
 
 const CUT_SHORT: &str = "it ends in the middle: it is damaged; download it again";
 
@@ -80,6 +84,7 @@ impl List {
             text,
             at: self.place.start,
             values: 0,
+            limit: usize::MAX,
         };
         let value = scan.value();
         scan.skip_comma();
@@ -95,8 +100,9 @@ fn damaged(error: serde_json::Error) -> String {
 struct Scan<'t> {
     text: &'t str,
     at: usize,
-    /// Of what is parsed at once.
+    /// Of what is parsed at once, and the most of them.
     values: usize,
+    limit: usize,
 }
 
 /// Where a reader of a list or a map is in it.
@@ -121,8 +127,12 @@ impl Entries {
 
 impl<'t> Scan<'t> {
     fn new(text: &'t str) -> Self {
-        let (at, values) = (0, 0);
-        Self { text, at, values }
+        Self {
+            text,
+            at: 0,
+            values: 0,
+            limit: MAX_AT_ONCE,
+        }
     }
 
     fn skip_space(&mut self) {
@@ -187,19 +197,21 @@ impl<'t> Scan<'t> {
             return Err(CUT_SHORT.into());
         }
         self.at += len;
+        self.count(len.div_ceil(size_of::<Value>()))?;
         Ok(string)
     }
 
-    /// Each value of a list by itself.
+    /// Its values may be of any length: whoever parses one looks it over.
     fn list(&mut self) -> Result<List, String> {
         let mut values = self.open(b'[', "a list")?;
-        let (start, mut end, mut len, before) = (self.at, self.at, 0, self.values);
+        let (start, mut end, mut len) = (self.at, self.at, 0);
+        let (counted, limit) = (self.values, self.limit);
+        self.limit = usize::MAX;
         while values.next(self, b']')? {
-            self.values = 0;
             self.value()?;
             (end, len) = (self.at, len + 1);
         }
-        self.values = before;
+        (self.values, self.limit) = (counted, limit);
         Ok(List {
             place: start..end,
             len,
@@ -231,7 +243,7 @@ impl<'t> Scan<'t> {
                     continue;
                 }
                 b',' | b':' | b'}' | b']' => return Err(self.unexpected("a value")),
-                _ => self.skip_word(),
+                _ => self.skip_word()?,
             }
             if depth == 0 {
                 return Ok(self.text.get(start..self.at).unwrap_or_default());
@@ -239,17 +251,27 @@ impl<'t> Scan<'t> {
         }
     }
 
-    fn skip_word(&mut self) {
+    fn skip_word(&mut self) -> Result<(), String> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let is_part = |byte: &u8| !b" \t\n\r,:[]{}\"".contains(byte);
-        self.at += rest.iter().take_while(|byte| is_part(byte)).count();
+        let is_part = |byte: &&u8| !b" \t\n\r,:[]{}\"".contains(byte);
+        let (mut len, mut values) = (0, 0);
+        for byte in rest.iter().take_while(is_part) {
+            len += 1;
+            values += match byte {
+                b'N' => NAN,
+                b'I' => INFINITY,
+                _ => 0,
+            };
+        }
+        self.at += len;
+        self.count(values)
     }
 
     fn count(&mut self, values: usize) -> Result<(), String> {
         self.values += values;
-        match self.values {
-            ..=MAX_AT_ONCE => Ok(()),
-            _ => Err("it is too large: it takes over 256 MiB once it is read".into()),
+        match self.values <= self.limit {
+            true => Ok(()),
+            false => Err("it is too large: it takes over 256 MiB once it is read".into()),
         }
     }
 }
@@ -327,10 +349,33 @@ mod tests {
         refused("0", MAX_AT_ONCE / NEXT);
         refused("[0]", MAX_AT_ONCE / LIST);
         refused(r#"{"":0}"#, MAX_AT_ONCE / MAP);
+        refused(&"NaN".repeat(100), MAX_AT_ONCE / (200 * NAN));
         let rows = format!("{{\"data\":[0{}]}}", ",0".repeat(MAX_AT_ONCE / NEXT));
         assert_eq!(values(&rows).unwrap().1.len(), MAX_AT_ONCE / NEXT + 1);
+        let long = format!("[{{}}{}]", ",{}".repeat(MAX_AT_ONCE / MAP));
+        let (_, list) = values(&format!("{{\"data\":[1,{long},2]}}")).unwrap();
+        assert_eq!((&*list[0], list[1] == long, &*list[2]), ("1", true, "2"));
         assert!(parse(&"[".repeat(100)).unwrap_err().contains("64 levels"));
         assert!(parse("{\"a\": [1, NaN]}").is_ok());
         assert!(parse("1 2").unwrap_err().contains("no JSON"));
+    }
+
+    #[test]
+    fn texts_and_tokens_take_what_they_become() {
+        let taken = |text: &str| {
+            let mut scan = Scan::new(text);
+            assert_eq!(scan.value(), Ok(text));
+            scan.values * size_of::<Value>()
+        };
+        let marked = tokens::parse_marked("-Infinity").unwrap();
+        let (in_text, in_value) = (marked.to_string().len(), marked.as_str().unwrap().len());
+        for token in ["NaN", "-Infinity", "Infinity"] {
+            assert!(taken(token) >= in_text + in_value, "{token}");
+            assert!(taken(&format!("[{token}]")) >= taken(token));
+        }
+        let long = format!("\"{}\"", "x".repeat(1 << 20));
+        assert!((1 << 20..(1 << 20) + 100).contains(&taken(&long)));
+        assert!(taken(&format!("{{{long}:0}}")) > 1 << 20);
+        assert_eq!((taken("-1.5e7"), taken("true")), (0, 0));
     }
 }
