@@ -49,6 +49,8 @@ pub mod artifact;
 
 pub mod table;
 
+mod random;
+
 mod sync;
 
 mod memory;

@@ -53,7 +53,7 @@ impl Heading {
 fn random_id() -> String {
     const LEN: usize = 128;
     const CHARACTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut random = fastrand::Rng::new();
+    let mut random = crate::random::generator();
     let digit = || char::from(CHARACTERS[random.usize(..CHARACTERS.len())]);
     std::iter::repeat_with(digit).take(LEN).collect()
 }
@@ -115,5 +115,21 @@ impl Entry {
             Digest::Address(uri) => Some(uri),
             Digest::Unknown | Digest::Md5(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_of_the_program_gives_no_id_twice_and_is_left_alone() {
+        fastrand::seed(7);
+        let number = fastrand::u64(..);
+        fastrand::seed(7);
+        let first = random_id();
+        assert_eq!(fastrand::u64(..), number);
+        fastrand::seed(7);
+        assert_ne!(random_id(), first);
     }
 }

@@ -1,7 +1,6 @@
 //! The settings of a run: the builder over the environment over the defaults.
 
 use std::ffi::OsString;
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 
 use super::RunMode;
@@ -193,7 +192,7 @@ fn setting(name: &'static str, given: &str, expected: &'static str) -> Error {
 /// Eight digits of base 36, as W&B makes them, from a generator of their own: a program that
 /// seeds its random numbers neither repeats an id nor has its numbers shifted.
 fn random_id() -> String {
-    let mut random = fastrand::Rng::with_seed(RandomState::new().hash_one(()));
+    let mut random = crate::random::generator();
     (0..8).map(|_| random.digit(36)).collect()
 }
 

@@ -117,7 +117,8 @@ impl Begun {
 }
 
 fn random_name() -> String {
-    std::iter::repeat_with(fastrand::alphanumeric)
+    let mut random = crate::random::generator();
+    std::iter::repeat_with(|| random.alphanumeric())
         .take(16)
         .collect()
 }

@@ -84,7 +84,7 @@ const NUMBERS: [(&str, f64); 3] = [
 /// Texts that stand for the tokens. Nobody's own text is one of them, by chance or on purpose:
 /// each process draws its own.
 static MARKS: LazyLock<Marks> = LazyLock::new(|| {
-    let name = format!("wandb-image {:032x} ", fastrand::u128(..));
+    let name = format!("wandb-image {:032x} ", crate::random::generator().u128(..));
     Marks {
         json: NUMBERS.map(|(number, _)| format!("\"\\u0000{name}{number}\"")),
         start: format!("\0{name}"),

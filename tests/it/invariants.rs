@@ -346,7 +346,7 @@ const JSON_KEYS: [&str; 46] = [
 ];
 
 /// Modules in the order of their dependencies: what stands in the first must not name the second.
-const UPWARD: [(&str, &[&str]); 17] = [
+const UPWARD: [(&str, &[&str]); 18] = [
     (
         "src/error.rs",
         &[
@@ -384,6 +384,13 @@ const UPWARD: [(&str, &[&str]); 17] = [
         "src/image/",
         &[
             "convert", "sink", "artifact", "table", "pipeline", "run", "sample",
+        ],
+    ),
+    (
+        "src/random.rs",
+        &[
+            "tensor", "pixels", "encode", "decode", "image", "convert", "sink", "artifact",
+            "table", "pipeline", "run", "sample",
         ],
     ),
     (
