@@ -23,15 +23,16 @@ impl Image {
     /// another artifact. The JSON of an artifact has no place for the names that a layer brought of
     /// its own: they are among the [classes](Image::class_set) of the image.
     ///
-    /// A box that can't be drawn or has no class, a mask of another size or kind, a class whose id is
-    /// no number and a grouping that is none are left out: [`Image::left_out`] says so. A caption that
-    /// is no text is the JSON of what it is.
+    /// A box that can't be drawn or has no class, a score that is no number, a mask of another size or
+    /// kind, a class whose id is no number and a grouping that is none are left out:
+    /// [`Image::left_out`] says so. A caption that is no text is the JSON of what it is.
     ///
     /// # Errors
     ///
     /// [`Error::ArtifactJson`] for JSON that is none of an image; [`Error::ArtifactPath`] for a path
-    /// that leads out of the folder, [`Error::ArtifactFile`] for a file that is missing or has another hash
-    /// than the JSON says, and [`Error::Picture`] for a picture that is no PNG, JPEG or BMP.
+    /// that leads out of the folder, and [`Error::ArtifactFile`] for a file that is missing or has
+    /// another hash than the JSON says: of a mask these two are the source of an [`Error::Layer`],
+    /// which names the mask. [`Error::Picture`] for a picture that is no PNG, JPEG or BMP.
     ///
     /// ```
     /// use wandb_image::{Artifact, Image};
@@ -100,8 +101,8 @@ fn picture(named: &Named, artifact: &OpenArtifact) -> Result<Image> {
 fn classes(named: &Named, artifact: &OpenArtifact, left_out: &mut LeftOut) -> Result<Classes> {
     let text = artifact.digested(&named.path, named.hash.as_deref())?;
     let read = reading::classes(&text);
-    let (classes, others) = read.map_err(|reason| artifact.unreadable(&named.path, reason))?;
-    left_out.append(others);
+    let (classes, unnamed) = read.map_err(|reason| artifact.unreadable(&named.path, reason))?;
+    left_out.add_all(Kind::Class, "", unnamed);
     Ok(classes)
 }
 

@@ -130,6 +130,7 @@ impl Image {
             layers,
             noticed: Noticed {
                 layers: layers_noticed,
+                left_out: self.layers.left_out().count(),
                 ..noticed
             },
         })

@@ -72,8 +72,6 @@ pub(crate) struct LayersNoticed {
     pub(crate) skipped: u64,
     /// Layers of which all boxes lie within one pixel: more likely fractions.
     pub(crate) within_a_pixel: u32,
-    /// Layers that couldn't be read back from an artifact.
-    pub(crate) unread: u32,
 }
 
 impl LayersNoticed {
@@ -81,7 +79,6 @@ impl LayersNoticed {
         self.unscored += other.unscored;
         self.skipped += other.skipped;
         self.within_a_pixel += other.within_a_pixel;
-        self.unread += other.unread;
     }
 
     pub(crate) fn any(self) -> bool {
@@ -102,6 +99,7 @@ impl Layers {
     pub(super) fn without_layers(&self) -> Self {
         Self {
             classes: self.classes.clone(),
+            left_out: self.left_out.without_layers(),
             ..Self::default()
         }
     }
@@ -202,7 +200,7 @@ impl Layers {
 
     /// The files of all layers over a picture in its frame.
     pub(super) fn encode(&self, frame: Frame) -> Result<(Vec<EncodedLayer>, LayersNoticed)> {
-        let mut noticed = self.left_out.noticed();
+        let mut noticed = LayersNoticed::default();
         let mut layers = Vec::new();
         for (key, mask) in &self.masks {
             let ids = made_ids(key, mask, frame, &mut noticed)?;
@@ -217,7 +215,7 @@ impl Layers {
 
     /// The same as an artifact holds them.
     pub(super) fn in_artifact(&self, frame: Frame) -> Result<(ArtifactLayers, LayersNoticed)> {
-        let mut noticed = self.left_out.noticed();
+        let mut noticed = LayersNoticed::default();
         let mut layers = ArtifactLayers::default();
         for (key, boxes) in &self.boxes {
             let made = made_boxes(key, boxes, frame, &mut noticed)?;

@@ -2,20 +2,24 @@
 
 use std::fmt;
 
-use super::layers::LayersNoticed;
+/// The parts that are told of an image, at most: one may have as many layers as its JSON has room
+/// for.
+const MAX_TOLD: usize = 1_000;
 
 /// What couldn't be read of an image, though its picture could.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LeftOut(Vec<Part>);
+pub(crate) struct LeftOut {
+    told: Vec<Part>,
+    /// Of those that aren't told.
+    more: u64,
+}
 
 #[derive(Clone, Debug)]
 struct Part {
     kind: Kind,
-    /// Of a layer.
+    /// The beginning of that of a layer.
     key: String,
-    count: u64,
-    /// Why the first of them was left out.
-    first: String,
+    which: Tally,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,40 +27,63 @@ pub(crate) enum Kind {
     Grouping,
     Class,
     Mask,
+    Score,
     Box,
     Boxes,
 }
 
+/// How many things of a kind were left out, and why the first of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    count: u64,
+    first: String,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, reason: impl FnOnce() -> String) {
+        if self.count == 0 {
+            self.first = reason();
+        }
+        self.count += 1;
+    }
+}
+
 impl LeftOut {
-    /// Several of one layer, or of no layer, become one part when they come one after the other.
-    pub(crate) fn add(&mut self, kind: Kind, key: &str, reason: impl Into<String>) {
-        match self.0.last_mut() {
-            Some(last) if last.kind == kind && last.key == key => last.count += 1,
-            _ => self.0.push(Part {
+    pub(crate) fn add(&mut self, kind: Kind, key: &str, reason: String) {
+        let (count, first) = (1, reason);
+        self.add_all(kind, key, Tally { count, first });
+    }
+
+    /// Several of one layer, or of no layer.
+    pub(crate) fn add_all(&mut self, kind: Kind, key: &str, which: Tally) {
+        match which.count {
+            0 => {}
+            _ if self.told.len() < MAX_TOLD => self.told.push(Part {
                 kind,
                 key: crate::error::beginning(key),
-                count: 1,
-                first: reason.into(),
+                which,
             }),
+            count => self.more += count,
         }
     }
 
-    pub(crate) fn append(&mut self, mut later: Self) {
-        self.0.append(&mut later.0);
-    }
-
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(Part::to_string)
+        let more = (self.more > 0).then(|| format!("{} more", self.more));
+        self.told.iter().map(Part::to_string).chain(more)
     }
 
-    /// What a run says of it when the image is logged.
-    pub(super) fn noticed(&self) -> LayersNoticed {
-        let boxes = self.0.iter().filter(|part| part.kind == Kind::Box);
-        let is_layer = |part: &&Part| matches!(part.kind, Kind::Mask | Kind::Boxes);
-        LayersNoticed {
-            skipped: boxes.map(|part| part.count).sum(),
-            unread: self.0.iter().filter(is_layer).map(|_| 1).sum(),
-            ..LayersNoticed::default()
+    /// Of things, not of lines.
+    pub(super) fn count(&self) -> u64 {
+        let told = self.told.iter().map(|part| part.which.count);
+        told.sum::<u64>() + self.more
+    }
+
+    /// Without what lies over the picture.
+    pub(super) fn without_layers(&self) -> Self {
+        let is_kept = |part: &&Part| matches!(part.kind, Kind::Grouping | Kind::Class);
+        Self {
+            told: self.told.iter().filter(is_kept).cloned().collect(),
+            more: 0,
         }
     }
 }
@@ -64,17 +91,17 @@ impl LeftOut {
 /// One line.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self {
-            kind,
-            key,
-            count,
-            first,
-        } = self;
+        let Self { kind, key, which } = self;
+        let Tally { count, first } = which;
         let layer = format!("{key:?}");
         let (one, many) = match kind {
             Kind::Grouping => ("the grouping".into(), String::new()),
             Kind::Class => ("a class".into(), format!("{count} classes, the first")),
             Kind::Mask => (format!("mask {layer}"), String::new()),
+            Kind::Score => (
+                format!("a score of {layer}"),
+                format!("{count} scores of {layer}, the first"),
+            ),
             Kind::Box => (
                 format!("a box of {layer}"),
                 format!("{count} boxes of {layer}, the first"),
@@ -83,5 +110,22 @@ impl fmt::Display for Part {
         };
         let what = if *count == 1 { one } else { many };
         write!(f, "{what}: {first}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_little_memory_whatever_is_left_out() {
+        let mut left_out = LeftOut::default();
+        for layer in 0..2 * MAX_TOLD {
+            left_out.add(Kind::Mask, &layer.to_string(), "it is damaged".into());
+        }
+        assert_eq!(left_out.count(), 2 * MAX_TOLD as u64);
+        let lines: Vec<_> = left_out.lines().collect();
+        assert_eq!(lines.len(), MAX_TOLD + 1);
+        assert_eq!(lines[MAX_TOLD], "1000 more");
     }
 }

@@ -94,6 +94,8 @@ pub(crate) struct Noticed {
     /// Transparency was lost, since the file format has none.
     pub(crate) alpha_dropped: bool,
     pub(crate) layers: LayersNoticed,
+    /// Parts that couldn't be read back from an artifact.
+    pub(crate) left_out: u64,
 }
 
 impl Image {
@@ -527,6 +529,7 @@ impl Image {
             layers,
             noticed: Noticed {
                 layers: layers_noticed,
+                left_out: self.layers.left_out().count(),
                 ..noticed
             },
         })

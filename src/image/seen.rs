@@ -12,6 +12,8 @@ pub(crate) struct Seen {
     pub(crate) outside: u64,
     pub(crate) alpha_dropped: u64,
     pub(crate) layers: LayersNoticed,
+    /// Parts that couldn't be read back from an artifact.
+    pub(crate) left_out: u64,
     /// The values of the first picture of which some had no place.
     pub(crate) first_values: Option<Observed>,
     /// Those of the first that is black, since all of them are the same.
@@ -20,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) first_alpha: Option<String>,
     /// The layers of the first with something to say of them.
     pub(crate) first_layers: Option<LayersNoticed>,
+    /// How many parts the first lacks that lacks any.
+    pub(crate) first_left_out: Option<u64>,
 }
 
 impl Seen {
@@ -35,10 +39,12 @@ impl Seen {
             outside: sum(|seen| seen.outside),
             alpha_dropped: u64::from(noticed.alpha_dropped),
             layers: noticed.layers,
+            left_out: noticed.left_out,
             first_values: values.filter(out_of_place).cloned(),
             first_flat: values.filter(|seen| is_flat(seen)).cloned(),
             first_alpha: noticed.alpha_dropped.then(|| format.into()),
             first_layers: Some(noticed.layers).filter(|layers| layers.any()),
+            first_left_out: Some(noticed.left_out).filter(|parts| *parts > 0),
         }
     }
 
@@ -50,16 +56,18 @@ impl Seen {
         self.outside += later.outside;
         self.alpha_dropped += later.alpha_dropped;
         self.layers.add(later.layers);
+        self.left_out += later.left_out;
         or(&mut self.first_values, &later.first_values);
         or(&mut self.first_flat, &later.first_flat);
         or(&mut self.first_alpha, &later.first_alpha);
         or(&mut self.first_layers, &later.first_layers);
+        or(&mut self.first_left_out, &later.first_left_out);
     }
 
     /// Whether there is something to say at the end.
     pub(crate) fn any(&self) -> bool {
         let values = self.nan + self.infinite + self.outside;
-        values + self.alpha_dropped > 0 || self.layers.any()
+        values + self.alpha_dropped + self.left_out > 0 || self.layers.any()
     }
 }
 

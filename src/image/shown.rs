@@ -138,10 +138,13 @@ impl Image {
     }
 
     /// What couldn't be read of an image of an artifact, though its picture could, a line each:
-    /// boxes that can't be drawn or have no class, masks of another size than the picture, classes
-    /// without a number. Empty for all other images.
+    /// boxes that can't be drawn or have no class, scores that are no numbers, boxes or masks whose
+    /// key is too long or empty, masks of another size than the picture or of another kind than W&B
+    /// draws, classes without a number or a name, and a grouping that is no whole number. Of more
+    /// than 1,000 layers the last line says how many are missing more. Empty for all other images.
     ///
-    /// The run counts the layers and boxes when the image is logged, and says it once per key.
+    /// The run counts them when the image is logged, alone or in an artifact or a table, and says it
+    /// once per key or artifact.
     ///
     /// ```
     /// use wandb_image::{Artifact, Image};

@@ -30,6 +30,7 @@ struct Tally {
     said_flat: bool,
     said_alpha: bool,
     said_layers: bool,
+    said_left_out: bool,
     said_sizes: bool,
 }
 
@@ -111,6 +112,8 @@ impl Tally {
         sayings.extend(once(&mut self.said_alpha, alpha));
         let layers = seen.first_layers.map(|layers| of_layers(subject, layers));
         sayings.extend(once(&mut self.said_layers, layers));
+        let left_out = seen.first_left_out.map(|parts| of_left_out(subject, parts));
+        sayings.extend(once(&mut self.said_left_out, left_out));
     }
 }
 
@@ -129,7 +132,13 @@ fn total(subject: &Subject, seen: &Seen) -> String {
             "images lost their alpha",
         ),
     ];
+    let left_out = counted(
+        seen.left_out,
+        "part not read from its artifact",
+        "parts not read from their artifacts",
+    );
     let parts = parts.into_iter().chain(layer_parts(seen.layers));
+    let parts = parts.chain([left_out]);
     let images = counted(seen.images, "image", "images").unwrap_or_default();
     format!("{subject}, in all {images} logged: {}", joined(parts))
 }
@@ -194,7 +203,16 @@ fn of_layers(subject: &Subject, seen: LayersNoticed) -> String {
     )
 }
 
-fn layer_parts(seen: LayersNoticed) -> [Option<String>; 4] {
+fn of_left_out(subject: &Subject, parts: u64) -> String {
+    format!(
+        "an image of {subject} lacks {} that could not be read from its artifact: Image::left_out \
+         says which and why; this is said once per {}, with totals at the end",
+        counted_as(parts, "part", "parts"),
+        subject.kind()
+    )
+}
+
+fn layer_parts(seen: LayersNoticed) -> [Option<String>; 3] {
     [
         counted(
             seen.within_a_pixel.into(),
@@ -210,11 +228,6 @@ fn layer_parts(seen: LayersNoticed) -> [Option<String>; 4] {
             seen.unscored,
             "pixel of a mask had only NaN for scores and became class 0",
             "pixels of masks had only NaN for scores and became class 0",
-        ),
-        counted(
-            seen.unread.into(),
-            "layer could not be read from its artifact (Image::left_out says why)",
-            "layers could not be read from their artifact (Image::left_out says why)",
         ),
     ]
 }

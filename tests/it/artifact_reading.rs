@@ -14,8 +14,8 @@ use wandb_image::sink::MemorySink;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{ArtifactRecord, RecordType};
 use wandb_image::{
-    Artifact, BoundingBox, BoundingBoxes2D, Cell, Classes, Domain, FileType, Image, ImageMask,
-    Mode, OpenArtifact, Pixels, Position, Row, Run, Table, TableReader,
+    Artifact, BoundingBox, BoundingBoxes2D, Cell, Classes, Domain, Error, FileType, Image,
+    ImageMask, Mode, OpenArtifact, Pixels, Position, Row, Run, Table, TableReader,
 };
 
 use crate::client::{Client, parse, sha256};
@@ -963,10 +963,11 @@ fn masks_that_do_not_fit_are_left_out() {
 fn boxes_that_can_not_be_drawn_are_left_out() {
     let position = |value: Json| left_out("/boxes/b/0/position", value);
     let line = position(json!({"minX": 0.5, "minY": 0, "maxX": 0.25, "maxY": 1}));
-    let expected = "a box of \"b\": box 0: it has a max_x of 0.25 below";
-    assert!(line.starts_with(expected), "{line}");
+    let expected = "a box of \"b\": box 0: it has a max_x of 0.25 below its min_x of 0.5, but max_x \
+                    must be at least min_x";
+    assert_eq!(line, expected);
     let line = position(json!({"minX": 0, "minY": 0, "maxX": 100, "maxY": 1}));
-    assert!(line.contains("is it Domain::Pixel?"), "{line}");
+    assert!(line.ends_with("and -1 to 2 is allowed"), "{line}");
     let line = left_out("/boxes/b/0/class_id", "cat".into());
     let expected = "a box of \"b\": box 0: its class_id is the text \"cat\"";
     assert!(line.starts_with(expected), "{line}");
@@ -995,22 +996,67 @@ fn boxes_that_can_not_be_drawn_are_left_out() {
 fn what_an_image_lacks_is_said_when_it_is_logged() {
     let (dir, mut json) = whole();
     json["boxes"]["b"] = json!([{}, {}]);
+    json["grouping"] = "first".into();
     put(&dir, "media/m.png", png(GrayImage::new(2, 3)));
     json["masks"]["m"]["sha256"] = Json::Null;
     let image = Image::from_json(&json, &open(&dir)).unwrap();
     let told = crate::run::listening::Told::default();
     tracing::subscriber::with_default(told.clone(), || {
         let run = wandb_image::init().start_on(MemorySink::new()).unwrap();
-        run.log([("read", image)]).unwrap();
+        run.log([("read", &image)]).unwrap();
+        run.log([("read", &image)]).unwrap();
+        let table = || {
+            let mut table = Table::new(["image"]).unwrap();
+            table.add_row([&image]).unwrap();
+            table
+        };
+        run.log(Row::new().with("table", table())).unwrap();
+        let mut artifact = Artifact::new("data", "dataset").unwrap();
+        artifact.add(&image, "one").unwrap();
+        artifact.add(table(), "rows").unwrap();
+        run.log_artifact(artifact).unwrap();
         run.finish().unwrap();
     });
     let lines = told.lines();
-    let expected = "over an image of \"read\": 2 boxes that can't be drawn, or lie outside, were left \
-                    out, 1 layer could not be read from its artifact (Image::left_out says why)";
-    assert!(
-        lines.iter().any(|line| line.contains(expected)),
-        "{lines:?}"
-    );
+    let check = |expected: &str| {
+        let said = lines.iter().filter(|line| line.contains(expected));
+        assert_eq!(said.count(), 1, "{expected}: {lines:?}");
+    };
+    for place in ["\"read\"", "\"table\""] {
+        check(&format!(
+            "an image of {place} lacks 4 parts that could not be read from its artifact: \
+             Image::left_out says which and why; this is said once per key, with totals"
+        ));
+    }
+    check("an image of the artifact \"data\" lacks 4 parts");
+    check("\"read\", in all 2 images logged: 8 parts not read from their artifacts");
+    check("\"table\", in all 1 image logged: 4 parts not");
+    check("the artifact \"data\", in all 2 images logged: 8 parts not");
+    let of_boxes = |line: &&String| line.contains("can't be drawn");
+    assert_eq!(lines.iter().filter(of_boxes).count(), 0, "{lines:?}");
+
+    let copy = Image::from_image(&image).left_out();
+    let expected = "the grouping: it is the text \"first\", which is no whole number";
+    assert_eq!(copy, [expected]);
+}
+
+#[test]
+fn a_mask_whose_file_is_missing_or_another_is_named() {
+    let (dir, mut json) = whole();
+    let reason = |json: &Json| match Image::from_json(json, &open(&dir)).unwrap_err() {
+        Error::Layer { layer, source, .. } => (layer, source),
+        other => panic!("{other}"),
+    };
+    put(&dir, "media/m.png", "another");
+    let (layer, source) = reason(&json);
+    assert_eq!(layer, "m");
+    assert!(matches!(*source, Error::ArtifactFile { .. }), "{source}");
+    json["masks"]["m"]["path"] = "media/none.png".into();
+    let (_, source) = reason(&json);
+    assert!(matches!(*source, Error::ArtifactFile { .. }), "{source}");
+    json["masks"]["m"]["path"] = "../m.png".into();
+    let (_, source) = reason(&json);
+    assert!(matches!(*source, Error::ArtifactPath { .. }), "{source}");
 }
 
 #[test]

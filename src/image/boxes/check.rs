@@ -3,12 +3,25 @@
 use super::{BoundingBox, BoxFormat, Domain, Position};
 use crate::pixels::told;
 
+/// Why a box can't be drawn, and what whoever made it may do.
+#[derive(Debug, PartialEq)]
+pub(in crate::image) struct Unfit {
+    /// The text after `box 3`.
+    pub(in crate::image) fact: String,
+    pub(in crate::image) advice: &'static str,
+}
+
+impl From<Unfit> for String {
+    fn from(Unfit { fact, advice }: Unfit) -> Self {
+        format!("{fact}: {advice}")
+    }
+}
+
 /// What to do where the numbers themselves can't be helped.
 const SKIP: &str =
     "correct it, or leave such boxes out with BoundingBoxes2D::invalid(Invalid::Skip)";
 
-/// Why the box can't be drawn: the text after `box 3`.
-pub(in crate::image) fn check(bounding_box: &BoundingBox) -> Result<(), String> {
+pub(in crate::image) fn check(bounding_box: &BoundingBox) -> Result<(), Unfit> {
     let (format, numbers) = numbers(bounding_box.position());
     check_numbers(format, numbers)?;
     check_domain(bounding_box)?;
@@ -35,7 +48,7 @@ fn numbers(position: Position) -> (BoxFormat, [f64; 4]) {
     }
 }
 
-pub(super) fn check_numbers(format: BoxFormat, numbers: [f64; 4]) -> Result<(), String> {
+pub(super) fn check_numbers(format: BoxFormat, numbers: [f64; 4]) -> Result<(), Unfit> {
     let names = match format {
         BoxFormat::Xyxy => ["min_x", "min_y", "max_x", "max_y"],
         BoxFormat::Xywh => ["x", "y", "width", "height"],
@@ -46,9 +59,10 @@ pub(super) fn check_numbers(format: BoxFormat, numbers: [f64; 4]) -> Result<(), 
         .zip(numbers)
         .find(|(_, number)| !number.is_finite())
     {
-        return Err(format!(
-            "has a {name} of {number}, but it must be finite: {SKIP}"
-        ));
+        return Err(Unfit {
+            fact: format!("has a {name} of {number}, but it must be finite"),
+            advice: SKIP,
+        });
     }
     match format {
         BoxFormat::Xyxy => check_order(names, numbers),
@@ -56,7 +70,7 @@ pub(super) fn check_numbers(format: BoxFormat, numbers: [f64; 4]) -> Result<(), 
     }
 }
 
-fn check_order(names: [&str; 4], [min_x, min_y, max_x, max_y]: [f64; 4]) -> Result<(), String> {
+fn check_order(names: [&str; 4], [min_x, min_y, max_x, max_y]: [f64; 4]) -> Result<(), Unfit> {
     let (axis, min, max) = match (max_x < min_x, max_y < min_y) {
         (true, _) => (0, min_x, max_x),
         (_, true) => (1, min_y, max_y),
@@ -64,63 +78,67 @@ fn check_order(names: [&str; 4], [min_x, min_y, max_x, max_y]: [f64; 4]) -> Resu
     };
     let (low, high) = (names[axis], names[axis + 2]);
     let (min, max) = (told(min), told(max));
-    Err(format!(
-        "has a {high} of {max} below its {low} of {min}, but {high} must be at least {low}: swap \
-         them, give width and height as what they are (Position::middle, BoxFormat::Xywh or \
-         BoxFormat::Cxcywh), or leave such boxes out with BoundingBoxes2D::invalid(Invalid::Skip)"
-    ))
+    Err(Unfit {
+        fact: format!(
+            "has a {high} of {max} below its {low} of {min}, but {high} must be at least {low}"
+        ),
+        advice: "swap them, give width and height as what they are (Position::middle, \
+                 BoxFormat::Xywh or BoxFormat::Cxcywh), or leave such boxes out with \
+                 BoundingBoxes2D::invalid(Invalid::Skip)",
+    })
 }
 
-fn check_size(names: [&str; 4], numbers: [f64; 4]) -> Result<(), String> {
+fn check_size(names: [&str; 4], numbers: [f64; 4]) -> Result<(), Unfit> {
     let mut sizes = names.iter().zip(numbers).skip(2);
     match sizes.find(|&(_, size)| size < 0.0) {
-        Some((name, size)) => Err(format!(
-            "has a {name} of {}, but it must be at least 0: give corners as what they are \
-             (Position::corners or BoxFormat::Xyxy), or leave such boxes out with \
-             BoundingBoxes2D::invalid(Invalid::Skip)",
-            told(size)
-        )),
+        Some((name, size)) => Err(Unfit {
+            fact: format!("has a {name} of {}, but it must be at least 0", told(size)),
+            advice: "give corners as what they are (Position::corners or BoxFormat::Xyxy), or \
+                     leave such boxes out with BoundingBoxes2D::invalid(Invalid::Skip)",
+        }),
         None => Ok(()),
     }
 }
 
-fn check_domain(bounding_box: &BoundingBox) -> Result<(), String> {
+fn check_domain(bounding_box: &BoundingBox) -> Result<(), Unfit> {
     let spans = bounding_box.position().spans();
     let mut axes = ["x", "y"].into_iter().zip(spans);
-    let (limits, hint): ((f64, f64), _) = match bounding_box.domain() {
+    let (limits, domain, advice): ((f64, f64), _, _) = match bounding_box.domain() {
         Domain::Fraction => (
             (-1.0, 2.0),
-            "Domain::Fraction, where 0 to 1 is the picture and -1 to 2 is allowed: is it \
-             Domain::Pixel?",
+            "Domain::Fraction, where 0 to 1 is the picture and -1 to 2 is allowed",
+            "is it Domain::Pixel?",
         ),
         Domain::Pixel => (
             (f64::MIN, f64::MAX),
-            "Domain::Pixel, but its edges must be finite: correct it",
+            "Domain::Pixel, but its edges must be finite",
+            "correct it",
         ),
     };
     match axes.find(|&(_, (min, max))| min < limits.0 || max > limits.1) {
         Some((axis, (min, max))) => {
             let (min, max) = (told(min), told(max));
-            Err(format!("has {axis} from {min} to {max} in {hint}"))
+            let fact = format!("has {axis} from {min} to {max} in {domain}");
+            Err(Unfit { fact, advice })
         }
         None => Ok(()),
     }
 }
 
-fn check_score(name: &str, score: f64) -> Result<(), String> {
+pub(in crate::image) fn check_score(name: &str, score: f64) -> Result<(), Unfit> {
     if name.is_empty() {
-        return Err(
-            "has a score without a name, by which W&B shows it: give it one, such as \
-             \"confidence\""
-                .into(),
-        );
+        return Err(Unfit {
+            fact: "has a score without a name, by which W&B shows it".into(),
+            advice: "give it one, such as \"confidence\"",
+        });
     }
     if score.is_finite() {
         return Ok(());
     }
-    Err(format!(
-        "has a score {name:?} of {score}, but it must be finite: {SKIP}"
-    ))
+    Err(Unfit {
+        fact: format!("has a score {name:?} of {score}, but it must be finite"),
+        advice: SKIP,
+    })
 }
 
 #[cfg(test)]
@@ -128,8 +146,8 @@ mod tests {
     use super::*;
 
     fn refused(position: Position, domain: Domain, expected: &str) {
-        let reason = check(&BoundingBox::new(domain, position, 0)).unwrap_err();
-        assert_eq!(reason, expected);
+        let unfit = check(&BoundingBox::new(domain, position, 0)).unwrap_err();
+        assert_eq!(String::from(unfit), expected);
     }
 
     #[test]
@@ -151,16 +169,18 @@ mod tests {
     #[test]
     fn numbers_of_f32_are_told_as_such() {
         let low = [0.1_f32, 0.0, 0.05, 1.0].map(f64::from);
-        let reason = check_numbers(BoxFormat::Xyxy, low).unwrap_err();
+        let reason = check_numbers(BoxFormat::Xyxy, low).unwrap_err().fact;
         assert!(
             reason.starts_with("has a max_x of 0.05 below its min_x of 0.1,"),
             "{reason}"
         );
         let negative = [0.0, 0.0, f64::from(-0.1_f32), 1.0];
-        let reason = check_numbers(BoxFormat::Xywh, negative).unwrap_err();
+        let reason = check_numbers(BoxFormat::Xywh, negative).unwrap_err().fact;
         assert!(reason.starts_with("has a width of -0.1, but"), "{reason}");
         let wide = Position::corners(0.0, 0.0, f64::from(2.1_f32), 1.0);
-        let reason = check(&BoundingBox::new(Domain::Fraction, wide, 0)).unwrap_err();
+        let reason = check(&BoundingBox::new(Domain::Fraction, wide, 0))
+            .unwrap_err()
+            .fact;
         assert!(
             reason.starts_with("has x from 0 to 2.1 in Domain::Fraction"),
             "{reason}"
@@ -184,9 +204,13 @@ mod tests {
              (Position::corners or BoxFormat::Xyxy), or leave such boxes out with \
              BoundingBoxes2D::invalid(Invalid::Skip)",
         );
-        let reason = check_numbers(BoxFormat::Xywh, [1.0, 1.0, -2.0, 1.0]).unwrap_err();
+        let reason = check_numbers(BoxFormat::Xywh, [1.0, 1.0, -2.0, 1.0])
+            .unwrap_err()
+            .fact;
         assert!(reason.starts_with("has a width of -2, but"), "{reason}");
-        let reason = check_numbers(BoxFormat::Xyxy, [0.0, 2.0, 0.0, 1.0]).unwrap_err();
+        let reason = check_numbers(BoxFormat::Xyxy, [0.0, 2.0, 0.0, 1.0])
+            .unwrap_err()
+            .fact;
         assert!(
             reason.starts_with("has a max_y of 1 below its min_y of 2"),
             "{reason}"
@@ -224,13 +248,13 @@ mod tests {
             .score("a", 1e300)
             .score("b", f64::NEG_INFINITY);
         assert_eq!(
-            check(&scored).unwrap_err(),
+            String::from(check(&scored).unwrap_err()),
             "has a score \"b\" of -inf, but it must be finite: correct it, or leave such boxes out \
              with BoundingBoxes2D::invalid(Invalid::Skip)"
         );
         let nameless = BoundingBox::new(Domain::Fraction, whole, 0).score("", 0.5);
         assert_eq!(
-            check(&nameless).unwrap_err(),
+            String::from(check(&nameless).unwrap_err()),
             "has a score without a name, by which W&B shows it: give it one, such as \
              \"confidence\""
         );

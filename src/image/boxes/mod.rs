@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use bounding_box::{BoundingBox, Domain, Position};
 
-pub(super) use check::check;
+pub(super) use check::{check, check_score};
 
 use super::classes::Classes;
 use crate::error::{Error, Result};
@@ -211,7 +211,7 @@ impl BoundingBoxes2D {
         match (&self.positions, self.invalid) {
             (Positions::List(boxes), Invalid::Error) => {
                 let mut checked = boxes.iter().map(check::check).enumerate();
-                checked.try_for_each(|(index, checked)| at(index, checked))
+                checked.try_for_each(|(index, checked)| at(index, checked.map_err(Into::into)))
             }
             _ => Ok(()),
         }

@@ -6,9 +6,9 @@ use super::artifact::IMAGE_TYPE;
 use crate::error::beginning;
 use crate::image::boxes::{self, BoundingBox, Domain, Position};
 use crate::image::classes::Classes;
-use crate::image::left_out::{Kind, LeftOut};
+use crate::image::left_out::{Kind, LeftOut, Tally};
 use crate::value::scan::{self, List};
-use crate::value::tokens::{self, number, text_of_marked};
+use crate::value::tokens::{self, text_of_marked};
 
 /// A reason why something can't be read.
 type Result<T> = std::result::Result<T, String>;
@@ -90,7 +90,7 @@ fn object<'v>(value: &'v Value, what: &str) -> Result<&'v Map<String, Value>> {
 /// As much of a value as a message takes.
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(_) if number(value).is_some() => text_of_marked(value),
+        Value::String(_) if tokens::number(value).is_some() => text_of_marked(value),
         Value::String(text) => format!("the text {:?}", beginning(text)),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "a map".into(),
@@ -119,6 +119,12 @@ fn words(value: &Value) -> String {
     tokens::text(value).map_or_else(|| text_of_marked(value), Into::into)
 }
 
+/// A number as Python has it: the truth values are 0 and 1.
+fn number(value: &Value) -> Option<f64> {
+    let of_truth = || value.as_bool().map(|truth| f64::from(u8::from(truth)));
+    tokens::number(value).or_else(of_truth)
+}
+
 /// A whole number, also as a float or a text that holds one.
 fn whole(value: &Value) -> Option<i64> {
     let of_float = |value: f64| {
@@ -134,6 +140,7 @@ fn whole(value: &Value) -> Option<i64> {
                 .and_then(of_float)
         }),
         Value::String(text) => text.trim().parse().ok(),
+        Value::Bool(truth) => Some((*truth).into()),
         _ => None,
     }
 }
@@ -179,7 +186,7 @@ fn layers<T>(
         .collect()
 }
 
-/// The boxes that can be drawn.
+/// The boxes that can be drawn, with the scores that can be shown.
 fn all_boxes(key: &str, value: &Value, left_out: &mut LeftOut) -> Result<Vec<BoundingBox>> {
     let Some(boxes) = value.as_array() else {
         return Err(format!(
@@ -187,17 +194,24 @@ fn all_boxes(key: &str, value: &Value, left_out: &mut LeftOut) -> Result<Vec<Bou
             shown(value)
         ));
     };
+    let (mut undrawn, mut unshown) = (Tally::default(), Tally::default());
     let boxes = boxes.iter().enumerate();
-    let drawn = boxes.filter_map(|(index, one)| match one_box(one) {
-        Ok(one) => Some(one),
+    let drawn = boxes.filter_map(|(index, value)| match one_box(value) {
+        Ok(one) => Some(scored(one, value, &mut |reason| {
+            unshown.add(|| format!("box {index}: {reason}"));
+        })),
         Err(reason) => {
-            left_out.add(Kind::Box, key, format!("box {index}: {reason}"));
+            undrawn.add(|| format!("box {index}: {reason}"));
             None
         }
     });
-    Ok(drawn.collect())
+    let drawn = drawn.collect();
+    left_out.add_all(Kind::Box, key, undrawn);
+    left_out.add_all(Kind::Score, key, unshown);
+    Ok(drawn)
 }
 
+/// Without its scores.
 fn one_box(value: &Value) -> Result<BoundingBox> {
     let map = object(value, "it")?;
     let class_id = given(map, "class_id").ok_or("it has no class_id")?;
@@ -209,15 +223,38 @@ fn one_box(value: &Value) -> Result<BoundingBox> {
     if let Some(caption) = given(map, "box_caption") {
         one = one.caption(words(caption));
     }
-    if let Some(scores) = given(map, "scores") {
-        for (name, score) in object(scores, "what it has as scores")? {
-            let expected = || no(&format!("score {:?}", beginning(name)), score, "a number");
-            one = one.score(name, number(score).ok_or_else(expected)?);
-        }
-    }
     match boxes::check(&one) {
         Ok(()) => Ok(one),
-        Err(reason) => Err(format!("it {reason}")),
+        Err(unfit) => Err(format!("it {}", unfit.fact)),
+    }
+}
+
+/// The box with those of its scores that W&B shows; why it doesn't show the others.
+fn scored(mut one: BoundingBox, value: &Value, unshown: &mut dyn FnMut(String)) -> BoundingBox {
+    let scores = match value.get("scores") {
+        None | Some(Value::Null) => return one,
+        Some(scores) => object(scores, "what it has as scores"),
+    };
+    match scores {
+        Err(reason) => unshown(reason),
+        Ok(scores) => {
+            for (name, score) in scores {
+                match shown_score(name, score) {
+                    Ok(score) => one = one.score(name, score),
+                    Err(reason) => unshown(reason),
+                }
+            }
+        }
+    }
+    one
+}
+
+fn shown_score(name: &str, value: &Value) -> Result<f64> {
+    let expected = || no(&format!("score {:?}", beginning(name)), value, "a number");
+    let score = number(value).ok_or_else(expected)?;
+    match boxes::check_score(name, score) {
+        Ok(()) => Ok(score),
+        Err(unfit) => Err(format!("it {}", unfit.fact)),
     }
 }
 
@@ -270,21 +307,21 @@ fn side(map: &Map<String, Value>, key: &str) -> Result<f64> {
 
 /// The classes of a file of them, and those that masks and boxes can't have. Of two names of an id
 /// the last holds, as in the Python SDK.
-pub(crate) fn classes(text: &str) -> Result<(Classes, LeftOut)> {
+pub(crate) fn classes(text: &str) -> Result<(Classes, Tally)> {
     let value = scan::parse(text)?;
     let map = of_type(&value, "classes")?;
     let set = given(map, "class_set").and_then(Value::as_array);
     let set = set.ok_or("it has no list as class_set")?;
-    let mut left_out = LeftOut::default();
+    let mut unnamed = Tally::default();
     let mut named = Vec::new();
     for one in set {
         match one_class(object(one, "a class")?) {
             Ok(class) => named.push(class),
-            Err(reason) => left_out.add(Kind::Class, "", reason),
+            Err(reason) => unnamed.add(|| reason),
         }
     }
     let named = named.iter().map(|(id, name)| (*id, &**name));
-    Ok((Classes::of_distinct(named), left_out))
+    Ok((Classes::of_distinct(named), unnamed))
 }
 
 fn one_class(map: &Map<String, Value>) -> Result<(i64, String)> {
@@ -431,7 +468,7 @@ mod tests {
         check(json!(1e300), None);
         check(json!(u64::MAX), None);
         check(json!("seven"), None);
-        check(json!(true), None);
+        check(json!(true), Some(1));
         check(json!(null), None);
     }
 
@@ -528,11 +565,59 @@ mod tests {
             json!("percent"),
             "its domain is the text \"percent\", but \"pixel\", or none for fractions, was expected",
         );
+    }
+
+    #[test]
+    fn a_score_that_is_none_costs_no_box() {
+        let mut one = json!({"class_id": true, "scores": {"sure": true},
+            "position": {"minX": false, "minY": 0, "maxX": 1, "maxY": true}});
+        let expected = BoundingBox::new(Domain::Fraction, Position::corners(0.0, 0.0, 1.0, 1.0), 1);
+        let expected = expected.score("sure", 1.0);
+        let read = image(&boxed(one.clone())).unwrap();
+        assert_eq!(read.boxes, [("p".to_owned(), vec![expected.clone()])]);
+        assert_eq!(read.left_out.count(), 0);
+        let mut check = |scores: &str, line: &str| {
+            one["scores"] = "@".into();
+            let json = boxed(one.clone()).to_string().replace("\"@\"", scores);
+            let read = image(&scan::parse(&json).unwrap()).unwrap();
+            let unscored = BoundingBox::new(Domain::Fraction, expected.position(), 1);
+            let kept = if scores.contains("sure") {
+                expected.clone()
+            } else {
+                unscored
+            };
+            assert_eq!(read.boxes, [("p".to_owned(), vec![kept])]);
+            assert!(read.left_out.lines().eq([line]), "{:?}", read.left_out);
+        };
         check(
-            "scores",
-            json!({"s": "high"}),
-            "its score \"s\" is the text \"high\", but a number was expected",
+            r#"{"s": "high", "sure": 1}"#,
+            "a score of \"p\": box 0: its score \"s\" is the text \"high\", but a number was expected",
         );
+        check(
+            r#"{"s": NaN}"#,
+            "a score of \"p\": box 0: it has a score \"s\" of NaN, but it must be finite",
+        );
+        check(
+            r#"{"": 0.5, "s": -Infinity, "sure": 1}"#,
+            "2 scores of \"p\", the first: box 0: it has a score without a name, by which W&B \
+             shows it",
+        );
+        check(
+            "[1]",
+            "a score of \"p\": box 0: what it has as scores is a list, but a map was expected",
+        );
+    }
+
+    #[test]
+    fn the_boxes_that_a_layer_lacks_are_one_part_whatever_its_key() {
+        for key in ["p".to_owned(), "k".repeat(61)] {
+            let json = json!({"_type": "image-file", "path": "a", "boxes": {key: [7, {}, null]}});
+            let read = image(&json).unwrap();
+            assert_eq!(
+                (read.left_out.count(), read.left_out.lines().count()),
+                (3, 1)
+            );
+        }
     }
 
     #[test]
@@ -574,12 +659,14 @@ mod tests {
     #[test]
     fn classes_have_ids_that_are_numbers() {
         let read = |set: &str| classes(&format!(r#"{{"_type": "classes", "class_set": {set}}}"#));
-        let (all, left_out) = read(
+        let (all, unnamed) = read(
             r#"[{"id": "7", "name": "cat"}, {"id": 1.0, "name": ""}, {"id": 7, "name": 8},
             {"id": "cat", "name": "x"}, {}, {"id": 2}]"#,
         )
         .unwrap();
         assert_eq!(all, Classes::of_distinct([(7, "8"), (1, "")]));
+        let mut left_out = LeftOut::default();
+        left_out.add_all(Kind::Class, "", unnamed);
         let expected = "3 classes, the first: its id is the text \"cat\", but masks and boxes have \
                         whole numbers of 64 bits";
         assert!(left_out.lines().eq([expected]));
