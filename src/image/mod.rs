@@ -90,7 +90,7 @@ pub(crate) struct Encoded {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Noticed {
     /// The values of the tensor, where there was one.
-    pub(crate) values: Option<Observed>,
+    pub(crate) values: Option<Box<Observed>>,
     /// Transparency was lost, since the file format has none.
     pub(crate) alpha_dropped: bool,
     pub(crate) layers: LayersNoticed,
@@ -543,7 +543,7 @@ impl Image {
         let file_type = self.encoded_type();
         let (pixels, values) = self.render()?;
         let noticed = Noticed {
-            values,
+            values: values.map(Box::new),
             alpha_dropped: pixels.mode() == Mode::Rgba && !file_type.has_alpha(),
             ..Noticed::default()
         };

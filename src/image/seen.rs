@@ -29,7 +29,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// Of a picture, which became a file of this format.
     pub(crate) fn of(noticed: &Noticed, format: &str) -> Self {
-        let values = noticed.values.as_ref();
+        let values = noticed.values.as_deref();
         let sum = |count: fn(&Observed) -> u64| values.map_or(0, count);
         let out_of_place = |seen: &&Observed| seen.outside + seen.nan + seen.infinite > 0;
         Self {

@@ -272,7 +272,7 @@ mod tests {
             grouping: None,
             layers: Vec::new(),
             noticed: Noticed {
-                values,
+                values: values.map(Box::new),
                 ..Noticed::default()
             },
         }
