@@ -52,6 +52,8 @@ const MAX_METADATA: usize = 100;
 /// What is made or copied lies in a temporary folder until it is logged: in `wandb/` of `WANDB_DIR` or
 /// of the current directory, or where that can't be written, in the system's temporary folder. From
 /// another disk it is copied once more into the run, and the temporary folder must have room for it.
+/// What a killed process left there is removed by the next one of its machine; `.wandb-image-…` of
+/// another machine that ended without clearing up stays, and can be deleted by hand.
 ///
 /// ```
 /// use wandb_image::{Artifact, HostTensor, IntoWandbImage};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::digest::md5_of;
 use super::log::io_error;
-use super::manifest::{MAX_UNPACKED, each_line, hash_of};
+use super::manifest::{MAX_UNPACKED, each_line, hash_of, is_too_long};
 use super::records::{ArtifactManifestEntry, ArtifactRecord};
 use super::stored::NO_FILE;
 use super::{ARTIFACTS, FilePlace, ManifestHasher, Md5};
@@ -18,8 +18,8 @@ use crate::image::json::artifact::ManifestLine;
 /// wrote may name anything.
 const MAX_OUTSIDE: u64 = 16 << 30;
 
-/// The most that is read, in bytes and unpacked, of files of contents outside of the run, and of
-/// the run's own beyond the first time that each is named.
+/// The most that is read, in bytes, packed or unpacked, of files of contents outside of the run, and
+/// of the run's own beyond the first time that each is named.
 pub(super) const MAX_CONTENTS: u64 = 4 << 30;
 
 /// What stands where a record says that a file is.
@@ -32,6 +32,8 @@ pub(super) enum State {
     Missing,
     /// It can't be read, or is no file: why.
     Unreadable(String),
+    /// A list of files that is longer than is read.
+    TooLong,
     /// Why it isn't the file.
     Wrong(String),
 }
@@ -56,7 +58,7 @@ pub(super) struct ArtifactFiles {
     hashes: BTreeMap<PathBuf, Md5>,
     /// The run's own files of contents that were read.
     read: BTreeSet<PathBuf>,
-    /// Bytes of other contents, unpacked, that may still be read.
+    /// Bytes of other contents that may still be read.
     contents: u64,
     /// Bytes outside of the run that may still be read.
     outside: u64,
@@ -213,9 +215,7 @@ impl ArtifactFiles {
         match length(path) {
             Err(state) => state,
             Ok(0) => State::Wrong("it is empty".into()),
-            Ok(len) if len > MAX_UNPACKED => {
-                State::Wrong(format!("it has {len} bytes, more than any list of files"))
-            }
+            Ok(len) if len > MAX_UNPACKED => State::TooLong,
             Ok(len) => self.compare(path, len, md5, is_own),
         }
     }
@@ -243,11 +243,10 @@ impl ArtifactFiles {
         if !is_first {
             self.contents = room;
         }
-        let has_no_room =
-            |error: &io::Error| most < MAX_UNPACKED && error.kind() == io::ErrorKind::FileTooLarge;
         match read {
             Ok(_) => State::Whole,
-            Err(error) if has_no_room(&error) => State::Unknown,
+            Err(error) if is_too_long(&error) && most < MAX_UNPACKED => State::Unknown,
+            Err(error) if is_too_long(&error) => State::TooLong,
             Err(error) if is_no_contents(&error) => {
                 State::Wrong(format!("it is no list of files: {error}"))
             }
@@ -266,8 +265,8 @@ pub(super) struct Contents {
 
 /// Whether the bytes that were read make no file of contents.
 fn is_no_contents(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, UnexpectedEof};
-    let kinds = [FileTooLarge, InvalidData, InvalidInput, UnexpectedEof];
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    let kinds = [InvalidData, InvalidInput, UnexpectedEof];
     kinds.contains(&error.kind()) && error.raw_os_error().is_none()
 }
 

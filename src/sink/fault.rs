@@ -77,6 +77,9 @@ pub enum FaultKind {
     ArtifactUnreadable,
     /// A file of an artifact isn't what it was when it was logged.
     ArtifactChanged,
+    /// The list of an artifact's files is longer than is read, so that nothing is known of them. A
+    /// note.
+    ArtifactUnread,
     /// The digest of an artifact isn't that of the files that it names.
     ArtifactDigest,
     /// The files of an artifact lie in the run, but its record says where the run was before.
@@ -103,6 +106,7 @@ impl FaultKind {
                 | Self::SummaryFile
                 | Self::ListedMissing
                 | Self::NoClassLabels
+                | Self::ArtifactUnread
                 | Self::TemporaryFile
                 | Self::UnnamedFiles
                 | Self::Synced

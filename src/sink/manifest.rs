@@ -1,6 +1,7 @@
 //! Files that hold the contents of large artifacts, since no record could: a line of JSON for each
 //! of them, packed by gzip.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use flate2::Compression;
@@ -40,7 +41,7 @@ impl ManifestFile {
         })
     }
 
-    /// Adds a line, where no reader would refuse the file for it.
+    /// Adds a line, where this crate doesn't refuse to read the file for it.
     ///
     /// # Errors
     ///
@@ -95,13 +96,13 @@ fn with_line(unpacked: u64, line: &str) -> Result<u64> {
     let reason = match (len, unpacked) {
         (..=MAX_LINE, ..=MAX_UNPACKED) => return Ok(unpacked),
         (..=MAX_LINE, _) => format!(
-            "the list of its files is over {} MiB long, which no reader of the run would take: \
-             divide the files among several artifacts",
+            "the list of its files is over {} MiB long, which is more than this crate writes and \
+             reads of one: divide the files among several artifacts",
             MAX_UNPACKED >> 20
         ),
         _ => format!(
-            "what its list of files says of one is over {} MiB long, which no reader of the run \
-             would take: shorten its path or address, {:?}",
+            "what its list of files says of one is over {} MiB long, which is more than this crate \
+             writes and reads of one: shorten its path or address, {:?}",
             MAX_LINE >> 20,
             beginning(line)
         ),
@@ -110,32 +111,73 @@ fn with_line(unpacked: u64, line: &str) -> Result<u64> {
 }
 
 /// Hands over the lines of such a file, with what each says. Ends early where the taker fails, and
-/// where they are longer than is written, or than the room for them, in bytes, which what was read
-/// is taken from: with an error of the kind `FileTooLarge`.
+/// where they are longer than is written, or than the room for them, in bytes: with an error for which
+/// [`is_too_long`] holds. What was read is taken from the room, packed or unpacked, whichever is more.
 pub(super) fn each_line<E: From<io::Error>>(
     file: impl Read,
     room: &mut u64,
     take: &mut dyn FnMut(&str, ManifestLine) -> Result<(), E>,
 ) -> Result<(), E> {
     let most = MAX_UNPACKED.min(*room);
-    let unpacked = MultiGzDecoder::new(BufReader::new(file)).take(most + 1);
+    let (packed, unpacked) = (Cell::new(0), Cell::new(0));
+    let file = Metered {
+        source: file,
+        read: &packed,
+        most,
+    };
+    let file = Metered {
+        source: MultiGzDecoder::new(BufReader::new(file)),
+        read: &unpacked,
+        most,
+    };
+    let taken = each_line_in(file, take);
+    *room = room.saturating_sub(packed.get().max(unpacked.get()));
+    taken
+}
+
+/// Counts what is read through it, in bytes, and ends with an error where that is too much.
+struct Metered<'a, R> {
+    source: R,
+    read: &'a Cell<u64>,
+    most: u64,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.read.set(self.read.get() + n as u64);
+        match self.read.get() <= self.most {
+            true => Ok(n),
+            false => Err(too_long()),
+        }
+    }
+}
+
+fn too_long() -> io::Error {
+    let text = "it is longer than is read of a list of files";
+    io::Error::new(io::ErrorKind::FileTooLarge, text)
+}
+
+/// Whether a list of files was too long, or a line of it.
+pub(super) fn is_too_long(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::FileTooLarge && error.raw_os_error().is_none()
+}
+
+fn each_line_in<E: From<io::Error>>(
+    unpacked: impl Read,
+    take: &mut dyn FnMut(&str, ManifestLine) -> Result<(), E>,
+) -> Result<(), E> {
     let mut lines = BufReader::new(unpacked);
     let mut line = Vec::new();
-    let mut read = 0;
     loop {
         line.clear();
-        let n = lines
-            .by_ref()
-            .take(MAX_LINE + 1)
-            .read_until(b'\n', &mut line)? as u64;
-        read += n;
-        *room = room.saturating_sub(n);
+        let mut limited = lines.by_ref().take(MAX_LINE + 1);
+        let n = limited.read_until(b'\n', &mut line)? as u64;
         if n == 0 {
             return Ok(());
         }
-        if n > MAX_LINE || read > most {
-            let text = "it is longer than any list of files";
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text).into());
+        if n > MAX_LINE {
+            return Err(too_long().into());
         }
         let text = std::str::from_utf8(&line).map_err(|_| no_manifest("a line isn't UTF-8"))?;
         let text = text.trim();
@@ -213,7 +255,7 @@ mod tests {
         };
         check(&packed(b"{}"), "no entry");
         check(&packed(&[0xFF, b'\n']), "UTF-8");
-        check(&packed(&vec![b' '; 2 << 20]), "longer than any list");
+        check(&packed(&vec![b' '; 2 << 20]), "longer than is read");
         check(b"no gzip", "");
         assert!(read(&packed(b"\n\n")).unwrap().is_empty());
     }
@@ -240,12 +282,27 @@ mod tests {
         assert_eq!(with_line(MAX_UNPACKED - 3, "ab").unwrap(), MAX_UNPACKED);
         let error = with_line(MAX_UNPACKED - 2, "ab").unwrap_err().to_string();
         assert!(error.contains("divide the files"), "{error}");
-        let one = packed(b"{\"path\":\"a\",\"digest\":\"b\"}\n");
-        let read = |mut room| {
-            let read = each_line::<io::Error>(&one[..], &mut room, &mut |_, _| Ok(()));
-            read.map(|()| room).map_err(|error| error.kind())
-        };
-        assert_eq!(read(30), Ok(4));
-        assert_eq!(read(25), Err(io::ErrorKind::FileTooLarge));
+    }
+
+    /// What is left of so much room; none where a list is too long for it.
+    fn left(list: &[u8], mut room: u64) -> Option<u64> {
+        let read = each_line::<io::Error>(list, &mut room, &mut |_, _| Ok(()));
+        assert!(read.as_ref().is_ok() || read.as_ref().is_err_and(is_too_long));
+        read.ok().map(|()| room)
+    }
+
+    #[test]
+    fn room_is_taken_by_what_is_more_of_the_packed_and_the_unpacked() {
+        let line = b"{\"path\":\"a\",\"digest\":\"b\"}\n";
+        let many = line.repeat(100);
+        let list = packed(&many);
+        let unpacked = many.len() as u64;
+        assert_eq!(left(&list, unpacked + 4), Some(4));
+        assert_eq!(left(&list, unpacked - 1), None);
+        // Any number of these unpack to nothing.
+        let empty = packed(b"").repeat(1000);
+        let len = empty.len() as u64;
+        assert_eq!(left(&empty, len + 4), Some(4));
+        assert_eq!(left(&empty, len - 1), None);
     }
 }

@@ -206,15 +206,26 @@ impl StagedFile<'_> {
     /// Refuses bytes that aren't those of the file, where its place says which those are.
     fn compare(&self, found: Md5) -> Result<()> {
         match self.place {
-            FilePlace::Artifact(hash) if Md5::from_hex(hash) != Some(found) => {
-                Err(Error::FileChanged {
-                    path: self.from.into(),
-                })
-            }
+            FilePlace::Artifact(hash) if Md5::from_hex(hash) != Some(found) => Err(self.changed()),
             _ => Ok(()),
         }
     }
+
+    fn changed(&self) -> Error {
+        match self.may_move {
+            true => {
+                let source = io::Error::new(io::ErrorKind::InvalidData, TEMPORARY);
+                log::io_error("take over", self.from, source)
+            }
+            false => Error::FileChanged {
+                path: self.from.into(),
+            },
+        }
+    }
 }
+
+const TEMPORARY: &str = "this temporary file isn't what was written to it: something else writes \
+                         to that folder, or its disk fails";
 
 /// Where a file goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

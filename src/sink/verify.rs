@@ -51,7 +51,8 @@ impl Report {
 /// synced nothing is said of those that are gone, since the SDK's are deleted then.
 ///
 /// A list of an artifact's files that lies in a file of its own is compared with the MD5 that it is
-/// named by, where it is, and read up to 1 GiB, unpacked: no longer one is written. Outside of the
+/// named by, where it is, and read up to 1 GiB, unpacked: this crate writes no longer one, and of
+/// another's it is a note that its files aren't known ([`FaultKind::ArtifactUnread`]). Outside of the
 /// run, and where a list is named again, at most 4 GiB are read in all. The digest of an artifact is
 /// compared with that of what it names, where that takes less than 256 MiB of memory.
 ///

@@ -438,8 +438,48 @@ fn a_table_goes_with_its_artifact_and_the_rest_of_its_row_stays() {
     let tops: Vec<String> = items.map(|item| item.path()[0].into()).collect();
     let has = |key: &str| tops.iter().any(|top| top == key);
     assert!(!has("t") && has("loss") && has("u"), "{tops:?}");
+    // What is whole is kept, if nothing shows it.
     let tables = fs::read_dir(repaired.dir.join("files/media/table")).unwrap();
-    assert_eq!(tables.count(), 1);
+    assert_eq!((tables.count(), repaired.files), (2, 2));
+}
+
+/// W&B has its files, and the SDK deletes them then.
+#[test]
+fn a_table_of_a_run_that_was_synced_stays_where_files_of_its_artifact_are_gone() {
+    let desk = Desk::new();
+    desk.run.log(Row::new().with("t", table(1))).unwrap();
+    desk.run.finish().unwrap();
+    fs::remove_dir_all(desk.path().join("artifacts")).unwrap();
+    synced(desk.path());
+    let repaired = repaired(desk.path(), &desk.dir.path().join("repaired"));
+    let missing: Vec<_> = repaired.missing.iter().map(ToString::to_string).collect();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].contains("the artifact \"run-"), "{missing:?}");
+    assert_eq!((repaired.artifacts_left_out, repaired.files), (1, 1));
+    let log = LogReader::open(find_log(&repaired.dir).unwrap()).unwrap();
+    let has_table = log
+        .into_iter()
+        .any(|record| match record.unwrap().record_type {
+            Some(RecordType::History(row)) => row.item.iter().any(|item| item.path()[0] == "t"),
+            _ => false,
+        });
+    assert!(has_table);
+}
+
+/// A record names files by text.
+#[cfg(target_os = "linux")]
+#[test]
+fn repair_refuses_a_directory_that_no_record_can_name_where_files_are_brought() {
+    use std::os::unix::ffi::OsStrExt;
+    let desk = ended();
+    let out = desk.dir.path().join(std::ffi::OsStr::from_bytes(b"\xFF"));
+    let error = repair(desk.path(), &out).unwrap_err().to_string();
+    assert!(error.contains("isn't UTF-8"), "{error}");
+    assert!(error.contains("choose another directory"), "{error}");
+    assert!(!out.exists());
+    let plain = Desk::new();
+    plain.run.finish().unwrap();
+    repair(plain.path(), &out).unwrap();
 }
 
 #[test]
@@ -795,6 +835,30 @@ fn contents_that_are_none_are_told() {
     let empty = claiming(Vec::new(), "/proc/self/status");
     let run = empty.path().join("offline-run-20250101_000000-r1");
     check(&run, FaultKind::ArtifactChanged, &["(it is empty)"]);
+}
+
+/// Others may write longer ones than this crate reads.
+#[test]
+fn an_artifact_whose_list_of_files_is_too_long_is_told_and_stays_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let line = place.path().join("line.gz");
+    fs::write(&line, packed(&" ".repeat(2 << 20))).unwrap();
+    let file = place.path().join("file.gz");
+    let sparse = fs::File::create(&file).unwrap();
+    sparse.set_len((1 << 30) + 1).unwrap();
+    for contents in [line, file] {
+        let dir = claiming(Vec::new(), contents.to_str().unwrap());
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        check_sound(&run);
+        let faults = verify(&run).unwrap().faults;
+        let is_told = |fault: &Fault| fault.kind == FaultKind::ArtifactUnread;
+        let told = faults.iter().find(|fault| is_told(fault)).unwrap();
+        let expected = "a list that is longer than is read here";
+        assert!(told.message.contains(expected), "{told}");
+        let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+        assert_eq!(artifacts(&run), artifacts(&repaired.dir));
+        assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (1, 0));
+    }
 }
 
 /// A line of a file of contents.

@@ -31,7 +31,11 @@ impl Repair {
     ) -> Result<()> {
         let number = place.record.unwrap_or_default();
         if let Some(why) = self.survey.left_out.remove(&number) {
-            return self.left_out(artifact, &why, place);
+            return self.left_out(artifact, why, place);
+        }
+        if self.survey.unread_artifacts.contains(&number) {
+            self.repaired.artifacts += 1;
+            return self.kept(bytes);
         }
         let manifest = content(&content(bytes, ARTIFACT), MANIFEST);
         let named = artifact.manifest.as_ref();
@@ -40,9 +44,13 @@ impl Repair {
             true => self.with_own_files(artifact, &manifest),
             false => self.with_own_contents(named, &manifest),
         };
-        let edited = match edited {
-            Err(Error::Artifact { reason }) => return self.left_out(artifact, &reason, place),
-            edited => edited?,
+        let edited = match not_brought(edited)? {
+            Ok(edited) => edited,
+            Err(why) => {
+                let own = &artifact.client_id;
+                self.survey.leave_out_tables(|client| client == own);
+                return self.left_out(artifact, Some(why), place);
+            }
         };
         self.repaired.artifacts += 1;
         match edited {
@@ -54,10 +62,17 @@ impl Repair {
         }
     }
 
-    fn left_out(&mut self, artifact: &ArtifactRecord, why: &str, place: Place) -> Result<()> {
+    /// Says why as far as that is kept: of no more than are told.
+    fn left_out(
+        &mut self,
+        artifact: &ArtifactRecord,
+        why: Option<String>,
+        place: Place,
+    ) -> Result<()> {
         self.usable += 1;
         self.repaired.artifacts_left_out += 1;
-        self.missing(place, format!("{}, since {why}", artifact_name(artifact)));
+        let why = why.map_or_else(String::new, |why| format!(", since {why}"));
+        self.missing(place, format!("{}{why}", artifact_name(artifact)));
         Ok(())
     }
 
@@ -92,16 +107,30 @@ impl Repair {
         let Some(contents) = self.survey.artifacts.contents(named).place else {
             return Ok(None);
         };
+        let key = contents.canonicalize().unwrap_or_else(|_| contents.clone());
+        let list = match self.lists.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let list = not_brought(self.bring_list(&contents))?;
+                self.lists.insert(key, list.clone());
+                list
+            }
+        };
+        let place = list.map_err(|reason| Error::Artifact { reason })?;
+        Ok(Some(replaced(manifest, CONTENTS_FILE, place.as_bytes())))
+    }
+
+    /// Brings what a list of files names, and makes one that says where it is.
+    fn bring_list(&mut self, contents: &Path) -> Result<String> {
         let staging = Staging::create_in(&self.beside())?;
         let mut file = ManifestFile::begin(&staging)?;
-        each_line_of(&contents, &mut |text, line| {
+        each_line_of(contents, &mut |text, line| {
             let place = self.bring(&line.into())?;
             let edited = place.and_then(|place| line_with_local_path(text, &place));
             file.add_line(edited.as_deref().unwrap_or(text))
         })?;
         let name = file.finish(&staging)?;
-        let place = self.take(&staging.path_of(&name), &name)?;
-        Ok(Some(replaced(manifest, CONTENTS_FILE, place.as_bytes())))
+        self.take(&staging.path_of(&name), &name)
     }
 
     /// The folder that the clean run is in.
@@ -135,5 +164,69 @@ impl Repair {
                  it: choose another"
             ),
         })
+    }
+}
+
+/// Why an artifact's files couldn't be brought to the clean run, where that is no failure of the
+/// whole repair.
+fn not_brought<T>(brought: Result<T>) -> Result<std::result::Result<T, String>> {
+    match brought {
+        Err(Error::Artifact { reason }) => Ok(Err(reason)),
+        Err(Error::FileChanged { path }) => Ok(Err(format!(
+            "its file {path:?} changed while it was copied"
+        ))),
+        brought => brought.map(Ok),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::super::write;
+    use crate::sink::survey::survey;
+    use crate::sink::verify::verify;
+    use crate::{Artifact, Table};
+
+    /// Copied from one disk to another, since a link needs no copy.
+    #[test]
+    fn a_file_that_changes_while_it_is_copied_costs_its_artifact_and_its_table_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let Ok(out) = tempfile::tempdir_in("/dev/shm") else {
+            return;
+        };
+        let file = dir.path().join("a");
+        fs::write(&file, "hello\n").unwrap();
+        if fs::hard_link(&file, out.path().join("link")).is_ok() {
+            return;
+        }
+        let run = crate::init().dir(dir.path()).start().unwrap();
+        let mut artifact = Artifact::new("data", "dataset").unwrap();
+        artifact.add_file(&file).unwrap();
+        run.log_artifact(artifact).unwrap();
+        let mut table = Table::new(["n"]).unwrap();
+        table.add_row([1_i64]).unwrap();
+        run.log([("t", table)]).unwrap();
+        run.finish().unwrap();
+        let run = run.dir().unwrap();
+
+        let surveyed = survey(run).unwrap();
+        let folders = fs::read_dir(run.join("artifacts")).unwrap().flatten();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());
+        for file in files.map(|file| file.path()) {
+            let len = fs::metadata(&file).unwrap().len();
+            fs::remove_file(&file).unwrap();
+            fs::write(file, vec![b'x'; len as usize]).unwrap();
+        }
+        let repaired = write(surveyed, run, out.path()).unwrap();
+        assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 2));
+        let missing: Vec<_> = repaired.missing.iter().map(ToString::to_string).collect();
+        let has = |text: &str| missing.iter().any(|one| one.contains(text));
+        assert!(has("changed while it was copied"), "{missing:?}");
+        assert!(
+            has("is of a table whose artifact is left out"),
+            "{missing:?}"
+        );
+        assert!(verify(&repaired.dir).unwrap().is_sound());
     }
 }

@@ -6,7 +6,7 @@ mod files;
 mod rows;
 mod target;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
@@ -101,7 +101,9 @@ impl fmt::Display for Change {
 /// - The files of artifacts that lie in the run are linked to the clean one, or copied, and its
 ///   records say where: also of a run that was moved. Those that lie elsewhere, as the Python SDK's,
 ///   stay there. An artifact of which a file is gone, can't be read or was changed, or the digest of
-///   which isn't that of its files, is left out, and a table of it is taken out of its row.
+///   which isn't that of its files, is left out, and a table of it is taken out of its row; the
+///   table's own file stays. Where the run was synced and files are gone, the table stays in its row
+///   too, since W&B has them.
 /// - A file that no `files` record names gets one, so that `wandb sync` uploads it.
 /// - A lost run record is made anew, with the run id that the log's name says; then the project
 ///   and the config are gone, unless later records say them.
@@ -148,12 +150,17 @@ impl fmt::Display for Change {
 ///
 /// # Errors
 ///
-/// [`Error::Unrepairable`] when nothing is whole, or the clean run would lie in the damaged one,
+/// [`Error::Unrepairable`] when nothing is whole, when the clean run would lie in the damaged one, or
+/// when files of artifacts are to be brought to one whose path isn't UTF-8,
 /// [`Error::RunExists`] when its directory is there, [`Error::Io`] when the system refuses to read
 /// or write. What was written by then is removed.
 pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> {
-    let (run, out) = (run.as_ref(), out.as_ref());
-    let survey = survey(run)?;
+    let run = run.as_ref();
+    write(survey(run)?, run, out.as_ref())
+}
+
+/// Writes the clean run of what was found.
+fn write(survey: Survey, run: &Path, out: &Path) -> Result<Repaired> {
     let Some(log) = survey.report.log.clone() else {
         let is_begun = |fault: &Fault| fault.kind == FaultKind::BegunLog;
         let begun = survey.report.faults.iter().any(is_begun);
@@ -164,6 +171,7 @@ pub fn repair(run: impl AsRef<Path>, out: impl AsRef<Path>) -> Result<Repaired> 
     };
     let target = Target::new(&survey, &log, out);
     target.refuse_inside(run, &survey)?;
+    target.refuse_unnameable(run, &survey)?;
     let is_new = !target.parent.exists();
     let directory = Directory::create(
         &target.parent,
@@ -219,6 +227,8 @@ struct Repair {
     steps: Steps,
     /// The files that were copied.
     copied: BTreeSet<String>,
+    /// Where the lists of artifacts' files are in the clean run, by where they were; or why not.
+    lists: BTreeMap<PathBuf, std::result::Result<String, String>>,
     /// Those that the clean run's `files` records name.
     listed: BTreeSet<String>,
     added: u64,
@@ -244,6 +254,7 @@ impl Repair {
             run_id,
             repaired,
             copied: BTreeSet::new(),
+            lists: BTreeMap::new(),
             listed: BTreeSet::new(),
             added: 0,
             usable: 0,

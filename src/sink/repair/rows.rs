@@ -142,6 +142,9 @@ impl Repair {
         if is_reference(&file.path) || self.survey.of_summary.contains(&file.path) {
             return false;
         }
+        if self.survey.without_artifact.contains(&file.path) {
+            return true;
+        }
         match self.survey.files.known(&file.path) {
             Some(Stored::File { size, sha256 }) if self.copied.contains(&file.path) => {
                 stored::mismatch(file, *size, sha256).is_some()

@@ -66,6 +66,21 @@ impl Target {
             false => Ok(()),
         }
     }
+
+    /// A record names files by text.
+    pub(super) fn refuse_unnameable(&self, run: &Path, survey: &Survey) -> Result<()> {
+        let place = std::path::absolute(&self.parent).unwrap_or_else(|_| self.parent.clone());
+        match survey.has_own_artifacts && place.to_str().is_none() {
+            true => Err(unrepairable(
+                run,
+                format!(
+                    "the clean run would lie in {place:?}, which isn't UTF-8, and a record can't \
+                     name an artifact's file there: choose another directory"
+                ),
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 fn parent_or_dot(path: &Path) -> &Path {

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::Survey;
 use crate::error::counted;
 use crate::sink::artifacts::{ArtifactFiles, Digested, Looked, Named, State, is_md5, named_in};
-use crate::sink::fault::{FaultKind, Place, cut};
+use crate::sink::fault::{FaultKind, MAX_TOLD, Place, cut};
+use crate::sink::manifest::MAX_UNPACKED;
 use crate::sink::records::ArtifactRecord;
 use crate::sink::resumed::Upload;
 
@@ -15,10 +16,21 @@ struct Amiss {
     missing: Counted,
     unreadable: Counted,
     wrong: Counted,
-    /// Those that are among the run's own, but not where the record says.
+    /// Those that are among the run's own, the list of them too.
+    own: u64,
+    /// Those of them that are not where the record says.
     moved: u64,
+    /// A list of files that wasn't read to its end: nothing is known of what else it names.
+    unread: Option<Unread>,
     /// The digest of its files, where that isn't what the record says, and all else is.
     digest: Option<String>,
+}
+
+enum Unread {
+    /// The list is longer than is read of one: where it is.
+    TooLong(String),
+    /// Nothing is left of what is read of all.
+    NoRoom,
 }
 
 #[derive(Default)]
@@ -48,16 +60,33 @@ impl Survey {
     pub(super) fn artifact(&mut self, artifact: &ArtifactRecord, place: Place) {
         let amiss = Amiss::of(artifact, &mut self.artifacts);
         self.tell_amiss(artifact, &amiss, &place);
-        if let Some((why, number)) = amiss.why().zip(place.record) {
-            self.left_out.insert(number, why);
+        let Some(number) = place.record else {
+            return;
+        };
+        match amiss.why() {
+            Some(why) => self.leave_out(artifact, &amiss, number, why),
+            None if amiss.unread.is_some() => _ = self.unread_artifacts.insert(number),
+            None => self.has_own_artifacts |= amiss.own > 0,
+        }
+    }
+
+    fn leave_out(&mut self, artifact: &ArtifactRecord, amiss: &Amiss, number: u64, why: String) {
+        let why = (self.left_out.len() < MAX_TOLD).then_some(why);
+        self.left_out.insert(number, why);
+        // W&B has those of a run that was synced.
+        if !(self.is_synced() && amiss.is_only_missing()) {
             self.clients_left_out.insert(artifact.client_id.clone());
         }
+    }
+
+    fn is_synced(&self) -> bool {
+        matches!(self.upload, Upload::All { .. })
     }
 
     fn tell_amiss(&mut self, artifact: &ArtifactRecord, amiss: &Amiss, place: &Place) {
         let name = name(artifact);
         // Those of the SDK are deleted once they are uploaded, and a run may go elsewhere then.
-        let is_synced = matches!(self.upload, Upload::All { .. });
+        let is_synced = self.is_synced();
         let upload = match is_synced {
             true => "`wandb sync` has uploaded the artifact only where that was before",
             false => UNSYNCED,
@@ -84,6 +113,15 @@ impl Survey {
             );
             self.fault(FaultKind::ArtifactChanged, place.clone(), message);
         }
+        if let Some(Unread::TooLong(list)) = &amiss.unread {
+            let message = format!(
+                "{name} names its files in a list that is longer than is read here, over {} MiB or \
+                 with a line of over 1 MiB, {list}: whether they are there isn't known; repair \
+                 keeps the artifact as it stands",
+                MAX_UNPACKED >> 20
+            );
+            self.fault(FaultKind::ArtifactUnread, place.clone(), message);
+        }
         if let Some(digest) = &amiss.digest {
             let message = format!(
                 "{name} has the digest {:?}, but what it names has {digest}: W&B would take it \
@@ -102,15 +140,19 @@ impl Survey {
         }
     }
 
-    /// Takes the tables whose artifacts are left out from the files that are whole.
     pub(super) fn tables_at_end(&mut self) {
-        for (path, table) in std::mem::take(&mut self.tables) {
-            if self.clients_left_out.contains(&table.client_id) && self.whole.remove(&path) {
-                self.broken.insert(path.clone());
+        let clients = std::mem::take(&mut self.clients_left_out);
+        self.leave_out_tables(|client| clients.contains(client));
+    }
+
+    /// Keeps which tables go with their artifacts. Their own files stay.
+    pub(in crate::sink) fn leave_out_tables(&mut self, is_left_out: impl Fn(&str) -> bool) {
+        for (path, table) in &self.tables {
+            if is_left_out(&table.client_id) && self.whole.contains(path) {
                 if !table.is_in_row {
                     self.broken_in_summary.insert(path.clone());
                 }
-                self.without_artifact.insert(path);
+                self.without_artifact.insert(path.clone());
             }
         }
     }
@@ -138,6 +180,7 @@ impl Amiss {
             let state = match &found.place {
                 None => found.state,
                 Some(place) => {
+                    amiss.own += 1;
                     amiss.moved += u64::from(place != Path::new(contents));
                     let mut take = |files: &mut ArtifactFiles, line| {
                         look(&mut amiss, files, Named::from(line));
@@ -145,7 +188,12 @@ impl Amiss {
                     files.read_contents(place, &mut take)
                 }
             };
-            if state == State::Unknown {
+            amiss.unread = match state {
+                State::Unknown => Some(Unread::NoRoom),
+                State::TooLong => Some(Unread::TooLong(cut(contents.into()))),
+                _ => None,
+            };
+            if amiss.unread.is_some() {
                 return amiss;
             }
             amiss.add_state(state, || {
@@ -160,6 +208,7 @@ impl Amiss {
 
     fn add(&mut self, named: &Named, looked: Looked) {
         if looked.own.is_some() {
+            self.own += 1;
             self.moved += u64::from(looked.state != State::Whole);
             return;
         }
@@ -171,11 +220,15 @@ impl Amiss {
 
     fn add_state(&mut self, state: State, place: impl Fn() -> String) {
         match state {
-            State::Whole | State::Unknown => {}
+            State::Whole | State::Unknown | State::TooLong => {}
             State::Missing => self.missing.add(place),
             State::Unreadable(why) => self.unreadable.add(|| format!("{} ({why})", place())),
             State::Wrong(why) => self.wrong.add(|| format!("{} ({why})", place())),
         }
+    }
+
+    fn is_only_missing(&self) -> bool {
+        self.unreadable.count == 0 && self.wrong.count == 0 && self.digest.is_none()
     }
 
     /// Why repair leaves the artifact out; none where it doesn't.

@@ -52,11 +52,15 @@ pub(super) struct Survey {
     pub(super) broken_in_summary: BTreeSet<String>,
     /// Tables that rows and summaries name, by the paths of their files.
     tables: BTreeMap<String, Table>,
-    /// The artifacts that repair leaves out, by the numbers of their records: why.
-    pub(super) left_out: BTreeMap<u64, String>,
-    /// The client ids of those.
+    /// The artifacts that repair leaves out, by the numbers of their records: why, of the first.
+    pub(super) left_out: BTreeMap<u64, Option<String>>,
+    /// The records of those whose files aren't all known: repair keeps them as they stand.
+    pub(super) unread_artifacts: BTreeSet<u64>,
+    /// Whether repair brings files of artifacts to the clean run.
+    pub(super) has_own_artifacts: bool,
+    /// The client ids of those left out whose tables go with them.
     clients_left_out: BTreeSet<String>,
-    /// The files of tables that are there, and whose artifacts are left out.
+    /// The files of tables that are there, and whose values go with their artifacts.
     pub(super) without_artifact: BTreeSet<String>,
     /// Media files that nothing names.
     pub(super) left_behind: Option<String>,
@@ -162,6 +166,8 @@ impl Survey {
             broken_in_summary: BTreeSet::new(),
             tables: BTreeMap::new(),
             left_out: BTreeMap::new(),
+            unread_artifacts: BTreeSet::new(),
+            has_own_artifacts: false,
             clients_left_out: BTreeSet::new(),
             without_artifact: BTreeSet::new(),
             left_behind: None,

@@ -217,11 +217,14 @@ fn a_staged_file_that_is_named_twice_is_there_once_where_there_are_no_links() {
     assert!(sink.take_file(&staged).is_err());
 }
 
+#[cfg(unix)]
 fn is_as(path: &Path, bytes: &[u8]) -> bool {
     fs::read(path).unwrap() == bytes
 }
 
-/// Whoever wrote to the file has set its time back: linked or copied, it is refused.
+/// Whoever wrote to the file has set its time back: linked or copied, it is refused. Other systems
+/// don't say when it was touched.
+#[cfg(unix)]
 #[test]
 fn a_change_that_its_length_and_time_hide_is_found() {
     let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
@@ -256,6 +259,57 @@ fn a_change_that_its_length_and_time_hide_is_found() {
         let error = sink.take_file(&given).unwrap_err();
         assert!(matches!(error, Error::FileChanged { .. }), "{error}");
     }
+}
+
+/// Another file in its place has the same bytes, or the disk has numbered it anew.
+#[cfg(unix)]
+#[test]
+fn a_file_of_another_number_is_taken_where_its_bytes_are_the_same() {
+    let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+    let name = "offline-run-1-a";
+    let real = Directory::create(dir.path(), name, "a", Durability::Process);
+    let sinks: [Box<dyn RecordSink>; 2] = [Box::new(begun(&disk)), Box::new(real.unwrap())];
+    for mut sink in sinks {
+        let [from, other] = ["file", "other"].map(|name| dir.path().join(name));
+        fs::write(&from, "hello\n").unwrap();
+        let stamp = Stamp::of(&from).unwrap();
+        let time = fs::metadata(&from).unwrap().modified().unwrap();
+        let given = StagedFile {
+            from: &from,
+            place: FilePlace::Artifact("b1946ac92492d2347c6235b4d2611184"),
+            may_move: false,
+            stamp: Some(stamp),
+        };
+        let put = |bytes: &str| {
+            fs::write(&other, bytes).unwrap();
+            let file = fs::File::options().write(true).open(&other).unwrap();
+            file.set_modified(time).unwrap();
+            fs::rename(&other, &from).unwrap();
+        };
+        put("HELLO\n");
+        let error = sink.take_file(&given).unwrap_err();
+        assert!(matches!(error, Error::FileChanged { .. }), "{error}");
+        put("hello\n");
+        sink.take_file(&given).unwrap();
+    }
+}
+
+/// What is a run's own temporary file isn't said to be one of the user's.
+#[test]
+fn a_temporary_file_that_was_written_to_is_named_as_one() {
+    let (disk, dir) = (Disk::new(), tempfile::tempdir().unwrap());
+    let mut sink = begun(&disk);
+    let from = dir.path().join("staged");
+    fs::write(&from, "other").unwrap();
+    let error = sink.take_file(&StagedFile {
+        from: &from,
+        place: FilePlace::Artifact("b1946ac92492d2347c6235b4d2611184"),
+        may_move: true,
+        stamp: None,
+    });
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(error.to_string().contains("temporary file"), "{error}");
 }
 
 #[test]
