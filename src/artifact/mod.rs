@@ -353,7 +353,8 @@ impl Artifact {
 
     fn add_table(&mut self, shared: &SharedTable, name: &str) -> Result<()> {
         let table = shared.take(name)?;
-        match self.draft.reserve_table(name) {
+        let reserved = self.draft.jobs().check();
+        match reserved.and_then(|()| self.draft.reserve_table(name)) {
             Ok(name) => table.add_to(&self.draft, name),
             Err(error) => {
                 shared.put_back(table);

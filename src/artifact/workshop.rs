@@ -4,7 +4,7 @@
 //! Nothing here waits for a job: what follows when all jobs of a group are done is a job too. So
 //! one thread is enough for all, whatever they make of one another.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
@@ -41,8 +41,12 @@ type End = Box<dyn FnOnce(Result<()>) + Send>;
 
 #[derive(Default)]
 struct State {
-    /// In the order in which they are begun.
-    jobs: VecDeque<Job>,
+    /// What follows on groups of which all is done: it comes before jobs, since it is made then.
+    ends: VecDeque<(End, Result<()>)>,
+    /// Groups with jobs that wait, each a job at a time: one with many keeps no other waiting.
+    turns: VecDeque<GroupId>,
+    /// Jobs that wait, of all groups.
+    waiting: usize,
     groups: BTreeMap<GroupId, Members>,
     next_id: GroupId,
     /// What jobs hold that wait, are done, or left something that waits still.
@@ -56,17 +60,16 @@ struct State {
     idle: usize,
 }
 
-/// Where something is dropped, its work goes first: others may count on its room.
-enum Job {
-    Of(Work, Room, Task),
-    End(End, Result<()>),
-}
+/// Where it is dropped, its work goes first: others may count on its room.
+struct Job(Work, Room, Task);
 
 /// The jobs of an artifact or a table.
 #[derive(Default)]
 struct Members {
     /// Jobs that wait or are being done, and groups that end in this one.
     pending: usize,
+    /// Those that wait, in the order in which they are begun.
+    jobs: VecDeque<Job>,
     failure: Option<Arc<Error>>,
     stage: Stage,
     /// The group in which this one ends.
@@ -153,7 +156,8 @@ impl Workshop {
     /// Sees to it that a thread takes a job more. The lock is held: where there are jobs, there is
     /// a thread.
     fn staff(self: &Arc<Self>, state: &mut State) -> Result<()> {
-        if state.idle > state.jobs.len() || state.threads >= self.most_threads {
+        let ahead = state.ends.len() + state.waiting;
+        if state.idle > ahead || state.threads >= self.most_threads {
             return Ok(());
         }
         let workshop = Arc::clone(self);
@@ -168,17 +172,20 @@ impl Workshop {
 
     fn work(&self) {
         background::begin();
-        while let Some(job) = self.next_job() {
-            quietly(|| job.run());
+        while let Some(next) = self.next() {
+            quietly(next);
         }
     }
 
     /// None when nothing will come any more.
-    fn next_job(&self) -> Option<Job> {
+    fn next(&self) -> Option<Box<dyn FnOnce()>> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
+            if let Some((end, result)) = state.ends.pop_front() {
+                return Some(Box::new(move || end(result)));
+            }
+            if let Some(job) = state.next_job() {
+                return Some(Box::new(move || job.run()));
             }
             if state.groups.is_empty() {
                 state.threads -= 1;
@@ -190,7 +197,7 @@ impl Workshop {
         }
     }
 
-    /// Has the group end where nothing of it is left to do: before other jobs, since it is made then.
+    /// Has the group end where nothing of it is left to do.
     fn rest(self: &Arc<Self>, group: GroupId) {
         let mut state = self.lock();
         let Some(Members { stage, failure, .. }) = state.take_out(group) else {
@@ -205,7 +212,7 @@ impl Workshop {
         };
         match self.staff(&mut state) {
             Ok(()) => {
-                state.jobs.push_front(Job::End(end, result));
+                state.ends.push_back((end, result));
                 drop(state);
                 self.for_workers.notify_all();
             }
@@ -280,23 +287,55 @@ impl State {
         }
     }
 
+    /// The next job of the group whose turn it is.
+    fn next_job(&mut self) -> Option<Job> {
+        let group = self.turns.pop_front()?;
+        let jobs = &mut self.groups.get_mut(&group)?.jobs;
+        let job = jobs.pop_front()?;
+        if !jobs.is_empty() {
+            self.turns.push_back(group);
+        }
+        self.waiting -= 1;
+        Some(job)
+    }
+
+    fn add_job(&mut self, group: GroupId, job: Job) {
+        let Some(members) = self.groups.get_mut(&group) else {
+            return;
+        };
+        if members.jobs.is_empty() {
+            self.turns.push_back(group);
+        }
+        members.jobs.push_back(job);
+        self.waiting += 1;
+    }
+
     /// Takes out what waits of a group, and the groups that would end in it.
     fn withdraw(&mut self, group: GroupId) -> Withdrawn {
-        let parts: Vec<GroupId> = self.groups.keys().copied().collect();
-        let parts = parts
-            .into_iter()
-            .filter(|part| self.is_within(*part, group));
-        let parts: Vec<GroupId> = parts.collect();
-        let jobs = std::mem::take(&mut self.jobs).into_iter();
-        let (withdrawn, kept): (Vec<Job>, Vec<Job>) =
-            jobs.partition(|job| job.group().is_some_and(|of| parts.contains(&of)));
-        self.jobs = kept.into();
-        let within = parts.into_iter().filter(|part| *part != group);
-        let ends = within.filter_map(|part| self.groups.get_mut(&part)?.give_up());
-        Withdrawn {
-            ends: ends.collect(),
-            jobs: withdrawn,
+        let has_any = |members: &Members| members.pending > 0;
+        let parts: BTreeSet<GroupId> = match self.groups.get(&group).is_some_and(has_any) {
+            true => self.within(group),
+            false => BTreeSet::new(),
+        };
+        self.turns.retain(|group| !parts.contains(group));
+        let mut withdrawn = Withdrawn::default();
+        for part in parts {
+            let Some(members) = self.groups.get_mut(&part) else {
+                continue;
+            };
+            withdrawn.jobs.extend(members.jobs.drain(..));
+            if part != group {
+                withdrawn.ends.extend(members.give_up());
+            }
         }
+        self.waiting -= withdrawn.jobs.len();
+        withdrawn
+    }
+
+    /// The group and all that end in it.
+    fn within(&self, group: GroupId) -> BTreeSet<GroupId> {
+        let all = self.groups.keys().copied();
+        all.filter(|part| self.is_within(*part, group)).collect()
     }
 
     fn is_within(&self, mut group: GroupId, other: GroupId) -> bool {
@@ -321,6 +360,7 @@ impl Members {
 }
 
 /// What is dropped when the lock isn't held: jobs may hold tensors of the user's own.
+#[derive(Default)]
 struct Withdrawn {
     jobs: Vec<Job>,
     ends: Vec<End>,
@@ -334,18 +374,9 @@ impl Withdrawn {
 }
 
 impl Job {
-    fn group(&self) -> Option<GroupId> {
-        match self {
-            Job::Of(_, _, task) => Some(task.group),
-            Job::End(..) => None,
-        }
-    }
-
     fn run(self) {
-        match self {
-            Job::Of(work, room, task) => task.done(background::guarded(MADE, || work(room))),
-            Job::End(end, result) => end(result),
-        }
+        let Self(work, room, task) = self;
+        task.done(background::guarded(MADE, || work(room)));
     }
 }
 
@@ -402,10 +433,15 @@ impl Group {
         let workshop = Arc::clone(&self.workshop);
         let room = Room { workshop, load };
         let task = self.task(&mut state);
-        state.jobs.push_back(Job::Of(Box::new(job), room, task));
+        state.add_job(self.id, Job(Box::new(job), room, task));
         drop(state);
         self.workshop.for_workers.notify_one();
         Ok(())
+    }
+
+    /// The failure of a job, where one has failed.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.workshop.lock().check(self.id)
     }
 
     fn task(&self, state: &mut State) -> Task {
@@ -667,6 +703,27 @@ mod tests {
         settled(group).unwrap();
         assert_eq!(workshop.lock().held, 0);
         assert_eq!(workshop.lock().memory.bytes(), 0);
+    }
+
+    #[test]
+    fn a_group_of_many_jobs_keeps_no_other_waiting() {
+        let workshop = Workshop::new(10, 1);
+        let (many, one) = (workshop.group(), workshop.group());
+        let order = Arc::new(StdMutex::new(Vec::new()));
+        let say = |what| {
+            let order = Arc::clone(&order);
+            move |_| {
+                order.lock().unwrap().push(what);
+                Ok(())
+            }
+        };
+        let release = hold(&many);
+        (0..3).for_each(|_| many.give(load(0), say("many")).unwrap());
+        one.give(load(0), say("one")).unwrap();
+        release.send(()).unwrap();
+        settled(many).unwrap();
+        settled(one).unwrap();
+        assert_eq!(*order.lock().unwrap(), ["many", "one", "many", "many"]);
     }
 
     #[test]

@@ -142,8 +142,8 @@ impl Ledger {
         {
             open.check(&row)?;
         }
-        // From here on nothing is refused.
         let tables = row.claim_tables()?;
+        // From here on nothing is refused.
         match step {
             None => {
                 self.close(pipeline);

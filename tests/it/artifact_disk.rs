@@ -364,8 +364,11 @@ fn a_file_that_is_gone_costs_its_artifact() {
         "{missing}"
     );
     assert_eq!(repaired.missing_in_all, 1);
-    assert_eq!(names(&repaired.dir)[0], "other");
-    assert_eq!(names(&repaired.dir).len(), 2);
+    let names = names(&repaired.dir);
+    assert!(
+        names.len() == 2 && names.contains(&"other".into()),
+        "{names:?}"
+    );
 }
 
 #[test]

@@ -12,6 +12,10 @@ use crate::table::MadeTable;
 /// The number of a table on its way.
 pub(crate) type TableId = u64;
 
+/// The most entries that go before the next files of an artifact, so that a queue that stays long
+/// keeps none from its end.
+pub(super) const MOST_FIRST: usize = 64;
+
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
     /// Artifacts that are neither written nor lost.
@@ -141,7 +145,7 @@ impl State {
     /// The writer has taken some files of an artifact, and more are left.
     pub(in crate::pipeline) fn artifact_goes_on(&mut self, bytes_written: u64) {
         self.written(bytes_written);
-        self.parcels.entries_first = self.entries.len();
+        self.parcels.entries_first = self.entries.len().min(MOST_FIRST);
     }
 
     /// Takes what became of the artifact that the writer has begun.

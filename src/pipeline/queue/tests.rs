@@ -459,7 +459,7 @@ impl Play {
     }
 
     fn end_files(&mut self) -> Vec<Failure> {
-        self.entries_first = self.state.entries.len();
+        self.entries_first = self.state.entries.len().min(parcels::MOST_FIRST);
         let result = match self.random.u8(..8) {
             0 => Err(planned()),
             1..4 => Ok(1),

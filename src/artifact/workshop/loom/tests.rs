@@ -57,7 +57,7 @@ fn beside(work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
 
 fn check_empty(workshop: &Workshop) {
     let state = workshop.lock();
-    assert_eq!((state.held, state.line.len(), state.jobs.len()), (0, 0, 0));
+    assert_eq!((state.held, state.line.len(), state.waiting), (0, 0, 0));
 }
 
 /// One of them waits for the room of the other.
