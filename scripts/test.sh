@@ -175,10 +175,9 @@ run_example() {
 }
 
 run_burn_train() {
-    local dir
-    dir=$(mktemp -d)
-    trap 'rm -rf -- "$dir"' EXIT
-    (run_example "$features_burn" burn_train_digits "$dir" 1)
+    burn=$(mktemp -d)
+    trap 'rm -rf -- "$burn"' EXIT
+    (run_example "$features_burn" burn_train_digits "$burn" 1)
 }
 
 # Every licence, every source; a crate in two versions only where a framework brings it.
