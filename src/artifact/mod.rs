@@ -39,8 +39,8 @@ const MAX_METADATA: usize = 100;
 /// What is added is checked at once, as far as that is cheap: that a file is there, that a name is
 /// free. Files are hashed and pictures are encoded in the background, on all cores; pictures that
 /// wait hold at most 256 MiB, of all artifacts and tables of the process together, beyond which
-/// [`add`](Self::add) waits. What fails then makes `log_artifact` fail: the run tells it, and [`flush`](crate::Run::flush) and
-/// [`finish`](crate::Run::finish) return it.
+/// [`add`](Self::add) waits. What fails then makes `log_artifact` fail: the run tells it, and
+/// [`flush`](crate::Run::flush) and [`finish`](crate::Run::finish) return it.
 ///
 /// A file that is added isn't read into memory, nor copied: the run's directory gets a hard link to
 /// it (a copy where the file system has none, or is another). So it must stay as it is until
