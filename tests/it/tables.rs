@@ -20,11 +20,19 @@ fn picture(value: u8) -> Image {
     Pixels::new(2, 1, Mode::L, vec![value, 0]).unwrap().into()
 }
 
+/// What becomes of a tensor that is held.
+#[derive(Debug)]
+enum Fate {
+    Comes,
+    Fails,
+    Panics,
+}
+
 /// A tensor that comes when it is let go, or never.
-struct Held(Arc<Mutex<Option<mpsc::Receiver<bool>>>>);
+struct Held(Arc<Mutex<Option<mpsc::Receiver<Fate>>>>);
 
 impl Held {
-    fn new() -> (Self, mpsc::Sender<bool>) {
+    fn new() -> (Self, mpsc::Sender<Fate>) {
         let (sender, receiver) = mpsc::channel();
         (Self(Arc::new(Mutex::new(Some(receiver)))), sender)
     }
@@ -44,8 +52,9 @@ impl IntoWandbImage for Held {
         let receiver = self.0.lock().unwrap().take().unwrap();
         Ok(Snapshot::new([1, 2], DType::U8, move || {
             match receiver.recv() {
-                Ok(true) => HostTensor::new([1, 2], vec![1_u8, 2]),
-                _ => Err(Error::device("it is gone")),
+                Ok(Fate::Comes) => HostTensor::new([1, 2], vec![1_u8, 2]),
+                Ok(Fate::Panics) => panic!("planned"),
+                Ok(Fate::Fails) | Err(_) => Err(Error::device("it is gone")),
             }
         }))
     }
@@ -173,7 +182,7 @@ fn rows_are_in_order_whatever_their_pictures_take() {
     for n in 1..50_u8 {
         table.add_row((n, picture(n))).unwrap();
     }
-    release.send(true).unwrap();
+    release.send(Fate::Comes).unwrap();
     let (run, sink) = memory();
     run.log(Row::new().with("t", table)).unwrap();
     run.finish().unwrap();
@@ -193,7 +202,7 @@ fn a_picture_that_cannot_be_made_is_left_out_counted_and_returned() {
     let mut table = Table::new(["n", "picture"]).unwrap();
     table.add_row((0, held.to_wandb_image().unwrap())).unwrap();
     table.add_row((1, picture(1))).unwrap();
-    release.send(false).unwrap();
+    release.send(Fate::Fails).unwrap();
     let (run, sink) = memory();
     run.log(Row::new().with("t", table).with("loss", 0.5))
         .unwrap();
@@ -210,26 +219,11 @@ fn a_picture_that_cannot_be_made_is_left_out_counted_and_returned() {
 
 #[test]
 fn a_picture_whose_tensor_panics_is_left_out_as_well() {
-    struct Panicking;
-    impl IntoWandbImage for Panicking {
-        fn to_host(&self) -> wandb_image::Result<HostTensor> {
-            unreachable!("the snapshot is asked for")
-        }
-        fn shape(&self) -> wandb_image::Result<Vec<usize>> {
-            Ok(vec![1, 2])
-        }
-        fn dtype(&self) -> wandb_image::Result<DType> {
-            Ok(DType::U8)
-        }
-        fn snapshot(&self) -> wandb_image::Result<Snapshot> {
-            Ok(Snapshot::new([1, 2], DType::U8, || panic!("planned")))
-        }
-    }
+    let (held, release) = Held::new();
     let mut table = Table::new(["picture"]).unwrap();
-    table
-        .add_row((Panicking.to_wandb_image().unwrap(),))
-        .unwrap();
+    table.add_row((held.to_wandb_image().unwrap(),)).unwrap();
     table.add_row((picture(1),)).unwrap();
+    release.send(Fate::Panics).unwrap();
     let (run, sink) = memory();
     run.log(Row::new().with("t", table)).unwrap();
     let error = run.finish().unwrap_err().to_string();
@@ -413,7 +407,7 @@ fn a_table_that_is_replaced_in_its_row_is_not_written() {
     if std::thread::available_parallelism().unwrap().get() > 1 {
         run.flush(Duration::from_secs(60)).unwrap();
     }
-    release.send(true).unwrap();
+    release.send(Fate::Comes).unwrap();
     run.finish().unwrap();
     let artifacts = artifacts(&sink);
     assert_eq!(artifacts.len(), 1);
@@ -445,7 +439,7 @@ fn an_artifact_holds_up_no_row_and_flush_waits_for_it() {
     }
     assert!(error.contains("1 artifact still on their way"), "{error}");
     assert!(artifacts(&sink).is_empty());
-    release.send(true).unwrap();
+    release.send(Fate::Comes).unwrap();
     run.flush(Duration::from_secs(60)).unwrap();
     assert_eq!(artifacts(&sink).len(), 1);
     run.finish().unwrap();
@@ -472,7 +466,7 @@ fn the_end_waits_for_artifacts_and_comes_after_them() {
         ),
         "{error}"
     );
-    release.send(true).unwrap();
+    release.send(Fate::Comes).unwrap();
     run.finish().unwrap();
     let records = sink.records();
     let at = |is: fn(&RecordType) -> bool| records.iter().position(is).unwrap();
@@ -691,7 +685,7 @@ fn pictures_have_room_while_an_artifact_is_made() {
             .unwrap();
     }
     run.log_at(1, [("loss", 0.5)]).unwrap();
-    release.send(true).unwrap();
+    release.send(Fate::Comes).unwrap();
     run.finish().unwrap();
     assert_eq!(run.stats().pictures.written, 3);
 }
