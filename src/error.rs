@@ -529,7 +529,7 @@ pub enum Error {
     },
 
     /// A table, or a row of one, that can't be.
-    #[error("of a table: {reason}")]
+    #[error("{reason}")]
     Table {
         /// What is wrong with it, and what to do.
         reason: String,

@@ -202,13 +202,10 @@ impl Cell {
         }
     }
 
-    /// The type of its column with it; or what it is, and what the column holds.
-    pub(super) fn type_in(
-        &self,
-        known: Option<&ValueType>,
-    ) -> Result<Option<ValueType>, [&'static str; 2]> {
+    /// The type of its column with it.
+    pub(super) fn type_in(&self, known: Option<&ValueType>) -> Result<Option<ValueType>, Misfit> {
         let own = match &self.0 {
-            Kind::Json(json) => type_of(json).map_err(|given| [given, "what a table can hold"])?,
+            Kind::Json(json) => type_of(json).map_err(Misfit::NoCell)?,
             Kind::Image(_) => Some(ValueType::Image(ImageType::default())),
         };
         match (known, own) {
@@ -218,7 +215,28 @@ impl Cell {
                 joined(known, own).map(|list| Some(ValueType::List(list)))
             }
             (Some(known), Some(own)) if name(known) == name(&own) => Ok(Some(known.clone())),
-            (Some(known), Some(own)) => Err([name(&own), name(known)]),
+            (Some(known), Some(own)) => Err(Misfit::of(&own, known)),
+        }
+    }
+}
+
+/// Why a value doesn't go into a column, in words.
+#[derive(Debug)]
+pub(super) enum Misfit {
+    /// No column holds such a value.
+    NoCell(&'static str),
+    /// The column holds other values.
+    Other {
+        given: &'static str,
+        expected: &'static str,
+    },
+}
+
+impl Misfit {
+    fn of(given: &ValueType, expected: &ValueType) -> Self {
+        Self::Other {
+            given: name(given),
+            expected: name(expected),
         }
     }
 }
@@ -280,12 +298,12 @@ fn type_of_list(values: &[Json]) -> Result<ListType, &'static str> {
 }
 
 /// Of a column of lists, the length is that of the last one, as in the Python SDK.
-fn joined(known: &ListType, own: ListType) -> Result<ListType, [&'static str; 2]> {
+fn joined(known: &ListType, own: ListType) -> Result<ListType, Misfit> {
     match (known.element, own.element) {
-        (Some(one), Some(other)) if one != other => Err([
-            name(&ValueType::List(own)),
-            name(&ValueType::List(known.clone())),
-        ]),
+        (Some(one), Some(other)) if one != other => Err(Misfit::of(
+            &ValueType::List(own),
+            &ValueType::List(known.clone()),
+        )),
         (element, other) => Ok(ListType {
             element: element.or(other),
             has_null: known.has_null || own.has_null,

@@ -11,11 +11,12 @@ pub use cell::{Cell, IntoRow};
 pub use reader::{TableReader, TableRows};
 
 use crate::artifact::{Draft, Entry, Files};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, beginning, counted};
 use crate::image::Seen;
 use crate::image::json::artifact::with_suffix;
 use crate::image::json::table::{TABLE_FILE, ValueType};
 use crate::memory::Load;
+use cell::Misfit;
 use rows::Rows;
 pub(crate) use rows::RunFile;
 pub(crate) use shared::SharedTable;
@@ -199,16 +200,17 @@ impl Table {
     fn check_room(&self, cells: usize) -> Result<()> {
         if cells != self.columns.len() {
             return Err(refused(format!(
-                "row {} has {cells} values, and the table has {} columns: give a value for each, \
-                 or None",
+                "row {} of the table has {}, and the table has {}, {}: give a value for each, or None",
                 self.rows,
-                self.columns.len()
+                counted(cells as u64, "value"),
+                counted(self.columns.len() as u64, "column"),
+                some_of(&self.columns)
             )));
         }
         match self.rows {
             ..MAX_ROWS => Ok(()),
             _ => Err(refused(format!(
-                "it has {MAX_ROWS} rows, the most that W&B takes of a table: log it, and go on in \
+                "the table has {MAX_ROWS} rows, the most that W&B takes of one: log it, and go on in \
                  another"
             ))),
         }
@@ -220,16 +222,29 @@ impl Table {
         let mut checked = Vec::with_capacity(cells.len());
         for ((cell, name), known) in cells.into_iter().zip(&self.columns).zip(&self.types) {
             let cell = cell.checked(name)?;
-            types.push(cell.type_in(known.as_ref()).map_err(|[given, expected]| {
-                refused(format!(
-                    "row {} has {given} under {name:?}, where the rows before have {expected}: \
-                     give all values of a column as one kind, or None",
-                    self.rows
-                ))
-            })?);
+            let kind = cell.type_in(known.as_ref());
+            types.push(kind.map_err(|misfit| self.misfit(name, misfit))?);
             checked.push(cell);
         }
         Ok((checked, types))
+    }
+
+    fn misfit(&self, column: &str, misfit: Misfit) -> Error {
+        let reason = match misfit {
+            Misfit::NoCell(given) => format!(
+                "{given}, and a cell holds a number, a text, a truth value, a picture, a list of \
+                 one of the first three, or None: give each value a column of its own, or its JSON \
+                 as a text"
+            ),
+            Misfit::Other { given, expected } => format!(
+                "{given}, where the rows before have {expected}: give all values of a column as \
+                 one kind, or None"
+            ),
+        };
+        refused(format!(
+            "row {} of the table, column {column:?}: {reason}",
+            self.rows
+        ))
     }
 
     /// Hands the table over in the background, under this name in an artifact, when all its rows
@@ -303,21 +318,34 @@ impl Filled {
 
 fn check_columns(columns: &[String]) -> Result<()> {
     match columns.len() {
-        0 => return Err(refused("it has no columns: name at least one".into())),
+        0 => {
+            return Err(refused(
+                "the table has no columns: name at least one".into(),
+            ));
+        }
         1..=MAX_COLUMNS => {}
         _ => {
             return Err(refused(format!(
-                "it has over {MAX_COLUMNS} columns: leave some out, or put them into lists"
+                "the table has over {MAX_COLUMNS} columns: leave some out, or put them into lists"
             )));
         }
     }
     let mut seen = std::collections::BTreeSet::new();
     match columns.iter().find(|name| !seen.insert(*name)) {
         Some(name) => Err(refused(format!(
-            "it has two columns called {name:?}: rename one of them"
+            "the table has two columns called {name:?}: rename one of them"
         ))),
         None => Ok(()),
     }
+}
+
+/// The first names of columns.
+fn some_of(columns: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = columns.iter().take(SHOWN);
+    let shown = shown.map(|name| format!("{:?}", beginning(name)));
+    let more = (columns.len() > SHOWN).then(|| "…".into());
+    shown.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 fn refused(reason: String) -> Error {

@@ -23,8 +23,8 @@ impl SharedTable {
         let table = self.lock().take().map(|table| *table);
         table.ok_or_else(|| {
             refused(format!(
-                "the one under {name:?} was logged or added already, by a clone of this value: make \
-                 another table"
+                "the table under {name:?} was logged or added already, by a clone of this value: make \
+                 another table, of the same rows"
             ))
         })
     }

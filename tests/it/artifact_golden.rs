@@ -961,7 +961,7 @@ fn a_column_takes_what_it_takes_in_the_sdk() {
                     !reason.is_empty() && text.contains(reason),
                     "{name}: {text}"
                 );
-                let names_column = text.contains("\"a\"");
+                let names_column = text.contains(", column \"a\": ");
                 assert_eq!(names_column, !name.starts_with("a row"), "{name}: {text}");
                 assert_eq!(table.len(), given - 1);
             }

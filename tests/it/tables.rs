@@ -106,17 +106,20 @@ fn rows_that_do_not_fit_are_refused_and_leave_the_table_as_it_was() {
     let mut table = Table::new(["id", "picture"]).unwrap();
     refused(
         table.add_row((1,)),
-        "row 0 has 1 values, and the table has 2 columns",
+        "row 0 of the table has 1 value, and the table has 2 columns, \"id\", \"picture\": give",
     );
     table.add_row((1, picture(1))).unwrap();
     refused(
         table.add_row(("one", picture(1))),
-        "row 1 has a text under \"id\", where the rows before have a number",
+        "row 1 of the table, column \"id\": a text, where the rows before have a number",
     );
-    refused(table.add_row((2, 3)), "a number under \"picture\"");
+    refused(
+        table.add_row((2, 3)),
+        "column \"picture\": a number, where the rows before have an image",
+    );
     refused(
         table.add_row((json!({"a": 1}), picture(1))),
-        "a map under \"id\"",
+        "column \"id\": a map, and a cell holds a number, a text,",
     );
     refused(
         table.add_row((json!([[1]]), picture(1))),
@@ -124,7 +127,7 @@ fn rows_that_do_not_fit_are_refused_and_leave_the_table_as_it_was() {
     );
     refused(
         table.add_row((json!([1, "a"]), picture(1))),
-        "several kinds",
+        "a list of values of several kinds, and a cell holds",
     );
     let long = "x".repeat((16 << 20) + 1);
     let mut texts = Table::new(["text"]).unwrap();
@@ -307,12 +310,12 @@ fn a_row_that_is_refused_keeps_its_tables() {
     let twice = Row::new().with("c", second.clone()).with("d", second);
     refused(
         run.log_at(5, twice),
-        "the one under \"d\" was logged or added already",
+        "the table under \"d\" was logged or added already",
     );
     run.log_at(5, row.clone()).unwrap();
     refused(
         run.log_at(5, row),
-        "the one under \"a\" was logged or added already",
+        "the table under \"a\" was logged or added already",
     );
     run.finish().unwrap();
     let artifacts = artifacts(&sink);
