@@ -546,12 +546,12 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// An image with masks or boxes, and no classes: W&B draws no layer of an artifact without the
-    /// names of its classes.
+    /// An image whose masks are files, without any classes: W&B draws no mask of an artifact
+    /// without the names of its classes.
     #[error(
-        "an image with masks or boxes needs classes where it goes into an artifact or a table, and \
-         this one has none: its boxes are none at all, or its masks are files; name the classes by \
-         Image::classes, or by class_labels of the layer"
+        "an image with a mask of a file needs the names of classes where it goes into an artifact \
+         or a table, and none was given: name them by Image::classes, or by \
+         ImageMask::class_labels"
     )]
     NoClasses,
 

@@ -64,7 +64,12 @@ impl Image {
         image = read.caption.into_iter().fold(image, Image::caption);
         image = read.grouping.into_iter().fold(image, Image::grouping);
         if let Some(named) = &read.classes {
-            image = image.classes(classes(named, artifact, &mut left_out)?);
+            let classes = classes(named, artifact, &mut left_out)?;
+            // An image whose layers are empty names a file of none.
+            image = match classes.is_empty() {
+                true => image,
+                false => image.classes(classes),
+            };
         }
         for (key, boxes) in read.boxes {
             if let Err(error) = image.add_boxes(key.clone(), BoundingBoxes2D::new(boxes)) {

@@ -57,11 +57,10 @@ fn place_mask(files: &Files, bytes: &[u8]) -> Result<Placed> {
 }
 
 fn place_classes(files: &Files, image: &ArtifactImage) -> Result<Option<PlacedClasses>> {
-    let classes = &image.layers.classes;
-    if classes.is_empty() {
+    if !image.layers.have_classes() {
         return Ok(None);
     }
-    let (path, json) = json::classes(classes, |shown| Md5::of(shown).hex());
+    let (path, json) = json::classes(&image.layers.classes, |shown| Md5::of(shown).hex());
     let digest = files.add(&path, json.to_python_text().as_bytes())?;
     let digest = digest.base64();
     Ok(Some(PlacedClasses { path, digest }))

@@ -322,17 +322,18 @@ impl Artifact {
     /// out: pictures in `media/images/`, masks in `media/images/mask/`, the names of classes in
     /// `media/classes/`.
     ///
-    /// An image with masks or boxes needs [classes](Image::classes) or
-    /// [names of its layers](crate::ImageMask::class_labels); ids without a name get one, such as
-    /// `class_3`, but not those of a mask that was read from a file, as in the SDK. A
-    /// [reference](Image::from_reference) is added as one.
+    /// The names of classes are those of [`Image::classes`] and of
+    /// [the layers](crate::ImageMask::class_labels). Ids without one are called `class_3` and so on,
+    /// and the run says so once where others have names (0 and 255 of a mask aside). Only those of a
+    /// mask that was read from a file are never named so, as in the SDK: it needs names. A layer of
+    /// boxes without any box needs none. A [reference](Image::from_reference) is added as one.
     ///
     /// # Errors
     ///
-    /// [`Error::NoClasses`] for layers without any classes, [`Error::Artifact`] where another image
-    /// has that name, and what [`Run::log`](crate::Run::log) refuses. On a thread of a run's own,
-    /// which can't wait, [`Error::Value`] where there is no room. The artifact is as before then, and
-    /// a clone of the [`ArtifactMedia`] has the table still:
+    /// [`Error::NoClasses`] for masks of files without the name of any class, [`Error::Artifact`]
+    /// where another image has that name, and what [`Run::log`](crate::Run::log) refuses. On a thread
+    /// of a run's own, which can't wait, [`Error::Value`] where there is no room. The artifact is as
+    /// before then, and a clone of the [`ArtifactMedia`] has the table still:
     ///
     /// ```
     /// use wandb_image::{Artifact, ArtifactMedia, Table};

@@ -101,10 +101,16 @@ impl ArtifactLayers {
         classes.iter().for_each(|classes| self.classes.add(classes));
     }
 
-    /// As in the Python SDK: W&B draws no layer of an artifact without names of classes.
+    /// Whether the image names a file of classes, also one without any: as the Python SDK has it
+    /// of every image with layers.
+    pub(crate) fn have_classes(&self) -> bool {
+        !self.masks.is_empty() || !self.boxes.is_empty() || !self.classes.is_empty()
+    }
+
+    /// W&B draws no mask of an artifact without names of classes. Where there are boxes, they have
+    /// names, and a layer without boxes needs none.
     fn check(&self) -> Result<()> {
-        let has_layers = !self.masks.is_empty() || !self.boxes.is_empty();
-        match has_layers && self.classes.is_empty() {
+        match !self.masks.is_empty() && self.classes.is_empty() {
             true => Err(Error::NoClasses),
             false => Ok(()),
         }

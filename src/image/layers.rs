@@ -235,15 +235,16 @@ impl Layers {
         Ok((layers, noticed))
     }
 
-    /// Refuses layers of which no class has a name, as far as that is known without making them.
+    /// Refuses masks of which no class has a name, as far as that is known without making the
+    /// layers.
     pub(super) fn check_in_artifact(&self) -> Result<()> {
         let is_nameless = |labels: Option<&Classes>| labels.is_none_or(Classes::is_empty);
-        let has_layers = !self.masks.is_empty() || !self.boxes.is_empty();
         let masks_are =
             (self.masks.values()).all(|mask| mask.is_file() && is_nameless(mask.labels()));
         let boxes_are =
             (self.boxes.values()).all(|boxes| boxes.is_empty() && is_nameless(boxes.labels()));
-        match has_layers && masks_are && boxes_are && is_nameless(self.classes.as_ref()) {
+        let are_nameless = masks_are && boxes_are && is_nameless(self.classes.as_ref());
+        match are_nameless && !self.masks.is_empty() {
             true => Err(Error::NoClasses),
             false => Ok(()),
         }
@@ -251,6 +252,7 @@ impl Layers {
 
     /// The layer's own names, else a name for each of its ids.
     fn names_in_artifact(&self, own: Option<&Classes>, ids: &BTreeSet<i64>) -> Classes {
+        let own = own.filter(|own| !own.is_empty());
         let numbered = || {
             let all = self.classes.clone().unwrap_or_default();
             let known = ids.iter().filter_map(|&id| Some((id, all.get(id)?)));

@@ -148,11 +148,12 @@ impl Table {
     /// # Errors
     ///
     /// [`Error::Table`] for a row of another length, for a value of another kind than the column's
-    /// others, and beyond 200,000 rows; [`Error::NoClasses`] for an image whose layers have no
-    /// classes; and what is known to be wrong with a picture without making it. The table is as
-    /// before then. Also the failure of an earlier row that couldn't be written. On a thread of a
-    /// run's own, which can't wait (in a tensor that is being read, for example), [`Error::Value`]
-    /// where there is no room.
+    /// others, and beyond 200,000 rows; [`Error::NoClasses`] for an image with a mask of a file and
+    /// without the name of any class (ids of other layers are called `class_3` and so on where they
+    /// have none, and a layer without boxes needs none); and what is known to be wrong with a picture
+    /// without making it. The table is as before then. Also the failure of an earlier row that
+    /// couldn't be written. On a thread of a run's own, which can't wait (in a tensor that is being
+    /// read, for example), [`Error::Value`] where there is no room.
     ///
     /// ```
     /// # use wandb_image::Table;

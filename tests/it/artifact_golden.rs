@@ -832,19 +832,24 @@ fn what_the_sdk_refuses_is_refused() {
     let given = golden.given();
     let first = || Image::from_path(given.path().join("pictures/first.png")).unwrap();
     let file = ImageMask::from_path(given.path().join("mask.png")).unwrap();
+    let nothing = BoundingBoxes2D::new([]);
     let images = [
+        ("mask of a file", first().masks("m", file.clone()).unwrap()),
         (
             "boxes of nothing",
-            first().boxes("p", BoundingBoxes2D::new([])).unwrap(),
+            first()
+                .boxes("p", nothing)
+                .unwrap()
+                .masks("m", file)
+                .unwrap(),
         ),
-        ("mask of a file", first().masks("m", file).unwrap()),
     ];
     assert_eq!(golden.refusals.len(), images.len());
     for (name, image) in images {
         assert!(golden.refusals[name].contains("classes must be passed"));
         let mut artifact = Artifact::new("refused", "dataset").unwrap();
         let error = artifact.add(&image, "x").unwrap_err().to_string();
-        assert!(error.contains("needs classes"), "{error}");
+        assert!(error.contains("needs the names of classes"), "{error}");
         artifact.add(image.classes(labels()), "x").unwrap();
     }
 }

@@ -14,8 +14,9 @@ use wandb_image::sink::MemorySink;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{ArtifactRecord, RecordType};
 use wandb_image::{
-    Artifact, BoundingBox, BoundingBoxes2D, Cell, Classes, Domain, Error, FileType, Image,
-    ImageMask, Mode, OpenArtifact, Pixels, Position, Row, Run, Table, TableReader,
+    Artifact, BoundingBox, BoundingBoxes2D, BoxFormat, Cell, Classes, Domain, Error, FileType,
+    HostTensor, Image, ImageMask, Invalid, Mode, OpenArtifact, Pixels, Position, Row, Run, Table,
+    TableReader,
 };
 
 use crate::client::{Client, parse, sha256};
@@ -566,6 +567,67 @@ fn the_sdk_reads_what_was_written_here() {
         let artifact = open(&dir);
         let told = told_all(&artifact);
         assert_eq!(told.len(), if name == "all" { 6 } else { 1 });
+        let names: Vec<String> = told.keys().cloned().collect();
+        check_told(&told, &told_by_sdk(&client, &artifact, &names));
+    }
+}
+
+/// Boxes of nothing, and boxes of which none can be drawn: without any names of classes.
+fn without_detections() -> [Image; 2] {
+    let nan = HostTensor::new([1, 4], vec![f32::NAN; 4]).unwrap();
+    let skipped = BoundingBoxes2D::from_tensor(&nan, BoxFormat::Xyxy, Domain::Pixel).unwrap();
+    let layers = [BoundingBoxes2D::new([]), skipped.invalid(Invalid::Skip)];
+    let mut seed = 0;
+    layers.map(|layer| {
+        seed += 1;
+        picture(seed).boxes("prediction", layer).unwrap()
+    })
+}
+
+fn folders_without_detections() -> BTreeMap<String, TempDir> {
+    logged(|run| {
+        let mut artifact = Artifact::new("none", "dataset").unwrap();
+        let mut table = Table::new(["picture"]).unwrap();
+        for (name, image) in ["first", "second"].into_iter().zip(without_detections()) {
+            artifact.add(&image, name).unwrap();
+            table.add_row((image,)).unwrap();
+        }
+        let found = picture(3).boxes("prediction", boxes()).unwrap();
+        table.add_row((found.classes(names()),)).unwrap();
+        artifact.add(table, "table").unwrap();
+        run.log_artifact(artifact).unwrap();
+        let mut table = Table::new(["picture"]).unwrap();
+        table.add_row((&without_detections()[0],)).unwrap();
+        run.log(Row::new().with("val", table)).unwrap();
+    })
+}
+
+#[test]
+fn pictures_without_detections_are_kept_with_their_empty_layers() {
+    let folders = folders_without_detections();
+    let all = open(&folders["none"]);
+    for (name, given) in ["first", "second"].into_iter().zip(without_detections()) {
+        let image = all.get(name).unwrap();
+        assert_eq!(image, given);
+        assert_eq!(image.box_layers()["prediction"].boxes_in(4, 4).unwrap(), []);
+        assert_eq!(image.class_set(), None);
+    }
+    let table = all.table("table").unwrap();
+    let boxes = |row: Vec<Cell>| {
+        let layers = row[0].image().unwrap().box_layers();
+        layers["prediction"].boxes_in(4, 4).unwrap().len()
+    };
+    let boxes: Vec<_> = table.rows().map(|row| boxes(row.unwrap())).collect();
+    assert_eq!(boxes, [0, 0, 2]);
+}
+
+#[test]
+fn the_sdk_reads_pictures_without_detections() {
+    let Some(client) = Client::find() else { return };
+    for (name, dir) in folders_without_detections() {
+        let artifact = open(&dir);
+        let told = told_all(&artifact);
+        assert_eq!(told.len(), if name == "none" { 3 } else { 1 });
         let names: Vec<String> = told.keys().cloned().collect();
         check_told(&told, &told_by_sdk(&client, &artifact, &names));
     }
