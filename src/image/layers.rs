@@ -72,6 +72,12 @@ pub(crate) struct LayersNoticed {
     pub(crate) skipped: u64,
     /// Layers of which all boxes lie within one pixel: more likely fractions.
     pub(crate) within_a_pixel: u32,
+    /// Boxes that are kept, and lie wholly outside of the picture.
+    pub(crate) outside: u64,
+    /// Layers with ids that have no name, though others were given.
+    pub(crate) unnamed: u32,
+    /// The first of these ids.
+    pub(crate) unnamed_id: Option<i64>,
 }
 
 impl LayersNoticed {
@@ -79,6 +85,14 @@ impl LayersNoticed {
         self.unscored += other.unscored;
         self.skipped += other.skipped;
         self.within_a_pixel += other.within_a_pixel;
+        self.outside += other.outside;
+        self.unnamed += other.unnamed;
+        self.unnamed_id = self.unnamed_id.or(other.unnamed_id);
+    }
+
+    fn add_unnamed(&mut self, id: Option<i64>) {
+        self.unnamed += u32::from(id.is_some());
+        self.unnamed_id = self.unnamed_id.or(id);
     }
 
     pub(crate) fn any(self) -> bool {
@@ -204,10 +218,12 @@ impl Layers {
         let mut layers = Vec::new();
         for (key, mask) in &self.masks {
             let ids = made_ids(key, mask, frame, &mut noticed)?;
+            noticed.add_unnamed(self.unnamed_in_mask(mask, &ids));
             layers.push(self.mask_file(key, mask, &ids)?);
         }
         for (key, boxes) in &self.boxes {
             let made = made_boxes(key, boxes, frame, &mut noticed)?;
+            noticed.add_unnamed(self.unnamed_in_boxes(boxes, &made));
             layers.push(self.boxes_file(key, boxes, &made));
         }
         Ok((layers, noticed))
@@ -219,12 +235,13 @@ impl Layers {
         let mut layers = ArtifactLayers::default();
         for (key, boxes) in &self.boxes {
             let made = made_boxes(key, boxes, frame, &mut noticed)?;
-            let ids = made.iter().map(BoundingBox::class_id).collect();
-            let names = self.names_in_artifact(boxes.labels(), &ids);
+            noticed.add_unnamed(self.unnamed_in_boxes(boxes, &made));
+            let names = self.names_in_artifact(boxes.labels(), &ids_of(&made));
             layers.add_boxes(key, made, names);
         }
         for (key, mask) in &self.masks {
             let ids = made_ids(key, mask, frame, &mut noticed)?;
+            noticed.add_unnamed(self.unnamed_in_mask(mask, &ids));
             let names = match (mask.is_file(), mask.labels()) {
                 (true, None) => Classes::default(),
                 (_, labels) => self.names_in_artifact(labels, &ids_in(&ids)),
@@ -248,6 +265,32 @@ impl Layers {
             true => Err(Error::NoClasses),
             false => Ok(()),
         }
+    }
+
+    fn unnamed_in_mask(&self, mask: &ImageMask, made: &Pixels) -> Option<i64> {
+        self.unnamed_of(LayerKind::Mask, mask.labels(), || ids_in(made))
+    }
+
+    fn unnamed_in_boxes(&self, boxes: &BoundingBoxes2D, made: &[BoundingBox]) -> Option<i64> {
+        self.unnamed_of(LayerKind::Boxes, boxes.labels(), || ids_of(made))
+    }
+
+    /// An id that has no name, though others were given. 0 of a mask is none such, nor is 255: by
+    /// custom the background, and what is ignored.
+    fn unnamed_of(
+        &self,
+        kind: LayerKind,
+        own: Option<&Classes>,
+        ids: impl FnOnce() -> BTreeSet<i64>,
+    ) -> Option<i64> {
+        let given: Vec<&Classes> = own.into_iter().chain(&self.classes).collect();
+        if given.iter().all(|classes| classes.is_empty()) {
+            return None;
+        }
+        let is_custom = |id: &i64| kind == LayerKind::Mask && [0, 255].contains(id);
+        let is_named = |id: &i64| given.iter().any(|classes| classes.get(*id).is_some());
+        let mut unnamed = ids().into_iter();
+        unnamed.find(|id| !is_custom(id) && !is_named(id))
     }
 
     /// The layer's own names, else a name for each of its ids.
@@ -279,7 +322,7 @@ impl Layers {
         let bytes = json::boxes(made, named.as_ref()).to_text().into_bytes();
         let names = match named {
             Some(classes) => Names::Given(classes),
-            None => Names::Numbered(made.iter().map(BoundingBox::class_id).collect()),
+            None => Names::Numbered(ids_of(made)),
         };
         EncodedLayer {
             kind: LayerKind::Boxes,
@@ -325,6 +368,7 @@ fn made_boxes(
         .make(frame.picture())
         .map_err(|error| of_layer(LayerKind::Boxes, key, error))?;
     noticed.skipped += made.skipped;
+    noticed.outside += made.outside;
     noticed.within_a_pixel += u32::from(lie_within_a_pixel(&made.boxes));
     Ok(made.boxes.into_iter().map(|one| frame.moved(one)).collect())
 }
@@ -350,6 +394,10 @@ fn lie_within_a_pixel(boxes: &[BoundingBox]) -> bool {
     boxes.iter().all(|one| one.domain() == Domain::Pixel)
         && edges.iter().all(|edge| (0.0..=1.0).contains(edge))
         && edges.iter().any(|edge| edge.fract() != 0.0)
+}
+
+fn ids_of(boxes: &[BoundingBox]) -> BTreeSet<i64> {
+    boxes.iter().map(BoundingBox::class_id).collect()
 }
 
 fn ids_in(ids: &Pixels) -> BTreeSet<i64> {

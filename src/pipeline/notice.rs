@@ -212,7 +212,10 @@ fn of_left_out(subject: &Subject, parts: u64) -> String {
     )
 }
 
-fn layer_parts(seen: LayersNoticed) -> [Option<String>; 3] {
+fn layer_parts(seen: LayersNoticed) -> [Option<String>; 5] {
+    let example = seen.unnamed_id.unwrap_or_default();
+    let remedy =
+        format!("without a name, such as {example} (add it to class_labels, or Image::classes)");
     [
         counted(
             seen.within_a_pixel.into(),
@@ -228,6 +231,16 @@ fn layer_parts(seen: LayersNoticed) -> [Option<String>; 3] {
             seen.unscored,
             "pixel of a mask had only NaN for scores and became class 0",
             "pixels of masks had only NaN for scores and became class 0",
+        ),
+        counted(
+            seen.outside,
+            "box lies wholly outside of its picture",
+            "boxes lie wholly outside of their pictures",
+        ),
+        counted(
+            seen.unnamed.into(),
+            &format!("layer has classes {remedy}"),
+            &format!("layers have classes {remedy}"),
         ),
     ]
 }

@@ -9,8 +9,9 @@ use serde_json::{Value as Json, json};
 use wandb_image::sink::records::{ArtifactRecord, RecordType};
 use wandb_image::sink::{MemorySink, RecordSink};
 use wandb_image::{
-    Artifact, Cell, DType, Error, HostTensor, Image, IntoWandbImage, Mode, Normalize, Overflow,
-    Pixels, Row, Run, Snapshot, Table, Value,
+    Artifact, BoundingBox, BoundingBoxes2D, Cell, Classes, DType, Domain, Error, HostTensor, Image,
+    ImageMask, IntoWandbImage, Mode, Normalize, Overflow, Pixels, Position, Row, Run, Snapshot,
+    Table, Value,
 };
 
 use crate::rows::nested;
@@ -567,6 +568,52 @@ fn a_path_names_one_file() {
     refused(artifact.add_file(dir.path()), "it is no file");
     refused(artifact.add_file(dir.path().join("none")), "could not read");
     refused(artifact.add_dir(dir.path().join("none")), "could not read");
+}
+
+#[test]
+fn classes_without_a_name_and_boxes_outside_are_told_once() {
+    let corners = Position::corners;
+    let boxes = BoundingBoxes2D::new([
+        BoundingBox::new(Domain::Pixel, corners(0.0, 0.0, 1.0, 1.0), 7),
+        BoundingBox::new(Domain::Pixel, corners(5.0, 0.0, 9.0, 1.0), 1),
+        BoundingBox::new(Domain::Fraction, corners(-0.5, 0.0, -0.25, 1.0), 1),
+    ]);
+    let mask = |id| ImageMask::new(2, 1, vec![id, 255]).unwrap();
+    let cat = || Classes::new([(1, "cat")]).unwrap();
+    let image = |id| picture(1).masks("m", mask(id)).unwrap();
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        let (run, _) = memory();
+        let both = image(3).boxes("b", boxes).unwrap().classes(cat());
+        for _ in 0..2 {
+            run.log(
+                Row::new()
+                    .with("row", &both)
+                    .with("fine", image(0).classes(cat())),
+            )
+            .unwrap();
+        }
+        let mut table = Table::new(["picture"]).unwrap();
+        table.add_row((both,)).unwrap();
+        table.add_row((image(0).classes(cat()),)).unwrap();
+        table.add_row((image(3),)).unwrap();
+        run.log(Row::new().with("table", table)).unwrap();
+        run.finish().unwrap();
+    });
+    let said = warnings.texts();
+    let parts = "2 boxes lie wholly outside of their pictures, 2 layers have classes without a \
+                 name, such as";
+    for (key, id) in [("row", 3), ("table", 7)] {
+        let first = format!("over an image of {key:?}: {parts} {id} ");
+        let first = said.iter().filter(|text| text.contains(&first));
+        assert_eq!(first.count(), 1, "{key}: {said:?}");
+    }
+    assert!(
+        said.iter().all(|text| !text.contains("\"fine\"")),
+        "{said:?}"
+    );
+    let total = "\"row\", in all 2 images logged: 4 boxes lie";
+    assert!(said.iter().any(|text| text.contains(total)), "{said:?}");
 }
 
 #[test]

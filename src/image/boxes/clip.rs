@@ -19,6 +19,16 @@ pub(super) fn clip(boxes: Vec<BoundingBox>, size: (u32, u32)) -> Vec<BoundingBox
     boxes.collect()
 }
 
+/// How many lie wholly outside of a picture of this size; none where that isn't known.
+pub(super) fn outside(boxes: &[BoundingBox], size: (u32, u32)) -> u64 {
+    if size == (0, 0) {
+        return 0;
+    }
+    let is_outside =
+        |one: &&BoundingBox| inside(one.position().spans(), limits(one, size)).is_none();
+    boxes.iter().filter(is_outside).count() as u64
+}
+
 /// The right and the lower edge of the picture.
 fn limits(bounding_box: &BoundingBox, (width, height): (u32, u32)) -> [f64; 2] {
     match bounding_box.domain() {

@@ -98,6 +98,8 @@ pub(crate) struct MadeBoxes {
     pub(crate) boxes: Vec<BoundingBox>,
     /// How many were left out: invalid, or wholly outside the picture when clipped.
     pub(crate) skipped: u64,
+    /// How many are kept that lie wholly outside the picture.
+    pub(crate) outside: u64,
 }
 
 impl BoundingBoxes2D {
@@ -234,7 +236,12 @@ impl BoundingBoxes2D {
             false => valid,
         };
         let skipped = invalid + (given - boxes.len()) as u64;
-        Ok(MadeBoxes { boxes, skipped })
+        let outside = clip::outside(&boxes, size);
+        Ok(MadeBoxes {
+            boxes,
+            skipped,
+            outside,
+        })
     }
 
     /// The names that [`class_labels`](Self::class_labels) gave.
