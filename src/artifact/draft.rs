@@ -1,11 +1,12 @@
 //! The files of an artifact while it is put together.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::image::place;
-use super::names::logical;
+use super::names::added;
 use super::workshop::Group;
 use crate::error::{Error, Result};
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
@@ -24,6 +25,8 @@ pub(crate) struct Draft {
 /// The files by their paths in the artifact.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
+    /// The artifact whose files they are, where it has a name.
+    artifact: Option<String>,
     entries: Mutex<BTreeMap<String, Entry>>,
     staging: Mutex<Option<Arc<Staging>>>,
     seen: Mutex<Seen>,
@@ -66,6 +69,18 @@ pub(crate) enum Source {
 }
 
 impl Draft {
+    /// That of the artifact of this name.
+    pub(super) fn of_artifact(name: &str) -> Self {
+        let files = Files {
+            artifact: Some(name.into()),
+            ..Files::default()
+        };
+        Self {
+            files: Arc::new(files),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
     }
@@ -79,7 +94,7 @@ impl Draft {
         let stamp = Stamp::of(path)?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let source = Source::User { path, stamp };
-        let name = logical(name)?;
+        let name = added(name)?;
         let entry = Entry {
             digest: Digest::Unknown,
             size: stamp.len,
@@ -105,19 +120,19 @@ impl Draft {
 
     /// Adds a copy of a file, made now.
     pub(super) fn add_copy(&self, path: &Path, name: &str) -> Result<()> {
-        let name = logical(name)?;
+        let name = added(name)?;
         let entry = self.files.copy(path, Stamp::of(path)?)?;
         self.files.add_new(&name, entry)
     }
 
     pub(super) fn add_reference(&self, name: &str, uri: &str) -> Result<()> {
-        let name = logical(name)?;
+        let name = added(name)?;
         self.files.reserve(&name, Entry::reference(uri)).map(drop)
     }
 
     /// Makes an image in the background.
     pub(super) fn add_image(&self, image: Image, name: &str) -> Result<()> {
-        let name = logical(&with_suffix(name, IMAGE_FILE))?;
+        let name = with_suffix(&added(name)?, IMAGE_FILE);
         image.check_in_artifact()?;
         self.reserve(&name)?;
         self.give(Load::of([&image]), name, move |files, name| {
@@ -132,7 +147,7 @@ impl Draft {
 
     /// Takes a name for a table, and returns its path.
     pub(super) fn reserve_table(&self, name: &str) -> Result<String> {
-        let name = with_suffix(&logical(name)?, TABLE_FILE);
+        let name = with_suffix(&added(name)?, TABLE_FILE);
         self.reserve(&name)?;
         Ok(name)
     }
@@ -168,12 +183,17 @@ impl Draft {
     }
 }
 
-fn taken(name: &str) -> Error {
-    Error::Artifact {
-        reason: format!(
-            "it holds {name:?} already, and a path names one file: add it under another name"
-        ),
+/// The path of a file that would be a folder above this one, or that this one would be a folder
+/// above.
+fn folder_or_file<'e>(entries: &'e BTreeMap<String, Entry>, name: &str) -> Option<&'e str> {
+    let mut above = name.match_indices('/').map(|(at, _)| &name[..at]);
+    if let Some((file, _)) = above.find_map(|folder| entries.get_key_value(folder)) {
+        return Some(file);
     }
+    let folder = format!("{name}/");
+    let mut below = entries.range::<str, _>((Excluded(&*folder), Unbounded));
+    let (first, _) = below.next()?;
+    first.starts_with(&folder).then_some(first)
 }
 
 impl Entry {
@@ -208,16 +228,52 @@ impl Files {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn taken(&self, name: &str) -> Error {
+        Error::Artifact {
+            reason: format!(
+                "{} holds {name:?} already, and a path names one file: add it under another name",
+                self.shown()
+            ),
+        }
+    }
+
+    fn shown(&self) -> String {
+        let name = self.artifact.as_ref();
+        name.map_or_else(|| "it".into(), |name| format!("the artifact {name:?}"))
+    }
+
+    /// Puts an entry under a path that is free, or was taken for it.
+    fn insert(
+        &self,
+        entries: &mut BTreeMap<String, Entry>,
+        name: &str,
+        entry: Entry,
+    ) -> Result<()> {
+        let beside = folder_or_file(entries, name);
+        if let Some(beside) = beside.filter(|_| !entries.contains_key(name)) {
+            let [folder, file] = match beside.len() < name.len() {
+                true => [beside, name],
+                false => [name, beside],
+            };
+            return Err(Error::Artifact {
+                reason: format!(
+                    "{} can't hold both {folder:?} and {file:?}, since {folder:?} would be a file \
+                     and a folder, which nobody could download: add one of them under another name",
+                    self.shown()
+                ),
+            });
+        }
+        entries.insert(name.into(), entry);
+        Ok(())
+    }
+
     /// Takes a name for an entry. Whether it is new: the same file may be added again.
     fn reserve(&self, name: &str, entry: Entry) -> Result<bool> {
         let mut entries = self.lock();
         match entries.get(name) {
-            None => {
-                entries.insert(name.into(), entry);
-                Ok(true)
-            }
+            None => self.insert(&mut entries, name, entry).map(|()| true),
             Some(there) if there.is_same_as(&entry) => Ok(false),
-            Some(_) => Err(taken(name)),
+            Some(_) => Err(self.taken(name)),
         }
     }
 
@@ -229,13 +285,13 @@ impl Files {
             let there = entries.get(path).map(|there| there.digest.clone());
             match there {
                 Some(Digest::Md5(there)) if there == digest => Ok(true),
-                Some(_) => Err(taken(path)),
+                Some(_) => Err(files.taken(path)),
                 None => Ok(false),
             }
         };
         if !is_there(self)? {
             let entry = self.stage(digest, bytes)?;
-            self.lock().insert(path.into(), entry);
+            self.insert(&mut self.lock(), path, entry)?;
         }
         Ok(digest)
     }
@@ -256,11 +312,8 @@ impl Files {
     fn add_new(&self, name: &str, entry: Entry) -> Result<()> {
         let mut entries = self.lock();
         match entries.get(name) {
-            Some(there) if there.digest != entry.digest => Err(taken(name)),
-            _ => {
-                entries.insert(name.into(), entry);
-                Ok(())
-            }
+            Some(there) if there.digest != entry.digest => Err(self.taken(name)),
+            _ => self.insert(&mut entries, name, entry),
         }
     }
 
@@ -269,12 +322,9 @@ impl Files {
         let mut entries = self.lock();
         match entries.get(name) {
             Some(there) if ![&Digest::Unknown, &entry.digest].contains(&&there.digest) => {
-                Err(taken(name))
+                Err(self.taken(name))
             }
-            _ => {
-                entries.insert(name.into(), entry);
-                Ok(())
-            }
+            _ => self.insert(&mut entries, name, entry),
         }
     }
 

@@ -104,7 +104,8 @@ impl Reference {
     /// What it is called in an artifact unless something else is asked for.
     pub(super) fn name(&self) -> Result<String> {
         let last = || self.uri.rsplit('/').next().unwrap_or_default().to_owned();
-        let name = self.key.clone().unwrap_or_else(last);
+        let key = self.key.as_deref().map(|key| key.trim_end_matches('/'));
+        let name = key.map_or_else(last, Into::into);
         match name.is_empty() {
             true => Err(Error::Artifact {
                 reason: format!(

@@ -1,6 +1,7 @@
 //! An artifact whose files all have their digests.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::draft::{Digest, Entry, Finished};
 use crate::image::Seen;
@@ -64,6 +65,8 @@ pub(crate) struct MadeArtifact {
     pub(crate) heading: Heading,
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) seen: Seen,
+    /// What else is to be said of it.
+    pub(crate) sayings: Vec<String>,
 }
 
 impl MadeArtifact {
@@ -76,16 +79,56 @@ impl MadeArtifact {
             heading,
             entries: files.into_iter().collect(),
             seen: Seen::default(),
+            sayings: Vec::new(),
         }
     }
 
-    pub(super) fn new(heading: Heading, Finished { entries, seen }: Finished) -> Self {
+    pub(super) fn new(
+        heading: Heading,
+        Finished { entries, seen }: Finished,
+        mut sayings: Vec<String>,
+    ) -> Self {
+        sayings.extend(of_entries(&heading.name, &entries));
         Self {
             heading,
             entries,
             seen,
+            sayings,
         }
     }
+}
+
+/// What is odd of the paths of an artifact, in words.
+fn of_entries(name: &str, entries: &BTreeMap<String, Entry>) -> Option<String> {
+    if entries.is_empty() {
+        return Some(format!(
+            "the artifact {name:?} holds no file: W&B keeps a version of it that is empty; add \
+             files before it is logged"
+        ));
+    }
+    let [one, other] = alike(entries)?;
+    Some(format!(
+        "the artifact {name:?} holds {one:?} and {other:?}, which are one file on disks that don't \
+         tell capitals from small letters, such as those of Windows and macOS: one of them is lost \
+         where it is downloaded to such a disk; rename one"
+    ))
+}
+
+/// The first two paths that differ in capitals alone.
+fn alike(entries: &BTreeMap<String, Entry>) -> Option<[&str; 2]> {
+    let hash = |path: &str| {
+        let mut hasher = DefaultHasher::new();
+        path.to_lowercase().hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut hashes: Vec<u64> = entries.keys().map(|path| hash(path)).collect();
+    hashes.sort_unstable();
+    let mut twice = hashes.windows(2).filter(|pair| pair[0] == pair[1]);
+    twice.find_map(|pair| {
+        let mut of_hash = entries.keys().filter(|path| hash(path) == pair[0]);
+        let (one, other) = (of_hash.next()?, of_hash.next()?);
+        (one.to_lowercase() == other.to_lowercase()).then_some([&**one, other])
+    })
 }
 
 /// Of the manifest of these files: MD5 in hexadecimal digits.

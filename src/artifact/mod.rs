@@ -78,6 +78,8 @@ const MAX_METADATA: usize = 100;
 pub struct Artifact {
     heading: Heading,
     draft: Draft,
+    /// What is to be said when it is logged.
+    sayings: Vec<String>,
 }
 
 /// What [`Artifact::add`] takes: an [`Image`], or a [`Table`]. A clone is the same table, of which one
@@ -128,8 +130,9 @@ impl Artifact {
         names::check_name(&name)?;
         names::check_type(&kind, &name)?;
         Ok(Self {
+            draft: Draft::of_artifact(&name),
             heading: Heading::new(name, kind),
-            draft: Draft::default(),
+            sayings: Vec::new(),
         })
     }
 
@@ -228,12 +231,15 @@ impl Artifact {
         self.add_file_as(path, name)
     }
 
-    /// Adds a file under a path in the artifact, with slashes.
+    /// Adds a file under a path in the artifact, with slashes. Empty parts of it, and `.`, are left
+    /// out. The same file may be added again.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] for one that isn't there or is no file, [`Error::ArtifactPath`] for a path that
-    /// leads out of the artifact, [`Error::Artifact`] where another file has that path.
+    /// [`Error::Io`] for one that isn't there or is no file; [`Error::ArtifactPath`] for a path that
+    /// leads out of the artifact, ends with a slash or holds a backslash; [`Error::Artifact`] where
+    /// another file has that path, or where it would be a folder too. Paths that differ in capitals
+    /// alone are taken, and the run says so once.
     ///
     /// ```
     /// # use wandb_image::Artifact;
@@ -366,9 +372,13 @@ impl Artifact {
 
     /// Hands it over in the background, when all of it is made.
     pub(crate) fn finish(self, take: impl FnOnce(Result<MadeArtifact>) + Send + 'static) {
-        let Self { heading, draft } = self;
+        let Self {
+            heading,
+            draft,
+            sayings,
+        } = self;
         draft.finish(
-            move |files| Ok(MadeArtifact::new(heading, files.finished())),
+            move |files| Ok(MadeArtifact::new(heading, files.finished(), sayings)),
             take,
         );
     }

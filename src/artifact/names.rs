@@ -116,6 +116,28 @@ pub(crate) fn logical(path: &str) -> Result<String> {
     }
 }
 
+/// The same of something that is added, which must have that path wherever it is downloaded.
+///
+/// # Errors
+///
+/// [`Error::ArtifactPath`] for that of a folder, and for a backslash, which begins a folder on
+/// Windows alone.
+pub(super) fn added(path: &str) -> Result<String> {
+    let logical = logical(path)?;
+    let reason = match path {
+        _ if path.ends_with('/') => "it ends with a slash, as that of a folder: name the file too",
+        _ if path.contains('\\') => {
+            "it holds a backslash, which is a letter of a name on some systems and begins a folder \
+             on others: write folders with slashes, and rename a file whose own name has one"
+        }
+        _ => return Ok(logical),
+    };
+    Err(Error::ArtifactPath {
+        path: beginning(path),
+        reason,
+    })
+}
+
 /// Whether Windows takes its beginning for a drive, as `C:`.
 fn has_drive(path: &str) -> bool {
     matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
@@ -173,6 +195,20 @@ mod tests {
         refused("..", "`..`");
         refused("a\0", "NUL");
         refused(&"a/".repeat(3000), "4,096");
+    }
+
+    #[test]
+    fn what_is_added_has_the_path_of_a_file_on_every_system() {
+        assert_eq!(added("./a//b.txt").unwrap(), "a/b.txt");
+        for (path, expected) in [
+            ("a/", "ends with a slash"),
+            ("a\\b.txt", "a backslash"),
+            ("", "empty"),
+            ("../a", "`..`"),
+        ] {
+            let error = added(path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

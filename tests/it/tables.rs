@@ -571,6 +571,99 @@ fn a_path_names_one_file() {
 }
 
 #[test]
+fn a_path_is_that_of_a_file_wherever_it_is_downloaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a");
+    fs::write(&file, "a").unwrap();
+    let mut artifact = Artifact::new("files", "dataset").unwrap();
+    for (path, expected) in [("dir/", "ends with a slash"), ("dir\\a", "a backslash")] {
+        refused(artifact.add_file_as(&file, path), expected);
+        refused(artifact.add_mutable_file(&file, path), expected);
+        refused(artifact.add_reference_as("s3://bucket/a", path), expected);
+        refused(artifact.add(picture(1), path), expected);
+        refused(artifact.add(Table::new(["n"]).unwrap(), path), expected);
+    }
+    artifact.add_dir_as(dir.path(), "dir/").unwrap();
+    artifact.add_reference("s3://bucket/folder/").unwrap();
+    let (run, sink) = memory();
+    run.log_artifact(artifact).unwrap();
+    run.finish().unwrap();
+    assert_eq!(paths(&artifacts(&sink)[0]), ["dir/a", "folder"]);
+}
+
+fn paths(artifact: &ArtifactRecord) -> Vec<&str> {
+    let entries = artifact.manifest.as_ref().unwrap().contents.iter();
+    entries.map(|entry| &*entry.path).collect()
+}
+
+#[test]
+fn no_path_is_a_file_and_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a");
+    fs::write(&file, "a").unwrap();
+    let mut artifact = Artifact::new("files", "dataset").unwrap();
+    for name in ["labels.csv", "x/y/z", "x/y!", "x/y.z"] {
+        artifact.add_file_as(&file, name).unwrap();
+    }
+    let both = |folder: &str, file: &str| {
+        format!("the artifact \"files\" can't hold both {folder:?} and {file:?}, since {folder:?}")
+    };
+    for (name, expected) in [
+        ("labels.csv/x", both("labels.csv", "labels.csv/x")),
+        ("labels.csv/x/y", both("labels.csv", "labels.csv/x/y")),
+        ("x", both("x", "x/y!")),
+        ("x/y", both("x/y", "x/y/z")),
+    ] {
+        refused(artifact.add_file_as(&file, name), &expected);
+        refused(artifact.add_mutable_file(&file, name), &expected);
+        refused(artifact.add_reference_as("s3://bucket/a", name), &expected);
+    }
+    artifact.add_file_as(&file, "labels").unwrap();
+    artifact.add_file_as(&file, "x/y/z2").unwrap();
+    artifact.add_file_as(&file, "media").unwrap();
+    artifact.add(picture(1), "picture").unwrap();
+    let (run, sink) = memory();
+    run.log_artifact(artifact).unwrap();
+    refused(
+        run.finish(),
+        "can't hold both \"media\" and \"media/images/",
+    );
+    assert!(artifacts(&sink).is_empty());
+}
+
+/// What a run says of an artifact that is filled in a folder.
+fn said_of(fill: impl FnOnce(&mut Artifact)) -> (Vec<String>, MemorySink) {
+    let mut artifact = Artifact::new("files", "dataset").unwrap();
+    fill(&mut artifact);
+    let warnings = Warnings::default();
+    let sink = tracing::subscriber::with_default(warnings.clone(), || {
+        let (run, sink) = memory();
+        run.log_artifact(artifact).unwrap();
+        run.finish().unwrap();
+        sink
+    });
+    (warnings.texts(), sink)
+}
+
+#[test]
+fn paths_that_differ_in_capitals_alone_are_told_with_both_names() {
+    let add = |artifact: &mut Artifact, names: &[&str]| {
+        let addresses = names.iter();
+        let mut addresses = addresses.map(|name| (format!("s3://bucket/{name}"), name));
+        addresses
+            .try_for_each(|(uri, name)| artifact.add_reference_as(&uri, name))
+            .unwrap();
+    };
+    let (said, sink) = said_of(|artifact| add(artifact, &["a/É.png", "A/é.png", "b"]));
+    let both = "the artifact \"files\" holds \"A/é.png\" and \"a/É.png\"";
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains(both), "{said:?}");
+    assert_eq!(paths(&artifacts(&sink)[0]).len(), 3);
+    let (said, _) = said_of(|artifact| add(artifact, &["a/x", "A/y", "b"]));
+    assert!(said.is_empty(), "{said:?}");
+}
+
+#[test]
 fn classes_without_a_name_and_boxes_outside_are_told_once() {
     let corners = Position::corners;
     let boxes = BoundingBoxes2D::new([

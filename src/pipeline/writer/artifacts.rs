@@ -84,9 +84,13 @@ impl Writer {
 
     /// Begins with an artifact, whose files [`take_files`](Self::take_files) takes. Returned is what
     /// is to be said of its pictures.
-    pub(in crate::pipeline) fn begin_artifact(&mut self, artifact: MadeArtifact) -> Vec<String> {
+    pub(in crate::pipeline) fn begin_artifact(
+        &mut self,
+        mut artifact: MadeArtifact,
+    ) -> Vec<String> {
         let name = &artifact.heading.name;
-        let sayings = self.notices.observe_artifact(name, &artifact.seen);
+        let mut sayings = self.notices.observe_artifact(name, &artifact.seen);
+        sayings.append(&mut artifact.sayings);
         self.taking = Some(Taking::new(artifact));
         sayings
     }
