@@ -24,6 +24,9 @@ use crate::image::Image;
 use crate::table::{SharedTable, Table};
 use crate::value::Json;
 
+/// What is said of folders, of one artifact.
+const MAX_SAYINGS: usize = 8;
+
 /// Metadata has at most so many keys.
 const MAX_METADATA: usize = 100;
 
@@ -265,12 +268,21 @@ impl Artifact {
         self.draft.add_copy(path.as_ref(), name)
     }
 
-    /// Adds all files of a folder, and of those in it, under their paths in it. Links are followed.
+    /// Adds all files of a folder, and of those in it, under their paths in it, those whose names
+    /// begin with a dot too. Links are followed, to files and to folders, and what they lead to is
+    /// added under the link's path. A folder without files leaves no trace, as in the Python SDK:
+    /// where nothing at all is found, the run says so when the artifact is logged.
+    ///
+    /// What this crate is writing meanwhile is left out, which the run says too: directories of runs
+    /// that haven't ended (`wandb/offline-run-…` and `wandb/latest-run` in `.`), and the temporary
+    /// folders of artifacts and tables. On Windows, and where the file system has no locks, only the
+    /// latter are known.
     ///
     /// # Errors
     ///
     /// As for [`add_file_as`](Self::add_file_as); [`Error::Io`] also for a link that leads to a
-    /// folder that it lies in. What was added before the error stays.
+    /// folder that it lies in, or to nothing; [`Error::Artifact`] for the directory itself of a run
+    /// that hasn't ended. What was added before the error stays.
     pub fn add_dir(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.add_dir_as(path, "")
     }
@@ -281,13 +293,18 @@ impl Artifact {
     ///
     /// As for [`add_dir`](Self::add_dir).
     pub fn add_dir_as(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
-        folder::each_file(path.as_ref(), &mut |path, within| {
+        let path = path.as_ref();
+        let walked = folder::each_file(path, &mut |path, within| {
             let name = match name {
                 "" => within.into(),
                 _ => format!("{name}/{within}"),
             };
             self.draft.add_file(path, &name)
-        })
+        })?;
+        let sayings = walked.sayings(&self.heading.name, path);
+        let room = MAX_SAYINGS.saturating_sub(self.sayings.len());
+        self.sayings.extend(sayings.into_iter().take(room));
+        Ok(())
     }
 
     /// Adds the address of a file that stays where it is (`s3://`, `gs://`, `http://`, `https://`),

@@ -42,8 +42,8 @@ pub use memory::{Kept, MediaFile, MemorySink};
 pub(crate) use names::{id_in_name, offline_name};
 pub(crate) use opened::OpenDirectory;
 pub(crate) use resumed::{PRODUCER, Resumed, Upload, continuation, is_without_log, run_directory};
-pub(crate) use staging::{Begun, Staging, Stamp, read_whole};
-pub(crate) use survey::begun_log;
+pub(crate) use staging::{Begun, Staging, Stamp, is_staging, read_whole};
+pub(crate) use survey::{begun_log, is_live_log};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -136,6 +136,11 @@ fn machine_of(name: &str) -> Option<Machine> {
     Machine::parse(machine)
 }
 
+/// Whether a folder of this name is such a one.
+pub(crate) fn is_staging(name: &str) -> bool {
+    machine_of(name).is_some()
+}
+
 /// Makes a folder that is locked. Until it is, another process may take it for what a killed one
 /// left, and remove it.
 fn begin_in(parent: &Path) -> io::Result<(PathBuf, File)> {
@@ -249,10 +254,11 @@ impl Stamp {
         let cannot = |source| io_error("read", path, source);
         let metadata = fs::metadata(path).map_err(cannot)?;
         if !metadata.is_file() {
-            return Err(cannot(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is no file: give a file, or a folder to add_dir",
-            )));
+            let text = match metadata.is_dir() {
+                true => "it is a folder: add all that is in it by Artifact::add_dir",
+                false => "it is a device, a pipe or a socket, and no file: leave it out",
+            };
+            return Err(cannot(io::Error::new(io::ErrorKind::InvalidInput, text)));
         }
         Ok(Self {
             len: metadata.len(),

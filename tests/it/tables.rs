@@ -565,7 +565,14 @@ fn a_path_names_one_file() {
         artifact.add(picture(2), "p"),
         "holds \"p.image-file.json\" already",
     );
-    refused(artifact.add_file(dir.path()), "it is no file");
+    refused(
+        artifact.add_file(dir.path()),
+        "it is a folder: add all that is in it by Artifact::add_dir",
+    );
+    refused(
+        artifact.add_dir(dir.path().join("a")),
+        "it is a file: add it by Artifact::add_file",
+    );
     refused(artifact.add_file(dir.path().join("none")), "could not read");
     refused(artifact.add_dir(dir.path().join("none")), "could not read");
 }
@@ -661,6 +668,62 @@ fn paths_that_differ_in_capitals_alone_are_told_with_both_names() {
     assert_eq!(paths(&artifacts(&sink)[0]).len(), 3);
     let (said, _) = said_of(|artifact| add(artifact, &["a/x", "A/y", "b"]));
     assert!(said.is_empty(), "{said:?}");
+}
+
+#[test]
+fn an_artifact_without_files_is_logged_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("a/b")).unwrap();
+    let (said, sink) = said_of(|artifact| artifact.add_dir(dir.path()).unwrap());
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].contains(&format!("the folder {} ", dir.path().display())),
+        "{said:?}"
+    );
+    assert!(
+        said[1].contains("the artifact \"files\" holds no file"),
+        "{said:?}"
+    );
+    assert!(paths(&artifacts(&sink)[0]).is_empty());
+    fs::write(dir.path().join("a/.hidden"), "a").unwrap();
+    let (said, sink) = said_of(|artifact| artifact.add_dir(dir.path()).unwrap());
+    assert!(said.is_empty(), "{said:?}");
+    assert_eq!(paths(&artifacts(&sink)[0]), ["a/.hidden"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_being_written_is_left_out_of_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("data.txt"), "a").unwrap();
+    let run = wandb_image::init().dir(dir.path()).start().unwrap();
+    let mut ended = run.dir().unwrap().to_owned();
+    run.log([("loss", 0.5)]).unwrap();
+    run.finish().unwrap();
+    let run = wandb_image::init().dir(dir.path()).start().unwrap();
+    let live = run.dir().unwrap().to_owned();
+    run.log([("loss", 0.5)]).unwrap();
+    let fill = |artifact: &mut Artifact| {
+        refused(artifact.add_dir(&live), "is being written by a run");
+        artifact.add_dir(dir.path()).unwrap();
+    };
+    let (said, sink) = said_of(fill);
+    assert_eq!(said.len(), 1, "{said:?}");
+    let live_name = live.file_name().unwrap().to_str().unwrap();
+    assert!(
+        said[0].contains(&format!("{live_name}: what a run")),
+        "{said:?}"
+    );
+    let artifact = artifacts(&sink).remove(0);
+    let paths = paths(&artifact);
+    let is_in = |name: &str| paths.iter().any(|path| path.contains(name));
+    assert!(
+        is_in("data.txt") && !is_in(live_name) && !is_in("latest-run"),
+        "{paths:?}"
+    );
+    ended.pop();
+    assert!(is_in("offline-run-") && is_in(".wandb"), "{paths:?}");
+    run.finish().unwrap();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::Survey;
 use crate::error::counted;
 use crate::sink::fault::{FaultKind, Place};
 use crate::sink::logged::{self, check_file};
-use crate::sink::names::{OFFLINE, RUNS, real_name};
+use crate::sink::names::{LOG_PART, OFFLINE, RUNS, real_name};
 use crate::sink::resumed::Upload;
 use crate::sink::{files, stored};
 
@@ -101,6 +101,12 @@ fn no_row_names(files: &[String]) -> Option<String> {
          written",
         counted(files.len() as u64, "media file")
     ))
+}
+
+/// Whether this is the log of a run that is being written, by this process or another.
+pub(crate) fn is_live_log(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    (name.ends_with(".wandb") || name.ends_with(LOG_PART)) && is_locked(path)
 }
 
 /// Whether another process holds the log, as one that writes it does.

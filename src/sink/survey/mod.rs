@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 pub(super) use artifacts::name as artifact_name;
+pub(crate) use directory::is_live_log;
 pub(super) use directory::is_locked;
 
 use super::artifacts::ArtifactFiles;
