@@ -7,6 +7,7 @@ mod image;
 mod made;
 mod names;
 mod opened;
+mod wanted;
 pub(crate) mod workshop;
 
 use std::path::Path;

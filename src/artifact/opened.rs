@@ -10,10 +10,9 @@ use cap_std::fs::Dir;
 use serde_json::Value;
 
 use super::names::logical;
+use super::wanted::Wanted;
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
-use crate::image::json::table::TABLE_FILE;
 use crate::sink::{Md5, sha256, xxh128};
 use crate::table::TableReader;
 use crate::value::scan;
@@ -33,6 +32,14 @@ const MAX_PATH: usize = 4096;
 ///
 /// It reads what this crate wrote and what the Python SDK wrote. No path, and no link in the folder,
 /// leads out of it; links within it are followed. A clone is cheap: it shares the open folder.
+///
+/// # What is checked
+///
+/// Where the JSON of an image names a hash, the file must have it: SHA-256 of its picture and its
+/// masks, MD5 or XXH128 of its classes. A downloaded folder holds no digests of anything else, which
+/// is taken as it is: the JSON of an image or of a table (one that is cut short is an error, a number
+/// that was changed in it isn't noticed), and the files of [`path`](Self::path), which aren't read
+/// here at all. `artifact.verify(folder)` in Python asks the server for those.
 ///
 /// ```
 /// use wandb_image::Artifact;
@@ -86,6 +93,14 @@ impl Found {
     }
 }
 
+/// What may bring a file that isn't there.
+pub(super) const AGAIN: &str = "download the whole artifact again; where it is a reference, whose file stays \
+                     elsewhere, it was not downloaded with it";
+
+fn is_missing(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 impl OpenArtifact {
     pub(super) fn new(path: &Path) -> Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority());
@@ -112,7 +127,7 @@ impl OpenArtifact {
     /// one that isn't there or isn't an image's, and, in [`Error::Image`], what
     /// [`Image::from_json`] refuses.
     pub fn get(&self, name: &str) -> Result<Image> {
-        let path = with_suffix(name, IMAGE_FILE);
+        let path = self.find(name, Wanted::Image)?;
         let text = self.text(&path, MAX_JSON)?;
         let json = scan::parse(&text);
         let json: Value = json.map_err(|reason| self.unreadable(&path, reason))?;
@@ -129,7 +144,7 @@ impl OpenArtifact {
     /// [`Error::ArtifactPath`] for a name that leads out of the folder, [`Error::ArtifactFile`] for
     /// one that isn't there or isn't a table's, or over 1 GiB long.
     pub fn table(&self, name: &str) -> Result<TableReader> {
-        let path = with_suffix(name, TABLE_FILE);
+        let path = self.find(name, Wanted::Table)?;
         let text = self.text(&path, MAX_TABLE)?;
         TableReader::new(text, self).map_err(|error| self.of_file(&path, error))
     }
@@ -155,9 +170,63 @@ impl OpenArtifact {
     #[doc(alias = "get_entry")]
     #[doc(alias = "get_path")]
     pub fn path(&self, name: &str) -> Result<PathBuf> {
-        let name = logical(name)?;
+        let name = self.find(name, Wanted::File)?;
         self.open_file(&name)?;
         Ok(self.0.path.join(name))
+    }
+
+    /// The names of all images, sorted: those that [`get`](Self::get) takes. Pictures in the cells of
+    /// tables aren't among them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`files`](Self::files), of whose list this is a part.
+    ///
+    /// ```
+    /// use wandb_image::Artifact;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let download = dir.path();
+    /// # image::GrayImage::new(3, 2).save(download.join("zero.png"))?;
+    /// # let json = r#"{"_type": "image-file", "path": "zero.png", "caption": "a zero"}"#;
+    /// # std::fs::write(download.join("zero.image-file.json"), json)?;
+    /// # let json = r#"{"_type": "table", "columns": ["n"], "data": [[1], [2]], "nrows": 2, "ncols": 1}"#;
+    /// # std::fs::write(download.join("counts.table.json"), json)?;
+    ///
+    /// let digits = Artifact::open(download)?;
+    /// for name in digits.images()? {
+    ///     let image = digits.get(&name)?;
+    ///     println!("{name}: {}", image.caption_text().unwrap_or_default());
+    /// }
+    /// for name in digits.tables()? {
+    ///     println!("{name}: {} rows", digits.table(&name)?.len());
+    /// }
+    /// # assert_eq!((digits.images()?, digits.tables()?), (vec!["zero".into()], vec!["counts".into()]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn images(&self) -> Result<Vec<String>> {
+        Ok(Wanted::Image.names_in(&self.files()?))
+    }
+
+    /// The names of all tables, sorted: those that [`table`](Self::table) takes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`files`](Self::files), of whose list this is a part.
+    pub fn tables(&self) -> Result<Vec<String>> {
+        Ok(Wanted::Table.names_in(&self.files()?))
+    }
+
+    /// The path of what a caller names. Where nothing is there, the error says what is.
+    fn find(&self, name: &str, wanted: Wanted) -> Result<String> {
+        let path = logical(&wanted.path_of(name))?;
+        let is_missing = |error: &io::Error| is_missing(error.kind());
+        match self.0.dir.symlink_metadata(&path) {
+            Err(error) if is_missing(&error) => {
+                let files = self.files().unwrap_or_default();
+                Err(self.unreadable(&path, wanted.missing(name, &files)))
+            }
+            _ => Ok(path),
+        }
     }
 
     /// The paths of all files, relative to the folder, with slashes, sorted. Links aren't among
@@ -284,11 +353,7 @@ impl OpenArtifact {
 
     fn failed(&self, path: &str, error: &io::Error) -> Error {
         let reason = match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                "it isn't there: download the whole artifact again; where it is a reference, whose \
-                 file stays elsewhere, it was not downloaded with it"
-                    .into()
-            }
+            kind if is_missing(kind) => format!("it isn't there: {AGAIN}"),
             // So cap-std says it, and the system has a number.
             io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
                 "a link leads out of the folder, and isn't followed: put the file itself there"

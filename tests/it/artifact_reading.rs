@@ -387,8 +387,9 @@ fn files_are_found_under_their_paths_and_references_are_not() {
     assert_eq!(
         error,
         format!(
-            "\"pictures/y.png\" of the artifact in {} can't be read: it isn't there: download the \
-             whole artifact again; where it is a reference, whose file stays elsewhere, it was not \
+            "\"pictures/y.png\" of the artifact in {} can't be read: there is no file of this name, \
+             but the files \"notes.txt\", \"data/a.txt\", \"data/sub/é.txt\", \"data/sub/b c.txt\" \
+             and 1 more (OpenArtifact::files); or download the whole artifact again; where it is a reference, whose file stays elsewhere, it was not \
              downloaded with it",
             dir.path().display()
         )
@@ -631,6 +632,28 @@ fn the_sdk_reads_pictures_without_detections() {
         let names: Vec<String> = told.keys().cloned().collect();
         check_told(&told, &told_by_sdk(&client, &artifact, &names));
     }
+}
+
+#[test]
+fn what_is_not_there_is_told_with_what_is() {
+    let folders = ours();
+    let all = open(&folders["all"]);
+    assert_eq!(
+        all.images().unwrap(),
+        ["bmp", "deep/er/captioned", "none", "overlaid", "plain"]
+    );
+    assert_eq!(all.tables().unwrap(), ["sub/both"]);
+    let said = |error: Error| error.to_string();
+    let error = said(all.get("plan").unwrap_err());
+    assert!(error.contains("the images \"plain\", "), "{error}");
+    let error = said(all.get("sub/both").unwrap_err());
+    assert!(error.contains("use table(\"sub/both\")"), "{error}");
+    let error = said(all.table("plain").unwrap_err());
+    assert!(error.contains("use get(\"plain\")"), "{error}");
+    let error = said(all.path("plain").unwrap_err());
+    assert!(error.contains("use get(\"plain\")"), "{error}");
+    let error = said(all.path("plain.image-file").unwrap_err());
+    assert!(error.contains("\"plain.image-file.json\""), "{error}");
 }
 
 /// Images and tables with what this crate itself doesn't write. The JPEG file is of one grey, since
@@ -1245,7 +1268,7 @@ fn json_that_is_no_table_is_refused() {
     );
     let error = open(&dir).table("none").unwrap_err().to_string();
     assert!(
-        error.contains("\"none.table.json\"") && error.contains("it isn't there"),
+        error.contains("\"none.table.json\"") && error.contains("there is no table of this name"),
         "{error}"
     );
 }
