@@ -45,6 +45,14 @@ use crate::tensor::{DType, HostTensor, Snapshot, shape_of_selection};
 /// assert_eq!(image.pixels()?.as_bytes(), [0, 9, 90, 255]);
 /// # Ok::<(), wandb_image::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tensor of which wandb-image can make a picture",
+    label = "needs `IntoWandbImage`",
+    note = "tensors of candle, burn and tch and arrays of ndarray need the feature `candle`, `burn`, \
+            `tch` or `ndarray` of wandb-image, and the framework in the version that it names",
+    note = "a type of your own implements `IntoWandbImage::to_host`; values in a vector go by \
+            `HostTensor::new(shape, values)`"
+)]
 pub trait IntoWandbImage {
     /// The tensor in host memory, row-major, in its own dtype.
     ///

@@ -1,5 +1,19 @@
 #![doc = include_str!("../README.md")]
 //!
+//! # Names
+//!
+//! In the order in which a program meets them:
+//!
+//! | for | names |
+//! | --- | --- |
+//! | a run | [`init`], [`RunBuilder`], [`RunMode`], [`Durability`], [`Overflow`]; [`Run`], [`Row`], [`Value`], [`Stats`], [`Counts`]; [`Error`] |
+//! | pictures from tensors | [`IntoWandbImage`], [`ImageOptions`]: [`Normalize`], [`Layout`], [`Mode`], [`Grid`], [`Resize`], [`FileType`], [`PngEffort`]; [`HostTensor`], [`DType`], [`Snapshot`] |
+//! | pictures | [`Image`], [`ImageList`], [`Overlong`], [`Pixels`], [`Observed`], [`to_uint8`] |
+//! | masks and boxes | [`ImageMask`], [`MaskOptions`]; [`BoundingBoxes2D`], [`BoundingBox`], [`Position`], [`Domain`], [`BoxFormat`], [`Invalid`]; [`Classes`], [`ClassId`] |
+//! | sampling | [`SampleLogger`], [`Every`], [`Samples`], [`IntoSamples`], [`Keep`], [`Choose`] |
+//! | tables | [`Table`], [`IntoRow`], [`Cell`], [`Scalar`]; [`TableReader`], [`TableRows`] |
+//! | artifacts | [`Artifact`], [`ArtifactMedia`]; [`OpenArtifact`] |
+//!
 //! # Inside
 //!
 //! A tensor goes one way: `integrations/` takes a snapshot and brings it to the host as a
@@ -68,20 +82,37 @@ mod error;
 #[path = "../integrations/mod.rs"]
 pub mod integrations;
 
+#[doc(inline)]
 pub use artifact::{Artifact, ArtifactMedia, OpenArtifact};
+#[doc(inline)]
 pub use convert::{ImageOptions, IntoWandbImage};
+#[doc(inline)]
 pub use encode::{FileType, PngEffort};
+#[doc(inline)]
 pub use error::{BoxedError, Error, Result};
+#[doc(inline)]
 pub use image::Image;
+#[doc(inline)]
 pub use image::boxes::{BoundingBox, BoundingBoxes2D, BoxFormat, Domain, Invalid, Position};
+#[doc(inline)]
 pub use image::classes::{ClassId, Classes};
+#[doc(inline)]
 pub use image::list::{ImageList, Overlong};
+#[doc(inline)]
 pub use image::mask::{ImageMask, MaskOptions};
+#[doc(inline)]
 pub use pipeline::{Counts, Overflow, Stats};
+#[doc(inline)]
 pub use pixels::{Grid, Layout, Mode, Normalize, Observed, Pixels, Resize, to_uint8};
+#[doc(inline)]
 pub use run::{Row, Run, RunBuilder, RunMode, Value, init};
+#[doc(inline)]
 pub use sample::{Choose, Every, IntoSamples, Keep, SampleLogger, Samples};
+#[doc(inline)]
 pub use sink::Durability;
+#[doc(inline)]
 pub use table::{Cell, IntoRow, Table, TableReader, TableRows};
+#[doc(inline)]
 pub use tensor::{DType, HostTensor, Snapshot};
+#[doc(inline)]
 pub use value::Scalar;

@@ -32,6 +32,13 @@ use crate::tensor::{DType, HostTensor, Snapshot};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no samples to log",
+    label = "needs `IntoSamples`",
+    note = "a closure of a SampleLogger gives a tensor, `Samples`, a `Vec<Image>`, or a `Result` of one \
+            of these; a tensor needs the feature of its framework in wandb-image (`candle`, `burn`, \
+            `tch` or `ndarray`)"
+)]
 pub trait IntoSamples {
     /// The samples, or why there are none.
     ///

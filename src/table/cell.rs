@@ -373,6 +373,13 @@ impl From<&Image> for Cell {
 
 /// A row of a [`Table`](crate::Table): a tuple of up to 16 values, or a vector or an array of
 /// [`Cell`]s or of what makes one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no row of a table",
+    label = "a row is a tuple of up to 16 values, or a vector or an array",
+    note = "a value is a number, a text, a truth value, an `Image`, a vector or an array of one of the \
+            first three, an `Option` of these, or a `Cell`; one alone is a row as `(value,)`",
+    note = "more than 16 values go as `vec![Cell::from(a), Cell::from(b), …]`"
+)]
 pub trait IntoRow {
     /// A cell for each column.
     fn into_cells(self) -> Vec<Cell>;

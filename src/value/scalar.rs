@@ -6,6 +6,12 @@ use super::Json;
 ///
 /// Sealed; implemented for `bool`, every integer up to 64 bits, `f32`, `f64`, `String` and
 /// `&str`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no plain value",
+    label = "expected a number, a text or a truth value",
+    note = "in a row of a run, anything that serde describes is logged by `Value::from_serialize`; a \
+            cell of a table also holds an `Image`, an `Option` or a vector"
+)]
 pub trait Scalar: sealed::Sealed {}
 
 pub(crate) mod sealed {
