@@ -410,7 +410,8 @@ impl ImageOptions {
     }
 
     /// How values become pixels. By default [`MinMax`](Normalize::MinMax) for tensors and
-    /// [`ToUint8`](Normalize::ToUint8) for ndarray's arrays, as W&B documents it.
+    /// [`ToUint8`](Normalize::ToUint8) for ndarray's arrays, as W&B documents it. For tensors of
+    /// bytes that are pixels already, [`Off`](Normalize::Off).
     pub fn normalize(mut self, rule: Normalize) -> Self {
         self.normalize = Some(rule);
         self

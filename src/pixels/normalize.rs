@@ -31,7 +31,8 @@ use crate::error::{Error, Result};
 pub enum Normalize {
     /// The least value black, the greatest white: `(x − min) / max(max − min, 1e-5) × 255`. The
     /// default for tensors, as W&B documents it, equal in every pixel to torchvision's
-    /// `make_grid(normalize=True)` and the Python SDK up to 0.19.
+    /// `make_grid(normalize=True)` and the Python SDK up to 0.19. Bytes are stretched too: where they
+    /// are pixels of 0 to 255 already, [`Off`](Self::Off) keeps them.
     MinMax,
     /// `low` black, `high` white: torchvision's `value_range`.
     ValueRange {

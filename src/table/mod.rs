@@ -30,8 +30,32 @@ const MAX_COLUMNS: usize = 10_000;
 /// columns: the way to look at predictions in W&B. `wandb.Table` in Python.
 ///
 /// It is filled first and then logged under a key, as a picture is; a table that was logged takes
-/// no more rows. W&B gets it twice, as from the Python SDK: as an artifact of type `run_table`,
-/// with its pictures, and as a file of the run, of at most 10,000 rows, that shows none.
+/// no more rows. Its rows stay in the order in which they were added: sort what is to stand first,
+/// such as the worst predictions, before [`add_row`](Self::add_row). W&B gets it twice, as from the
+/// Python SDK: as an artifact of type `run_table`, with its pictures, and as a file of the run, of at
+/// most 10,000 rows, that shows none.
+///
+/// One table goes into a row of the run or into an [artifact](crate::Artifact::add), once. To have
+/// it in both, fill two with the same rows; a clone of a picture is cheap:
+///
+/// ```
+/// use wandb_image::{Artifact, Image, Mode, Pixels, Row, Table};
+/// # let sink = wandb_image::sink::MemorySink::new();
+/// # let run = wandb_image::init().start_on(sink)?;
+///
+/// let mut tables = [Table::new(["picture", "truth"])?, Table::new(["picture", "truth"])?];
+/// for truth in 0..3_u8 {
+///     let picture = Image::from(Pixels::new(1, 1, Mode::L, vec![truth])?);
+///     tables.iter_mut().try_for_each(|table| table.add_row((&picture, truth)))?;
+/// }
+/// let [of_run, of_artifact] = tables;
+/// run.log(Row::new().with("truths", of_run))?;
+/// let mut data = Artifact::new("truths", "dataset")?;
+/// data.add(of_artifact, "truths")?;
+/// run.log_artifact(data)?;
+/// run.finish()?;
+/// # Ok::<(), wandb_image::Error>(())
+/// ```
 ///
 /// # Columns
 ///
