@@ -27,7 +27,7 @@ pub(crate) use clock::Clock;
 pub(crate) use items::whole;
 pub(crate) use overflow::Limits;
 pub use overflow::Overflow;
-pub(crate) use queue::{Call, TableId};
+pub(crate) use queue::{ArtifactId, Call, TableId};
 pub(crate) use row::{Pictures, Queued, QueuedRow};
 pub use stats::{Counts, Stats};
 pub(crate) use voice::Voice;
@@ -158,10 +158,10 @@ impl Pipeline {
 
     /// Takes an artifact, which is finished in the background.
     pub(crate) fn give_artifact(&self, artifact: Artifact) {
-        self.0.lock().accept_artifact();
+        let id = self.0.lock().accept_artifact();
         let (name, shared) = (artifact.name().to_owned(), Arc::clone(&self.0));
         artifact.finish(move |result| {
-            shared.artifact_made(&name, result);
+            shared.artifact_made(id, &name, result);
             // What was made last may end the threads, which sleep.
             shared.notify();
         });
@@ -327,9 +327,9 @@ impl Inquiry<'_> {
         self.settle_when(State::is_settled)
     }
 
-    /// The same, with a flush after it.
+    /// The same, with a flush after it. The caller sees to it that nothing is given meanwhile.
     pub(crate) fn settle_flushed(&self) -> Result<()> {
-        let is_written = |state: &State| !state.has_artifacts();
+        let is_written = |state: &State| state.last_artifact().is_none();
         drop(self.shared.wait_until(None, is_written, |_, _| None));
         let number = self.shared.give(Entry::Flush);
         self.settle_when(|state| state.is_settled() && state.has_done(number))
@@ -340,13 +340,23 @@ impl Inquiry<'_> {
         state.reports.take_unreported(self.id).first_failure()
     }
 
-    /// Waits until everything before is on disk. Rows don't wait for artifacts, which are flushed by
-    /// themselves once they are written.
-    pub(crate) fn flush(&self, until: Deadline) -> Result<()> {
-        let has_artifacts = self.shared.lock().has_artifacts();
-        let mut is_done = self.flush_once(until);
-        if is_done && has_artifacts {
-            is_done = self.await_artifacts(until) && self.flush_once(until);
+    /// Begins to flush what was given so far.
+    pub(crate) fn begin_flush(&self) -> Flush {
+        let mut state = self.shared.lock();
+        let flush = Flush {
+            entry: state.give(Entry::Flush, 0),
+            artifact: state.last_artifact(),
+        };
+        self.shared.wake_writer(state);
+        flush
+    }
+
+    /// Waits until everything that was given before it began is on disk, and for nothing else. Rows
+    /// don't wait for artifacts, which are flushed by themselves once they are written.
+    pub(crate) fn flush(&self, flush: &Flush, until: Deadline) -> Result<()> {
+        let mut is_done = self.waits(until, |state| state.has_done(flush.entry));
+        if let Some(last) = flush.artifact {
+            is_done = is_done && self.flush_artifacts(last, until);
         }
         let mut state = self.shared.lock();
         let report = state.reports.take_unconfirmed(self.id);
@@ -356,17 +366,27 @@ impl Inquiry<'_> {
         }
     }
 
-    /// Whether it was done in time.
-    fn flush_once(&self, until: Deadline) -> bool {
-        let number = self.shared.give(Entry::Flush);
-        let is_done = |state: &State| state.has_done(number);
-        self.shared.wait_until(Some(until), is_done, |_, _| None).1
+    /// Of those up to this one. Whether it was done in time.
+    fn flush_artifacts(&self, last: ArtifactId, until: Deadline) -> bool {
+        self.waits(until, |state| !state.has_artifact_up_to(last)) && {
+            let number = self.shared.ask_flush();
+            self.waits(until, |state| state.has_flushed(number))
+        }
     }
 
-    fn await_artifacts(&self, until: Deadline) -> bool {
-        let is_done = |state: &State| !state.has_artifacts();
+    /// Whether it was done in time.
+    fn waits(&self, until: Deadline, is_done: impl Fn(&State) -> bool) -> bool {
         self.shared.wait_until(Some(until), is_done, |_, _| None).1
     }
+}
+
+/// What a flush waits for: nothing that comes after it began.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    /// The entry behind all that was given.
+    entry: u64,
+    /// The last artifact that was on its way.
+    artifact: Option<ArtifactId>,
 }
 
 impl Drop for Inquiry<'_> {
@@ -390,9 +410,9 @@ impl Pipeline {
         &self,
         name: &'static str,
     ) -> impl FnOnce(Result<MadeArtifact>) + Send + use<> {
-        self.0.lock().accept_artifact();
+        let id = self.0.lock().accept_artifact();
         let shared = Arc::clone(&self.0);
-        move |result| shared.artifact_made(name, result)
+        move |result| shared.artifact_made(id, name, result)
     }
 
     /// The same of the table of a row.
@@ -450,7 +470,13 @@ impl Shared {
         number
     }
 
-    /// The same, once there is room where nothing may grow.
+    fn ask_flush(&self) -> u64 {
+        let number = self.lock().ask_flush();
+        self.for_writer.notify_one();
+        number
+    }
+
+    /// The same as `give`, once there is room where nothing may grow.
     fn give_in_time(&self, entry: Entry<QueuedRow>) {
         let bytes = entry.size_bytes();
         let mut state = self.with_room_for_entry(self.lock(), bytes);
@@ -594,8 +620,8 @@ impl Shared {
 
     // ---- what is made elsewhere ----
 
-    fn artifact_made(&self, name: &str, result: Result<MadeArtifact>) {
-        let failure = self.lock().artifact_made(name, result);
+    fn artifact_made(&self, id: ArtifactId, name: &str, result: Result<MadeArtifact>) {
+        let failure = self.lock().artifact_made(id, name, result);
         self.for_callers.notify_all();
         self.for_writer.notify_one();
         self.tell_first(failure.into_iter().collect());
@@ -628,6 +654,7 @@ impl Shared {
 
     fn flushed(&self, result: Result<u64, Arc<Error>>) {
         let failure = self.lock().flushed(result);
+        self.for_callers.notify_all();
         self.tell(failure);
     }
 

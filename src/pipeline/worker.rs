@@ -111,7 +111,7 @@ fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) 
     }
 }
 
-/// A flush that nobody asked for.
+/// A flush that is no entry.
 fn flush(shared: &Shared, writer: &mut Writer) {
     let result = counted(writer, "the run was flushed", Writer::flush);
     shared.flushed(result);

@@ -356,8 +356,9 @@ impl Run {
     }
 
     /// Waits until everything that was logged before is on disk: the open row, which takes no
-    /// more values after that, every row and picture on its way, and the summary where it
-    /// changed. A process that is killed later has lost nothing of it.
+    /// more values after that, every row, picture, table and artifact on its way, and the summary
+    /// where it changed. A process that is killed later has lost nothing of it. What other threads log
+    /// after it began, it doesn't wait for: neither their rows nor their artifacts.
     ///
     /// # Errors
     ///
@@ -595,10 +596,10 @@ impl Shared {
         let closed = self.in_turn_until(until, |ledger| {
             ledger.check_running(&self.pipeline)?;
             ledger.close(&self.pipeline);
-            Ok(())
+            Ok(inquiry.begin_flush())
         });
         match closed {
-            Some(closed) => closed.and_then(|()| inquiry.flush(until)),
+            Some(begun) => begun.and_then(|flush| inquiry.flush(&flush, until)),
             None => self.pipeline.late(until),
         }
     }

@@ -95,12 +95,13 @@ impl State {
         }
     }
 
-    /// Takes what became of a flush that nobody asked for.
+    /// Takes what became of a flush that is no entry.
     pub(in crate::pipeline) fn flushed(
         &mut self,
         result: Result<u64, Arc<Error>>,
     ) -> Option<Failure> {
         self.stats.bytes_written += result.as_ref().unwrap_or(&0);
+        self.asked.done = self.asked.begun;
         self.reports.flush_failure = None;
         let error = result.err()?;
         match is_lasting(&error) {

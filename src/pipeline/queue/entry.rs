@@ -50,7 +50,7 @@ pub(in crate::pipeline) enum Work {
     Artifact(Box<MadeArtifact>),
     /// More files of the artifact that was begun.
     Files,
-    /// A flush that nobody asked for.
+    /// A flush that is due by itself, or that a caller asked for, whatever waits.
     Flush,
     /// Nothing will come any more.
     End,

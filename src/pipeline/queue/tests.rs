@@ -39,11 +39,13 @@ struct Play {
     again: [Image; 3],
     staging: Arc<Staging>,
     /// The artifacts that aren't made yet.
-    artifacts: Vec<u64>,
+    artifacts: Vec<ArtifactId>,
     /// Those that are, in order.
-    made_artifacts: VecDeque<u64>,
+    made_artifacts: VecDeque<ArtifactId>,
     /// The one that the writer has begun.
-    begun: Option<u64>,
+    begun: Option<ArtifactId>,
+    /// What flushes wait for that have begun, and the artifacts that were on their way then.
+    flushes: Vec<(ArtifactId, BTreeSet<ArtifactId>)>,
     /// How many entries go before its next files.
     entries_first: usize,
     /// What became of each table, by its number.
@@ -113,6 +115,7 @@ impl Play {
             artifacts: Vec::new(),
             made_artifacts: VecDeque::new(),
             begun: None,
+            flushes: Vec::new(),
             entries_first: 0,
             tables: BTreeMap::new(),
             parcels: [0; 3],
@@ -253,9 +256,45 @@ impl Play {
     }
 
     fn artifact(&mut self) {
-        self.state.accept_artifact();
-        self.artifacts.push(self.parcels[0]);
+        self.artifacts.push(self.state.accept_artifact());
         self.parcels[0] += 1;
+    }
+
+    fn artifacts_on_their_way(&self) -> BTreeSet<ArtifactId> {
+        let made = self.made_artifacts.iter().chain(&self.begun);
+        self.artifacts.iter().chain(made).copied().collect()
+    }
+
+    fn begin_flush(&mut self) {
+        let before = self.artifacts_on_their_way();
+        let last = self.state.last_artifact();
+        assert_eq!(last, before.last().copied());
+        self.flushes.extend(last.map(|last| (last, before)));
+    }
+
+    /// Each waits as long as one is on its way that was before it, and for no later one.
+    fn check_flushes(&mut self) {
+        let on_their_way = self.artifacts_on_their_way();
+        let state = &self.state;
+        self.flushes.retain(|(last, before)| {
+            let waits = !before.is_disjoint(&on_their_way);
+            assert_eq!(state.has_artifact_up_to(*last), waits);
+            waits
+        });
+    }
+
+    /// A flush comes when it is due, or asked for, whatever waits, and takes nothing.
+    fn flush(&mut self) {
+        let is_due = self.random.bool();
+        let asked = (!is_due).then(|| self.state.ask_flush());
+        assert!(matches!(self.state.next_work(is_due), Some(Work::Flush)));
+        let later = self.state.ask_flush();
+        assert!(self.state.flushed(Ok(1)).is_none());
+        assert!(asked.is_none_or(|number| self.state.has_flushed(number)));
+        assert!(!self.state.has_flushed(later));
+        assert!(matches!(self.state.next_work(false), Some(Work::Flush)));
+        assert!(self.state.flushed(Ok(1)).is_none());
+        assert!(self.state.has_flushed(later));
     }
 
     /// Any that is in the making.
@@ -264,17 +303,17 @@ impl Play {
             return;
         }
         let index = self.random.usize(..self.artifacts.len());
-        let name = self.artifacts.swap_remove(index);
-        let heading = Heading::new(name.to_string(), "dataset".into());
+        let id = self.artifacts.swap_remove(index);
+        let heading = Heading::new(id.to_string(), "dataset".into());
         let is_made = self.random.u8(..4) > 0;
         let result = match is_made {
             true => Ok(MadeArtifact::of_files(heading, [])),
             false => Err(Error::device("planned")),
         };
-        let failure = self.state.artifact_made(&name.to_string(), result);
+        let failure = self.state.artifact_made(id, &id.to_string(), result);
         assert_eq!(failure.is_some(), !is_made);
         match is_made {
-            true => self.made_artifacts.push_back(name),
+            true => self.made_artifacts.push_back(id),
             false => self.parcels[2] += 1,
         }
         self.tell_first(failure.into_iter().collect());
@@ -369,8 +408,7 @@ impl Play {
     }
 
     fn begin(&mut self) {
-        // A flush comes when it is due, whatever waits, and takes nothing.
-        assert!(matches!(self.state.next_work(true), Some(Work::Flush)));
+        self.flush();
         let has_files = self.begun.is_some() || !self.made_artifacts.is_empty();
         let has_entry = self.state.has_ready_entry();
         let work = self.state.next_work(false);
@@ -394,7 +432,7 @@ impl Play {
             Some(Work::Artifact(artifact)) => {
                 assert!(self.begun.is_none());
                 self.begun = self.made_artifacts.pop_front();
-                let name = self.begun.map(|name| name.to_string());
+                let name = self.begun.map(|id| id.to_string());
                 assert_eq!(Some(artifact.heading.name), name);
                 InHand::Files
             }
@@ -495,7 +533,8 @@ impl Play {
     }
 
     fn turn(&mut self) {
-        match self.random.u8(..20) {
+        match self.random.u8(..21) {
+            20 => self.begin_flush(),
             0 => self.media(),
             1 => self.answer(),
             2..=4 => self.log(),
@@ -583,10 +622,13 @@ fn check(overflow: Overflow) {
         for _ in 0..1200 {
             play.turn();
             play.check();
+            play.check_flushes();
         }
         play.state.waited = Duration::from_secs(1);
         play.drain();
         play.check();
+        play.check_flushes();
+        assert!(play.flushes.is_empty());
         let stats = play.state.stats();
         assert_eq!((stats.rows.queued, stats.pictures.queued), (0, 0));
         assert_eq!(stats.artifacts.queued, 0);
@@ -646,7 +688,11 @@ fn nothing_is_lost_or_counted_twice_in_any_order() {
 }
 
 fn planned() -> Arc<Error> {
-    Arc::new(Error::device("planned"))
+    Arc::new(planned_error())
+}
+
+fn planned_error() -> Error {
+    Error::device("planned")
 }
 
 #[test]
@@ -662,6 +708,22 @@ fn no_flush_is_due_after_the_end() {
         state.exit_done(result, false);
         assert!(matches!(state.next_work(true), Some(Work::End)));
     }
+}
+
+/// What is accepted later is made later, or never.
+#[test]
+fn a_flush_waits_for_the_artifacts_before_it_and_for_no_later_one() {
+    let mut state = State::new(Limits::default());
+    assert_eq!(state.last_artifact(), None);
+    let [first, second] = [state.accept_artifact(), state.accept_artifact()];
+    let last = state.last_artifact().unwrap();
+    let later = state.accept_artifact();
+    let fail = |state: &mut State, id| drop(state.artifact_made(id, "a", Err(planned_error())));
+    fail(&mut state, second);
+    assert!(state.has_artifact_up_to(last));
+    fail(&mut state, first);
+    assert!(!state.has_artifact_up_to(last));
+    assert_eq!(state.last_artifact(), Some(later));
 }
 
 /// What the next `flush` returns after these flushes: those that nobody asked for, and at the end

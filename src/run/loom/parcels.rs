@@ -84,7 +84,8 @@ fn under_key(table: TableId) -> (&'static str, Queued) {
 }
 
 fn flush(pipeline: &Pipeline) -> Result<()> {
-    pipeline.inquire().flush(Deadline::after(LONG))
+    let inquiry = pipeline.inquire();
+    inquiry.flush(&inquiry.begin_flush(), Deadline::after(LONG))
 }
 
 fn finish(pipeline: &Pipeline) -> Result<()> {
@@ -175,6 +176,34 @@ fn a_flush_waits_for_an_artifact_that_is_being_made() {
         assert!(in_order(&confirmed, &["row 0"]), "{confirmed:?}");
         maker.join().unwrap();
         check(pipeline.stats(), 1, [1, 1, 0]);
+    };
+    explore(program, nothing_more);
+}
+
+/// An artifact, and a row that waits for its table.
+#[test]
+fn a_flush_waits_for_nothing_that_is_logged_after_it_began() {
+    let program = |disk: &Disk| {
+        let pipeline = start(disk);
+        let made = pipeline.await_artifact("a");
+        let maker = spawn(|| made(Ok(artifact())));
+        log(&pipeline, 0, None);
+        let inquiry = pipeline.inquire();
+        let begun = inquiry.begin_flush();
+        let held = pipeline.await_artifact("b");
+        let (id, held_too) = pipeline.await_table("t", 1);
+        log(&pipeline, 1, Some(id));
+        inquiry.flush(&begun, Deadline::after(LONG)).unwrap();
+        let confirmed = confirmed(disk);
+        assert!(in_order(&confirmed, &["a"]), "{confirmed:?}");
+        assert!(in_order(&confirmed, &["row 0"]), "{confirmed:?}");
+        assert_eq!(confirmed.len(), 2);
+        drop(inquiry);
+        held(Ok(artifact()));
+        held_too(Ok(table(1)));
+        flush(&pipeline).unwrap();
+        maker.join().unwrap();
+        check(pipeline.stats(), 2, [3, 3, 0]);
     };
     explore(program, nothing_more);
 }
