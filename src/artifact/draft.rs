@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::image::place;
 use super::names::logical;
-use super::workshop::Group;
+use super::workshop::{Group, Undone};
 use crate::error::{Error, Result};
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
 use crate::image::json::table::TABLE_FILE;
@@ -66,6 +66,14 @@ pub(crate) enum Source {
 }
 
 impl Draft {
+    #[cfg(test)]
+    pub(super) fn made_in(workshop: &Arc<super::workshop::Workshop>) -> Self {
+        Self {
+            files: Arc::default(),
+            jobs: workshop.group(),
+        }
+    }
+
     pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
     }
@@ -148,13 +156,14 @@ impl Draft {
     }
 
     /// Does the work when all is made, and hands over what comes of it. Nothing waits for it.
+    #[must_use]
     pub(crate) fn finish<T>(
         self,
         work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
         take: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    ) -> Option<Undone> {
         let Self { files, jobs } = self;
-        jobs.finish(move || work(&files), take);
+        jobs.finish(move || work(&files), take)
     }
 
     /// The same as a part of another draft.
@@ -403,7 +412,8 @@ mod tests {
         }
         let (sender, end) = std::sync::mpsc::channel();
         let work = |files: &Files| Ok(files.finished());
-        draft.finish(work, move |result| sender.send(result).unwrap());
+        let undone = draft.finish(work, move |result| sender.send(result).unwrap());
+        assert!(undone.is_none());
         let entries = end.recv().unwrap().unwrap().entries;
         assert!(
             entries

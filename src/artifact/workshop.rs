@@ -5,6 +5,7 @@
 //! one thread is enough for all, whatever they make of one another.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
@@ -25,6 +26,15 @@ pub(crate) struct Workshop {
     for_callers: Condvar,
     limit: u64,
     most_threads: usize,
+    start: Start,
+}
+
+/// Starts a thread.
+type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
+
+fn start(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let thread = Builder::new().name("wandb-image-artifact".into());
+    thread.spawn(work).map(drop)
 }
 
 shared_by_all!(OF_PROCESS: Arc<Workshop> = Workshop::new(ROOM, processors()));
@@ -101,6 +111,9 @@ struct Task {
     group: GroupId,
 }
 
+/// The end of a group, for which no thread could be started.
+pub(crate) struct Undone(End, Error);
+
 /// The room that something takes, given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -116,6 +129,20 @@ impl Workshop {
             for_callers: Condvar::new(),
             limit,
             most_threads,
+            start,
+        })
+    }
+
+    /// One that can't start any thread.
+    #[cfg(test)]
+    pub(crate) fn without_threads() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State::default()),
+            for_workers: Condvar::new(),
+            for_callers: Condvar::new(),
+            limit: ROOM,
+            most_threads: 1,
+            start: |_| Err(io::ErrorKind::WouldBlock.into()),
         })
     }
 
@@ -161,10 +188,9 @@ impl Workshop {
             return Ok(());
         }
         let workshop = Arc::clone(self);
-        let thread = Builder::new().name("wandb-image-artifact".into());
-        match thread.spawn(move || workshop.work()) {
-            Ok(_) => state.threads += 1,
-            Err(source) if state.threads == 0 => return Err(Error::Thread { source }),
+        match (self.start)(Box::new(move || workshop.work())) {
+            Ok(()) => state.threads += 1,
+            Err(source) if state.threads == 0 => return Err(no_thread(source)),
             Err(_) => {}
         }
         Ok(())
@@ -197,30 +223,25 @@ impl Workshop {
         }
     }
 
-    /// Has the group end where nothing of it is left to do.
-    fn rest(self: &Arc<Self>, group: GroupId) {
+    /// Has the group end where nothing of it is left to do. Its end is returned where no thread could
+    /// be started for it.
+    fn rest(self: &Arc<Self>, group: GroupId) -> Option<Undone> {
         let mut state = self.lock();
-        let Some(Members { stage, failure, .. }) = state.take_out(group) else {
-            return;
-        };
+        let Members { stage, failure, .. } = state.take_out(group)?;
         let result = failure.map_or(Ok(()), |error| Err(Error::Shared(error)));
         let Stage::Ending(end) = stage else {
             // It may have been the last one.
             drop(state);
             self.for_workers.notify_all();
-            return;
+            return None;
         };
-        match self.staff(&mut state) {
-            Ok(()) => {
-                state.ends.push_back((end, result));
-                drop(state);
-                self.for_workers.notify_all();
-            }
-            Err(error) => {
-                drop(state);
-                end(Err(error));
-            }
+        if let Err(error) = self.staff(&mut state) {
+            return Some(Undone(end, error));
         }
+        state.ends.push_back((end, result));
+        drop(state);
+        self.for_workers.notify_all();
+        None
     }
 
     fn fail(&self, group: GroupId, error: Error) {
@@ -395,7 +416,16 @@ impl Drop for Task {
             members.pending -= 1;
         }
         drop(state);
-        self.workshop.rest(self.group);
+        let undone = self.workshop.rest(self.group);
+        undone.into_iter().for_each(Undone::end);
+    }
+}
+
+impl Undone {
+    /// Hands the failure over, here.
+    pub(crate) fn end(self) {
+        let Self(end, error) = self;
+        end(Err(error));
     }
 }
 
@@ -453,15 +483,17 @@ impl Group {
     }
 
     /// Does the work in the background when all jobs are done, and hands over what comes of it; or
-    /// the first failure. Nothing waits for it.
+    /// the first failure. Nothing waits for it. Where no thread could be started for that, it is
+    /// returned: to be ended where it is fine to tell the failure, and to remove files.
+    #[must_use = "where it isn't ended, nothing is handed over"]
     pub(crate) fn finish<T>(
         self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
         take: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    ) -> Option<Undone> {
         self.end(Box::new(move |settled: Result<()>| {
             take(settled.and_then(|()| background::guarded(MADE, work)));
-        }));
+        }))
     }
 
     /// The same as a part of another group, which waits for it, and fails with it.
@@ -477,15 +509,18 @@ impl Group {
             members.parent = Some(other.id);
         }
         drop(state);
-        self.finish(work, move |result| task.done(result));
+        let undone = self.finish(work, move |result| task.done(result));
+        undone.into_iter().for_each(Undone::end);
         Ok(())
     }
 
-    fn end(self, end: End) {
+    fn end(self, end: End) -> Option<Undone> {
         let mut state = self.workshop.lock();
         if let Some(members) = state.groups.get_mut(&self.id) {
             members.stage = Stage::Ending(end);
         }
+        drop(state);
+        self.workshop.rest(self.id)
     }
 }
 
@@ -499,13 +534,18 @@ impl Drop for Group {
         let withdrawn = open.map(Members::give_up).map(|_| state.withdraw(self.id));
         drop(state);
         withdrawn.into_iter().for_each(Withdrawn::discard);
-        self.workshop.rest(self.id);
+        let undone = self.workshop.rest(self.id);
+        undone.into_iter().for_each(Undone::end);
     }
 }
 
 /// Does what may panic in the user's own code: a tensor that is dropped, for example.
 fn quietly(work: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(work));
+}
+
+fn no_thread(source: io::Error) -> Error {
+    Error::Thread { source }
 }
 
 fn no_room() -> Error {

@@ -19,6 +19,7 @@ mod voice;
 mod worker;
 mod writer;
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) use writer::Writer;
 
 pub(crate) use crate::sync;
 
+use crate::artifact::workshop::Undone;
 use crate::artifact::{Artifact, MadeArtifact};
 use crate::error::{Error, Result, counts};
 use crate::image::Image;
@@ -42,7 +44,8 @@ use crate::table::{MadeTable, Table};
 use crate::tensor::pool;
 use crate::value::Json;
 use queue::{
-    Entry, Failure, InquiryId, Job, Load, Outcome, Phase, Picture, Place, State, Taker, Work,
+    Entry, Errand, Failure, InquiryId, Job, Load, Outcome, Phase, Picture, Place, State, Taker,
+    Work,
 };
 use row::{PictureId, PreparedImage};
 use sync::{Condvar, Instant, Mutex, MutexGuard};
@@ -58,12 +61,18 @@ pub(crate) struct Leftovers {
     warnings: Vec<String>,
     dropped: Vec<Picture>,
     refused: Vec<Image>,
+    unused: Vec<Box<dyn Any + Send>>,
 }
 
 impl Leftovers {
     /// Something to be said.
     pub(crate) fn warn(&mut self, text: String) {
         self.warnings.push(text);
+    }
+
+    /// Something to be dropped.
+    pub(crate) fn drop(&mut self, unused: impl Any + Send) {
+        self.unused.push(Box::new(unused));
     }
 }
 
@@ -160,29 +169,31 @@ impl Pipeline {
     pub(crate) fn give_artifact(&self, artifact: Artifact) {
         let id = self.0.lock().accept_artifact();
         let (name, shared) = (artifact.name().to_owned(), Arc::clone(&self.0));
-        artifact.finish(move |result| {
+        let undone = artifact.finish(move |result| {
             shared.artifact_made(id, &name, result);
             // What was made last may end the threads, which sleep.
             shared.notify();
         });
+        self.0.leave(undone);
     }
 
     /// The same of the table of a row.
     pub(crate) fn accept_table(&self, key: &str, step: u64, table: Table) -> TableId {
         let id = self.0.lock().accept_table(key, step);
         let shared = Arc::clone(&self.0);
-        table.finish(key, move |result| {
+        let undone = table.finish(key, move |result| {
             shared.table_made(id, result);
             shared.notify();
         });
+        self.0.leave(undone);
         id
     }
 
     /// Forgets the table that was replaced under the same key and step.
     pub(crate) fn replace_table(&self, id: TableId) {
-        let replaced = self.0.lock().replace_table(id);
+        self.0.lock().replace_table(id);
         self.0.for_callers.notify_all();
-        drop(replaced);
+        self.0.for_writer.notify_one();
     }
 
     /// Forgets pictures that were replaced under the same key and step.
@@ -619,6 +630,16 @@ impl Shared {
     }
 
     // ---- what is made elsewhere ----
+
+    /// The writer tells what no thread could be started for, since a listener may be told that logs
+    /// itself, and the caller keeps others from that.
+    fn leave(&self, undone: Option<Undone>) {
+        let Some(undone) = undone else {
+            return;
+        };
+        self.lock().leave(Errand::new(move || undone.end()));
+        self.for_writer.notify_one();
+    }
 
     fn artifact_made(&self, id: ArtifactId, name: &str, result: Result<MadeArtifact>) {
         let failure = self.lock().artifact_made(id, name, result);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(crate) use calls::Call;
 use calls::Progress;
-pub(super) use entry::{Entry, Failure, Outcome, Work};
+pub(super) use entry::{Entry, Errand, Failure, Outcome, Work};
 use parcels::Parcels;
 pub(crate) use parcels::{ArtifactId, TableId};
 pub(super) use pictures::{Job, Picture, Place, Taker};
@@ -64,6 +64,7 @@ pub(super) struct State {
     entries: VecDeque<(Entry<QueuedRow>, u64)>,
     pictures: BTreeMap<PictureId, Picture>,
     parcels: Parcels,
+    errands: Vec<Errand>,
     /// What the pictures that aren't made yet hold together.
     memory: Memory,
     /// Pictures to be made, the oldest first. Some of them are gone.
@@ -106,6 +107,7 @@ impl State {
             entries: VecDeque::new(),
             pictures: BTreeMap::new(),
             parcels: Parcels::default(),
+            errands: Vec::new(),
             memory: Memory::default(),
             waiting: VecDeque::new(),
             next_id: 0,
@@ -221,6 +223,11 @@ impl State {
         self.given
     }
 
+    /// Leaves something to the writer.
+    pub(super) fn leave(&mut self, errand: Errand) {
+        self.errands.push(errand);
+    }
+
     /// Whether the writer is done with the entry of this number, or with all that it takes.
     pub(super) fn has_done(&self, number: u64) -> bool {
         self.done >= number || self.phase == Phase::Ended
@@ -254,9 +261,12 @@ impl State {
         !self.entries.is_empty() && !self.is_held_up()
     }
 
-    /// What the writer can do now. A flush that is due, or was asked for, comes before the next entry,
-    /// and none after the end.
+    /// What the writer can do now: errands first. A flush that is due, or was asked for, comes before
+    /// the next entry, and none after the end.
     pub(super) fn next_work(&mut self, is_flush_due: bool) -> Option<Work> {
+        if !self.errands.is_empty() {
+            return Some(Work::Errands(std::mem::take(&mut self.errands)));
+        }
         let is_asked = self.asked.given > self.asked.begun;
         if (is_flush_due || is_asked) && !self.is_over() {
             self.asked.begun = self.asked.given;

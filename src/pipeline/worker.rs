@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::queue::{Call, Entry, Job, Outcome, Work};
+use super::queue::{Call, Entry, Errand, Job, Outcome, Work};
 use super::row::{PreparedImage, PreparedRow};
 use super::sync::{self, Instant};
 use super::writer::Writer;
@@ -87,12 +87,21 @@ fn write(shared: &Shared, mut writer: Writer) {
                 flush(shared, &mut writer);
                 flush_at = None;
             }
+            Work::Errands(errands) => errands.into_iter().for_each(run),
             Work::End => return,
         }
         flush_at = writer
             .has_unflushed()
             .then(|| flush_at.unwrap_or_else(|| Deadline::after(FLUSH_AFTER)));
     }
+}
+
+fn run(errand: Errand) {
+    // Where it panics, there is nobody to be told.
+    let _ = guarded("something was cleared up", || {
+        errand.run();
+        Ok(())
+    });
 }
 
 fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) {

@@ -583,10 +583,15 @@ impl Shared {
     }
 
     fn give(&self, entry: impl FnOnce(&mut Ledger, &Pipeline)) -> Result<()> {
+        // Where it is refused, it is dropped when others have their turn: it may hold an artifact.
+        let mut entry = Some(entry);
         self.in_turn(|ledger| {
             ledger.check_running(&self.pipeline)?;
             let inquiry = self.inquire();
-            entry(ledger, &self.pipeline);
+            entry
+                .take()
+                .into_iter()
+                .for_each(|entry| entry(ledger, &self.pipeline));
             self.settled(inquiry)
         })
     }
@@ -715,3 +720,6 @@ impl std::fmt::Debug for Shared {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

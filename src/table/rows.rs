@@ -336,7 +336,7 @@ mod tests {
         give(0, Image::from_reference(uri).unwrap().into());
         let (sender, end) = mpsc::channel();
         let send = move |result: Result<()>| sender.send(result).unwrap();
-        group.finish(|| Ok(()), send);
+        assert!(group.finish(|| Ok(()), send).is_none());
         let error = end.recv().unwrap().unwrap_err().to_string();
         assert!(error.contains("already"), "{error}");
         let other = workshop.group();

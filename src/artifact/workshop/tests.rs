@@ -17,7 +17,8 @@ fn load(bytes: u64) -> Load {
 /// What becomes of a group, when all of it is done.
 fn settled(group: Group) -> Result<()> {
     let (sender, end) = mpsc::channel();
-    group.finish(|| Ok(()), move |result| sender.send(result).unwrap());
+    let undone = group.finish(|| Ok(()), move |result| sender.send(result).unwrap());
+    assert!(undone.is_none());
     end.recv().unwrap()
 }
 
@@ -263,7 +264,8 @@ fn one_thread_is_enough_for_groups_that_end_in_others() {
     part.finish_in(&table, say("part")).unwrap();
     table.finish_in(&all, say("table")).unwrap();
     let (sender, end) = mpsc::channel();
-    all.finish(say("all"), move |result| sender.send(result).unwrap());
+    let undone = all.finish(say("all"), move |result| sender.send(result).unwrap());
+    assert!(undone.is_none());
     release.send(()).unwrap();
     end.recv().unwrap().unwrap();
     assert_eq!(*order.lock().unwrap(), ["part", "table", "all"]);

@@ -50,10 +50,31 @@ pub(in crate::pipeline) enum Work {
     Artifact(Box<MadeArtifact>),
     /// More files of the artifact that was begun.
     Files,
+    Errands(Vec<Errand>),
     /// A flush that is due by itself, or that a caller asked for, whatever waits.
     Flush,
     /// Nothing will come any more.
     End,
+}
+
+/// Something for the writer to do beside its entries, which no caller is to wait for: to remove files,
+/// or to tell a failure.
+pub(in crate::pipeline) struct Errand(Box<dyn FnOnce() + Send>);
+
+impl Errand {
+    pub(in crate::pipeline) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    pub(in crate::pipeline) fn run(self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Errand").finish_non_exhaustive()
+    }
 }
 
 /// What the writer made of an entry.

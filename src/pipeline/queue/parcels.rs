@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::entry::unwritten;
-use super::{Failure, Phase, State, Waiter, Work};
+use super::{Errand, Failure, Phase, State, Waiter, Work};
 use crate::artifact::MadeArtifact;
 use crate::error::{Error, Result};
 use crate::table::MadeTable;
@@ -126,21 +126,22 @@ impl State {
         id
     }
 
-    /// Forgets a table that a later call of the same step has replaced.
-    pub(in crate::pipeline) fn replace_table(&mut self, id: TableId) -> Option<Box<MadeTable>> {
-        let table = self.parcels.tables.get_mut(&id)?;
+    /// Forgets a table that a later call of the same step has replaced. The writer removes its files.
+    pub(in crate::pipeline) fn replace_table(&mut self, id: TableId) {
+        let Some(table) = self.parcels.tables.get_mut(&id) else {
+            return;
+        };
         self.stats.artifacts.take_back(1);
         match std::mem::replace(&mut table.making, Making::Unwanted) {
             Making::Made(made) => {
                 self.parcels.tables.remove(&id);
-                Some(made)
+                self.leave(Errand::new(move || drop(made)));
             }
             Making::Working => {
                 let waiter = Waiter::Row(table.step);
                 self.await_no_longer(waiter);
-                None
             }
-            Making::Unwanted => None,
+            Making::Unwanted => {}
         }
     }
 

@@ -192,18 +192,30 @@ impl Play {
     }
 
     fn replace_table(&mut self, id: TableId) {
-        let replaced = self.state.replace_table(id);
+        self.state.replace_table(id);
+        let errands = self.state.errands.len();
         match self.tables.remove(&id) {
             Some(Table::Making { step, is_wanted }) => {
-                assert!(is_wanted && replaced.is_none());
+                assert!(is_wanted && errands == 0);
                 let is_wanted = false;
                 self.tables.insert(id, Table::Making { step, is_wanted });
             }
-            Some(Table::Made { .. }) => assert_eq!(replaced.unwrap().rows, id),
+            Some(Table::Made { .. }) => self.run_errand(),
             // It has failed before.
-            None => return assert!(replaced.is_none()),
+            None => return assert_eq!(errands, 0),
         }
         self.parcels[0] -= 1;
+    }
+
+    /// The writer removes the files of a table that nothing takes, before anything else.
+    fn run_errand(&mut self) {
+        let left = Arc::strong_count(&self.staging);
+        let Some(Work::Errands(errands)) = self.state.next_work(true) else {
+            panic!("there is one");
+        };
+        assert_eq!(Arc::strong_count(&self.staging), left);
+        errands.into_iter().for_each(Errand::run);
+        assert_eq!(Arc::strong_count(&self.staging), left - 1);
     }
 
     /// Any that is in the making.
