@@ -372,25 +372,26 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::sync::Condvar;
     use std::thread;
+    use std::time::{Duration, Instant};
 
     use super::super::workshop::Workshop;
     use super::*;
     use crate::tensor::{DType, HostTensor, Snapshot};
 
+    /// What takes longer never comes.
+    const LONG: Duration = Duration::from_secs(20);
+
     fn draft(limit: u64, threads: usize) -> Draft {
-        Draft {
-            files: Arc::default(),
-            jobs: Workshop::new(limit, threads).group(),
-        }
+        Draft::made_in(&Workshop::new(limit, threads))
     }
 
     #[test]
     fn files_are_hashed_on_several_threads_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let draft = draft(1, 2);
-        let (both, ids) = (Arc::new(Barrier::new(2)), Arc::new(Mutex::new(Vec::new())));
+        let hashed = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         for name in ["a", "b"] {
             let path = dir.path().join(name);
             std::fs::write(&path, name).unwrap();
@@ -401,11 +402,15 @@ mod tests {
                 source: Source::User { path, stamp },
             };
             assert!(draft.files.reserve(name, entry).unwrap());
-            let (both, ids) = (Arc::clone(&both), Arc::clone(&ids));
+            let hashed = Arc::clone(&hashed);
             let hash = move |files: &Files, name: &str| {
                 files.hash(name)?;
-                ids.lock().unwrap().push(thread::current().id());
-                both.wait();
+                let (threads, both) = &*hashed;
+                let mut threads = threads.lock().unwrap();
+                threads.push(thread::current().id());
+                both.notify_all();
+                let is_alone = |threads: &mut Vec<_>| threads.len() < 2;
+                drop(both.wait_timeout_while(threads, LONG, is_alone));
                 Ok(())
             };
             draft.give(Load::default(), name.into(), hash).unwrap();
@@ -414,13 +419,13 @@ mod tests {
         let work = |files: &Files| Ok(files.finished());
         let undone = draft.finish(work, move |result| sender.send(result).unwrap());
         assert!(undone.is_none());
-        let entries = end.recv().unwrap().unwrap().entries;
+        let entries = end.recv_timeout(3 * LONG).unwrap().unwrap().entries;
         assert!(
             entries
                 .values()
                 .all(|entry| entry.digest.text().len() == 24)
         );
-        let ids = ids.lock().unwrap();
+        let ids = hashed.0.lock().unwrap();
         assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
     }
 
@@ -442,12 +447,14 @@ mod tests {
         };
         let draft = Arc::new(draft(1, 1));
         draft.add_image(picture("inner", &draft), "outer").unwrap();
-        while draft
-            .files
-            .lock()
-            .get("outer.image-file.json")
-            .is_some_and(|entry| entry.size == 0)
-        {
+        let began = Instant::now();
+        let is_unmade = |files: &Files| {
+            let entries = files.lock();
+            let outer = entries.get("outer.image-file.json");
+            outer.is_some_and(|entry| entry.size == 0)
+        };
+        while is_unmade(&draft.files) {
+            assert!(began.elapsed() < LONG, "it isn't made");
             thread::yield_now();
         }
         let entries = draft.files.lock();
