@@ -545,7 +545,11 @@ fn quietly(work: impl FnOnce()) {
 }
 
 fn no_thread(source: io::Error) -> Error {
-    Error::Thread { source }
+    Error::Thread {
+        purpose: "that makes artifacts and tables",
+        source,
+        advice: "have the program start fewer, or let it start more (`ulimit -u`)",
+    }
 }
 
 fn no_room() -> Error {

@@ -48,7 +48,11 @@ fn spawn_one(
         .name(name.into())
         .spawn(run)
         .map(drop)
-        .map_err(|source| Error::Thread { source })
+        .map_err(|source| Error::Thread {
+            purpose: "for the run",
+            source,
+            advice: "choose fewer workers",
+        })
 }
 
 fn make_pictures(shared: &Shared, role: Role) {
