@@ -44,8 +44,8 @@ use crate::table::{MadeTable, Table};
 use crate::tensor::pool;
 use crate::value::Json;
 use queue::{
-    Entry, Errand, Failure, InquiryId, Job, Load, Outcome, Phase, Picture, Place, State, Taker,
-    Work,
+    Done, Entry, Errand, Failure, InquiryId, Job, Load, Outcome, Phase, Picture, Place, State,
+    Taker, Work,
 };
 use row::{PictureId, PreparedImage};
 use sync::{Condvar, Instant, Mutex, MutexGuard};
@@ -673,8 +673,8 @@ impl Shared {
         }
     }
 
-    fn flushed(&self, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().flushed(result);
+    fn flushed(&self, done: Done) {
+        let failure = self.lock().flushed(done);
         self.for_callers.notify_all();
         self.tell(failure);
     }
@@ -696,20 +696,20 @@ impl Shared {
         self.for_callers.notify_all();
     }
 
-    fn artifact_done(&self, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().artifact_done(result);
+    fn artifact_done(&self, done: Done) {
+        let failure = self.lock().artifact_done(done);
         self.for_callers.notify_all();
         self.tell(failure);
     }
 
-    fn other_done(&self, is_flush: bool, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().other_done(is_flush, result);
+    fn other_done(&self, is_flush: bool, done: Done) {
+        let failure = self.lock().other_done(is_flush, done);
         self.for_callers.notify_all();
         self.tell(failure);
     }
 
-    fn exit_done(&self, result: Result<u64, Arc<Error>>, has_exit: bool) {
-        let failure = self.lock().exit_done(result, has_exit);
+    fn exit_done(&self, done: Done, has_exit: bool) {
+        let failure = self.lock().exit_done(done, has_exit);
         pool::clear();
         self.notify();
         self.tell(failure);

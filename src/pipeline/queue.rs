@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(crate) use calls::Call;
 use calls::Progress;
-pub(super) use entry::{Entry, Errand, Failure, Outcome, Work};
+pub(super) use entry::{Done, Entry, Errand, Failure, Outcome, Work};
 use parcels::Parcels;
 pub(crate) use parcels::{ArtifactId, TableId};
 pub(super) use pictures::{Job, Picture, Place, Taker};

@@ -1,5 +1,6 @@
-//! What a caller may meet that would have it wait for itself.
+//! What a caller may meet that would have it wait for itself, and what is counted.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -11,10 +12,10 @@ use super::{Run, init};
 use crate::artifact::Artifact;
 use crate::artifact::workshop::Workshop;
 use crate::convert::IntoWandbImage;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::memory::Load;
-use crate::sink::MemorySink;
+use crate::sink::{MemorySink, RecordSink, StagedFile, records};
 use crate::tensor::{DType, HostTensor, Snapshot};
 
 /// Logs what it is told into the run itself.
@@ -145,4 +146,42 @@ fn what_is_refused_is_dropped_when_others_have_their_turn() {
         run.log_artifact(artifact)
     });
     drop(release);
+}
+
+/// Takes one file.
+struct OneFile(MemorySink);
+
+impl RecordSink for OneFile {
+    fn media(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.0.media(path, bytes)
+    }
+    fn take_file(&mut self, file: &StagedFile<'_>) -> Result<PathBuf> {
+        match self.0.files().is_empty() {
+            true => self.0.take_file(file),
+            false => Err(Error::device("planned")),
+        }
+    }
+    fn record(&mut self, record: &records::Record) -> Result<()> {
+        self.0.record(record)
+    }
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn what_was_written_of_an_artifact_that_fails_counts_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = init().start_on(OneFile(MemorySink::new())).unwrap();
+    run.flush(LONG).unwrap();
+    let before = run.stats().bytes_written;
+    let mut artifact = Artifact::new("a", "dataset").unwrap();
+    for name in ["one", "two"] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, vec![0; 1000]).unwrap();
+        artifact.add_file(&path).unwrap();
+    }
+    run.log_artifact(artifact).unwrap();
+    run.flush(LONG).unwrap_err();
+    assert_eq!(run.stats().bytes_written - before, 1000);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Call;
 use crate::artifact::MadeArtifact;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::pipeline::row::{PreparedRow, QueuedRow, beyond_scalars, size_of_value};
 use crate::value::Json;
 
@@ -85,8 +85,16 @@ pub(in crate::pipeline) struct Outcome {
     pub(in crate::pipeline) pictures_failed: Vec<Failure>,
     pub(in crate::pipeline) pictures_written: u64,
     pub(in crate::pipeline) tables_failed: Vec<Failure>,
+    /// Those whose artifacts are written: they stay where the row itself is refused.
     pub(in crate::pipeline) tables_written: u64,
     pub(in crate::pipeline) bytes_written: u64,
+}
+
+/// What the writer made of anything else. It may have written some of what has failed.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Done {
+    pub(in crate::pipeline) bytes_written: u64,
+    pub(in crate::pipeline) result: Result<(), Arc<Error>>,
 }
 
 /// A picture that isn't in its row.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::entry::unwritten;
-use super::{Errand, Failure, Phase, State, Waiter, Work};
+use super::{Done, Errand, Failure, Phase, State, Waiter, Work};
 use crate::artifact::MadeArtifact;
 use crate::error::{Error, Result};
 use crate::table::MadeTable;
@@ -171,14 +171,11 @@ impl State {
     }
 
     /// Takes what became of the artifact that the writer has begun.
-    pub(in crate::pipeline) fn artifact_done(
-        &mut self,
-        result: Result<u64, Arc<Error>>,
-    ) -> Option<Failure> {
-        self.artifact_goes_on(*result.as_ref().unwrap_or(&0));
+    pub(in crate::pipeline) fn artifact_done(&mut self, done: Done) -> Option<Failure> {
+        self.artifact_goes_on(done.bytes_written);
         let (id, name) = self.parcels.begun.take()?;
-        match result {
-            Ok(_) => {
+        match done.result {
+            Ok(()) => {
                 self.parcels.artifacts.remove(&id);
                 self.stats.artifacts.write(1);
                 None

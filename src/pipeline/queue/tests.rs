@@ -7,7 +7,7 @@ use super::pictures::Making;
 use super::*;
 use crate::artifact::{Heading, MadeArtifact};
 use crate::convert::IntoWandbImage;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::image::Seen;
 use crate::memory::Held;
@@ -301,11 +301,11 @@ impl Play {
         let asked = (!is_due).then(|| self.state.ask_flush());
         assert!(matches!(self.state.next_work(is_due), Some(Work::Flush)));
         let later = self.state.ask_flush();
-        assert!(self.state.flushed(Ok(1)).is_none());
+        assert!(self.state.flushed(done(Ok(()))).is_none());
         assert!(asked.is_none_or(|number| self.state.has_flushed(number)));
         assert!(!self.state.has_flushed(later));
         assert!(matches!(self.state.next_work(false), Some(Work::Flush)));
-        assert!(self.state.flushed(Ok(1)).is_none());
+        assert!(self.state.flushed(done(Ok(()))).is_none());
         assert!(self.state.has_flushed(later));
     }
 
@@ -499,10 +499,7 @@ impl Play {
 
     fn end_row(&mut self, pictures: u64, tables: u64) -> Vec<Failure> {
         let outcome = self.outcome(pictures, tables);
-        let written = match outcome.failure {
-            None => outcome.tables_written,
-            Some(_) => 0,
-        };
+        let written = outcome.tables_written;
         self.parcels[1] += written;
         self.parcels[2] += tables - written;
         self.state.row_done(pictures, tables, outcome)
@@ -512,7 +509,7 @@ impl Play {
         self.entries_first = self.state.entries.len().min(parcels::MOST_FIRST);
         let result = match self.random.u8(..8) {
             0 => Err(planned()),
-            1..4 => Ok(1),
+            1..4 => Ok(()),
             _ => {
                 self.state.artifact_goes_on(1);
                 return Vec::new();
@@ -521,7 +518,7 @@ impl Play {
         self.begun = None;
         self.parcels[if result.is_ok() { 1 } else { 2 }] += 1;
         let is_lost = result.is_err();
-        let failure = self.state.artifact_done(result);
+        let failure = self.state.artifact_done(done(result));
         assert_eq!(failure.is_some(), is_lost);
         failure.into_iter().collect()
     }
@@ -534,12 +531,18 @@ impl Play {
         };
         let refused = self.random.u64(..=pictures.min(1));
         let tables_refused = self.random.u64(..=tables.min(1));
+        let failure_of_all = (self.random.u8(..4) == 0).then(planned);
+        // Some may be written before it is refused.
+        let tables_written = match failure_of_all {
+            None => tables - tables_refused,
+            Some(_) => self.random.u64(..=tables - tables_refused),
+        };
         Outcome {
-            failure: (self.random.u8(..4) == 0).then(planned),
+            failure: failure_of_all,
             pictures_failed: vec![failure("a"); refused as usize],
             pictures_written: pictures - refused,
             tables_failed: vec![failure("b"); tables_refused as usize],
-            tables_written: tables - tables_refused,
+            tables_written,
             bytes_written: 1,
         }
     }
@@ -703,6 +706,14 @@ fn planned() -> Arc<Error> {
     Arc::new(planned_error())
 }
 
+/// A byte was written of it.
+fn done(result: Result<(), Arc<Error>>) -> Done {
+    Done {
+        bytes_written: 1,
+        result,
+    }
+}
+
 fn planned_error() -> Error {
     Error::device("planned")
 }
@@ -716,8 +727,8 @@ fn no_flush_is_due_after_the_end() {
         assert!(matches!(state.next_work(true), Some(Work::Flush)));
         let exit = state.next_work(false);
         assert!(matches!(exit, Some(Work::Entry(Entry::Exit(0)))));
-        let result = if has_ended { Ok(1) } else { Err(planned()) };
-        state.exit_done(result, false);
+        let result = if has_ended { Ok(()) } else { Err(planned()) };
+        state.exit_done(done(result), false);
         assert!(matches!(state.next_work(true), Some(Work::End)));
     }
 }
@@ -742,7 +753,7 @@ fn a_flush_waits_for_the_artifacts_before_it_and_for_no_later_one() {
 /// that of `flush` itself, where it was done before the time was up.
 fn check_flushes(by_itself: &[bool], own: Option<bool>, is_failure: bool) {
     let mut state = State::new(Limits::default());
-    let result = |is_good: bool| if is_good { Ok(1) } else { Err(planned()) };
+    let result = |is_good: bool| done(if is_good { Ok(()) } else { Err(planned()) });
     for is_good in by_itself {
         state.flushed(result(*is_good));
     }
@@ -772,10 +783,10 @@ fn a_flush_that_failed_by_itself_is_returned_until_one_succeeds() {
 #[test]
 fn flushes_that_fail_by_themselves_are_told_once() {
     let mut state = State::new(Limits::default());
-    assert!(state.flushed(Err(planned())).is_some());
-    assert!(state.flushed(Err(planned())).is_none());
-    assert!(state.flushed(Ok(5)).is_none());
-    assert_eq!(state.stats().bytes_written, 5);
+    assert!(state.flushed(done(Err(planned()))).is_some());
+    assert!(state.flushed(done(Err(planned()))).is_none());
+    assert!(state.flushed(done(Ok(()))).is_none());
+    assert_eq!(state.stats().bytes_written, 3);
 }
 
 /// Calls that begin to ask and that are told, in this order, with a failure before, in between and

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::convert::IntoWandbImage;
+use crate::image::Seen;
 use crate::pipeline::clock::Clock;
 use crate::pipeline::row::{Prepared, PreparedImage, PreparedRow};
 use crate::sink::records::Record;
 use crate::sink::{Md5, RecordSink, Stamp};
+use crate::table::{Lost, RunFile};
 use crate::tensor::HostTensor;
 
 /// Takes note of what comes.
@@ -20,6 +22,7 @@ struct Notes {
     artifact: Arc<Mutex<ArtifactRecord>>,
     /// How often it says that it has lost files.
     losses: Arc<AtomicUsize>,
+    refuses_rows: bool,
 }
 
 impl Notes {
@@ -53,6 +56,9 @@ impl RecordSink for Notes {
             Some(RecordType::Artifact(artifact)) => {
                 *self.artifact.lock().unwrap() = artifact.clone();
                 self.note("artifact");
+            }
+            Some(RecordType::History(_)) if self.refuses_rows => {
+                return Err(Error::device("planned"));
             }
             Some(RecordType::History(_)) => self.note("row"),
             _ => {}
@@ -190,6 +196,44 @@ fn what_is_lost_again_and_again_keeps_nobody_waiting() {
         take_all(&mut writer, &notes),
         [("file", 3), ("artifact", 1)]
     );
+}
+
+/// Its artifact is in the log, and uploaded.
+#[test]
+fn a_table_is_written_where_its_row_is_refused_after_it() {
+    for refuses_rows in [false, true] {
+        let notes = Notes {
+            refuses_rows,
+            ..Notes::default()
+        };
+        let mut writer = Writer::new(Box::new(notes.clone()), Clock::start(), "id".into());
+        let table = Prepared::Table(MediaKey::new("t").unwrap(), Box::new(table()));
+        let row = PreparedRow {
+            values: BTreeMap::from([("t".into(), table)]),
+            ..row(0)
+        };
+        let (outcome, _) = writer.row(&row);
+        assert_eq!(outcome.failure.is_some(), refuses_rows);
+        assert_eq!(outcome.tables_written, 1);
+        assert_eq!(notes.take()[..2], [("file", 1), ("artifact", 1)]);
+    }
+}
+
+/// Without rows.
+fn table() -> MadeTable {
+    MadeTable {
+        entries: BTreeMap::new(),
+        run_file: RunFile {
+            staging: Arc::new(Staging::create_in(&std::env::temp_dir()).unwrap()),
+            name: "table".into(),
+            sha256: "0".repeat(64),
+            size: 1,
+        },
+        columns: 1,
+        rows: 0,
+        lost: Lost::default(),
+        seen: Seen::default(),
+    }
 }
 
 /// Whether the record names a file of the contents, where each path is so long.
