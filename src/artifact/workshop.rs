@@ -26,11 +26,24 @@ pub(crate) struct Workshop {
     for_callers: Condvar,
     limit: u64,
     most_threads: usize,
-    start: Start,
+    system: System,
 }
 
-/// Starts a thread.
-type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
+/// What it asks of the system.
+#[derive(Clone, Copy)]
+struct System {
+    /// Starts a thread.
+    start: fn(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    /// The number of this process.
+    process: fn() -> u32,
+}
+
+impl System {
+    const REAL: Self = Self {
+        start,
+        process: std::process::id,
+    };
+}
 
 fn start(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let thread = Builder::new().name("wandb-image-artifact".into());
@@ -68,6 +81,8 @@ struct State {
     next_in_line: u64,
     threads: usize,
     idle: usize,
+    /// The process that they belong to.
+    process: u32,
 }
 
 /// Where it is dropped, its work goes first: others may count on its room.
@@ -119,36 +134,46 @@ pub(crate) struct Undone(End, Error);
 pub(crate) struct Room {
     workshop: Arc<Workshop>,
     load: Load,
+    /// In which it was taken.
+    process: u32,
 }
 
 impl Workshop {
     pub(crate) fn new(limit: u64, most_threads: usize) -> Arc<Self> {
+        Self::on(System::REAL, limit, most_threads)
+    }
+
+    fn on(system: System, limit: u64, most_threads: usize) -> Arc<Self> {
+        let state = State {
+            process: (system.process)(),
+            ..State::default()
+        };
         Arc::new(Self {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
             for_workers: Condvar::new(),
             for_callers: Condvar::new(),
             limit,
             most_threads,
-            start,
+            system,
         })
     }
 
     /// One that can't start any thread.
     #[cfg(test)]
     pub(crate) fn without_threads() -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(State::default()),
-            for_workers: Condvar::new(),
-            for_callers: Condvar::new(),
-            limit: ROOM,
-            most_threads: 1,
+        let system = System {
             start: |_| Err(io::ErrorKind::WouldBlock.into()),
-        })
+            ..System::REAL
+        };
+        Self::on(system, ROOM, 1)
     }
 
-    /// A panic elsewhere doesn't harm the state: each of its changes is whole.
+    /// A panic elsewhere doesn't harm the state: each of its changes is whole. A process that is forked
+    /// while a thread holds the lock waits for it for ever: that can't be helped.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.begin_anew_in((self.system.process)());
+        state
     }
 
     pub(crate) fn group(self: &Arc<Self>) -> Group {
@@ -188,7 +213,7 @@ impl Workshop {
             return Ok(());
         }
         let workshop = Arc::clone(self);
-        match (self.start)(Box::new(move || workshop.work())) {
+        match (self.system.start)(Box::new(move || workshop.work())) {
             Ok(()) => state.threads += 1,
             Err(source) if state.threads == 0 => return Err(no_thread(source)),
             Err(_) => {}
@@ -259,6 +284,23 @@ impl Workshop {
 }
 
 impl State {
+    /// Begins anew in a process that was forked: the threads are its parent's, and what they have in
+    /// hand is never done here. What waits is left as it is, not dropped: its files are the parent's.
+    fn begin_anew_in(&mut self, process: u32) {
+        if self.process == process {
+            return;
+        }
+        let is_open = |members: &Members| matches!(members.stage, Stage::Open);
+        let open = self.groups.iter().filter(|(_, members)| is_open(members));
+        let anew = Self {
+            groups: open.map(|(id, _)| (*id, Members::forked())).collect(),
+            next_id: self.next_id,
+            process,
+            ..Self::default()
+        };
+        std::mem::forget(std::mem::replace(self, anew));
+    }
+
     fn add_group(&mut self) -> GroupId {
         let id = self.next_id;
         self.next_id += 1;
@@ -371,6 +413,16 @@ impl State {
 }
 
 impl Members {
+    fn forked() -> Self {
+        let reason = "it was begun before the process was forked, and is made in that one: begin it \
+                      anew in this";
+        let reason = reason.into();
+        Self {
+            failure: Some(Arc::new(Error::Value { reason })),
+            ..Self::default()
+        }
+    }
+
     /// Nobody wants it any more. Returned is what was to follow.
     fn give_up(&mut self) -> Option<End> {
         match std::mem::replace(&mut self.stage, Stage::Unwanted) {
@@ -432,6 +484,9 @@ impl Undone {
 impl Drop for Room {
     fn drop(&mut self) {
         let mut state = self.workshop.lock();
+        if state.process != self.process {
+            return;
+        }
         let bytes = state.memory.give_back(&self.load);
         state.held -= bytes;
         let is_awaited = !state.line.is_empty();
@@ -461,7 +516,11 @@ impl Group {
         self.workshop.staff(&mut state)?;
         state.held += state.memory.take(&load);
         let workshop = Arc::clone(&self.workshop);
-        let room = Room { workshop, load };
+        let room = Room {
+            workshop,
+            load,
+            process: state.process,
+        };
         let task = self.task(&mut state);
         state.add_job(self.id, Job(Box::new(job), room, task));
         drop(state);

@@ -24,6 +24,8 @@ pub(crate) struct Staging {
     lock: Option<File>,
     /// `wandb/` was made for it.
     made_parent: bool,
+    /// The process that it belongs to: one that is forked from it leaves it alone.
+    process: u32,
 }
 
 impl Staging {
@@ -46,6 +48,7 @@ impl Staging {
             path,
             lock: Some(lock),
             made_parent,
+            process: std::process::id(),
         })
     }
 
@@ -82,6 +85,9 @@ impl Staging {
 impl Drop for Staging {
     /// Best effort: what stays is removed by the next one.
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         drop(self.lock.take());
         let _ = remove(&self.path);
         if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {
@@ -386,6 +392,18 @@ mod tests {
         drop(staging.begin().unwrap());
         drop(staging);
         assert!(!parent.exists());
+    }
+
+    /// Its own process id is another then.
+    #[test]
+    fn a_process_that_was_forked_leaves_the_folder_to_its_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut staging = Staging::create_in(dir.path()).unwrap();
+        staging.keep("a", b"bytes").unwrap();
+        let path = staging.path_of("a");
+        staging.process += 1;
+        drop(staging);
+        assert_eq!(fs::read(path).unwrap(), b"bytes");
     }
 
     #[test]

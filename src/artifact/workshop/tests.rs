@@ -1,8 +1,10 @@
 //! Its limits, its order, and what becomes of a group.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Barrier, Mutex as StdMutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::image::Image;
@@ -19,15 +21,20 @@ fn settled(group: Group) -> Result<()> {
     let (sender, end) = mpsc::channel();
     let undone = group.finish(|| Ok(()), move |result| sender.send(result).unwrap());
     assert!(undone.is_none());
-    end.recv().unwrap()
+    end.recv_timeout(LONG).expect("it is never done")
 }
+
+/// What takes longer never comes.
+const LONG: Duration = Duration::from_secs(60);
 
 fn text(result: Result<()>) -> String {
     result.unwrap_err().to_string()
 }
 
 fn until(workshop: &Workshop, is_so: impl Fn(&State) -> bool) {
+    let began = Instant::now();
     while !is_so(&workshop.lock()) {
+        assert!(began.elapsed() < LONG, "it never is");
         thread::yield_now();
     }
 }
@@ -328,4 +335,37 @@ fn a_thread_that_makes_pictures_never_waits_for_room() {
     group.give(load(10), job).unwrap();
     assert!(text(given.recv().unwrap()).contains("wait for itself"));
     settled(group).unwrap();
+}
+
+/// Here the threads of the parent are there, and hold what they have for ever.
+#[test]
+fn a_process_that_was_forked_begins_anew() {
+    static PROCESS: AtomicU32 = AtomicU32::new(1);
+    let system = System {
+        process: || PROCESS.load(Ordering::SeqCst),
+        ..System::REAL
+    };
+    let workshop = Workshop::on(system, 10, 1);
+    let [begun, ended, dropped] = [workshop.group(), workshop.group(), workshop.group()];
+    let (keep, kept) = mpsc::channel();
+    let take = move |room| {
+        keep.send(room).unwrap();
+        Ok(())
+    };
+    begun.give(load(5), take).unwrap();
+    let room: Room = kept.recv_timeout(LONG).unwrap();
+    std::mem::forget(hold(&ended));
+    ended.give(load(5), |_| Ok(())).unwrap();
+    assert!(ended.finish(|| Ok(()), |_: Result<()>| ()).is_none());
+
+    PROCESS.store(2, Ordering::SeqCst);
+    let fine = workshop.group();
+    fine.give(load(0), |_| Ok(())).unwrap();
+    settled(fine).unwrap();
+    drop(room);
+    assert_eq!(workshop.lock().held, 0);
+    drop(dropped);
+    assert!(text(begun.give(load(1), |_| Ok(()))).contains("forked"));
+    assert!(text(settled(begun)).contains("forked"));
+    until(&workshop, |state| state.threads == 0);
 }
