@@ -19,7 +19,8 @@ const ROOM: u64 = 256 << 20;
 const MADE: &str = "an artifact or a table was made";
 
 /// Does jobs on threads of its own, at most as many as there are processors, which end when no group
-/// is left.
+/// is left. None is left to the thread that trains, since these step back: on Linux they don't take
+/// the processor from it when it wakes (`background.rs`).
 pub(crate) struct Workshop {
     state: Mutex<State>,
     for_workers: Condvar,
