@@ -1,6 +1,6 @@
 //! What comes to the sink of an artifact, and when.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,8 +9,8 @@ use crate::convert::IntoWandbImage;
 use crate::image::Seen;
 use crate::pipeline::clock::Clock;
 use crate::pipeline::row::{Prepared, PreparedImage, PreparedRow};
+use crate::sink::RecordSink;
 use crate::sink::records::Record;
-use crate::sink::{Md5, RecordSink, Stamp};
 use crate::table::{Lost, RunFile};
 use crate::tensor::HostTensor;
 
@@ -83,25 +83,6 @@ fn begin() -> (Writer, Notes) {
     (writer, notes)
 }
 
-/// Files of so many bytes each.
-fn files(n: usize, size: u64) -> MadeArtifact {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    let source = Source::User {
-        path: path.into(),
-        stamp: Stamp::of(path).unwrap(),
-    };
-    let file = |number: usize| {
-        let entry = Entry {
-            digest: Digest::Md5(Md5::of(&number.to_le_bytes())),
-            size,
-            source: source.clone(),
-        };
-        (format!("{number:06}"), entry)
-    };
-    let heading = Heading::new("a".into(), "dataset".into());
-    MadeArtifact::of_files(heading, (0..n).map(file))
-}
-
 fn row(step: u64) -> PreparedRow {
     let dot = HostTensor::new([1, 1], vec![1_u8]).unwrap();
     let image = PreparedImage::make(&dot.to_wandb_image().unwrap()).unwrap();
@@ -116,7 +97,7 @@ fn row(step: u64) -> PreparedRow {
 /// What comes in each turn of an artifact of these files.
 fn check(n: usize, size: u64, turns: &[usize]) {
     let (mut writer, notes) = begin();
-    writer.begin_artifact(files(n, size));
+    writer.begin_artifact(MadeArtifact::of_n_files(n, size));
     for (turn, &expected) in turns.iter().enumerate() {
         let is_last = turn + 1 == turns.len();
         assert_eq!(writer.take_files().unwrap(), is_last, "turn {turn}");
@@ -157,7 +138,7 @@ fn an_artifact_begins_anew_where_files_are_lost() {
     let n = FILES_AT_A_TIME + 1;
     let (mut writer, notes) = begin();
     assert!(writer.row(&row(0)).0.failure.is_none());
-    writer.begin_artifact(files(n, 1));
+    writer.begin_artifact(MadeArtifact::of_n_files(n, 1));
     notes.lose(1);
     notes.take();
     assert_eq!(
@@ -175,7 +156,7 @@ fn an_artifact_begins_anew_where_files_are_lost() {
 fn an_artifact_begins_anew_where_a_row_learns_that_files_are_lost() {
     let n = FILES_AT_A_TIME + 1;
     let (mut writer, notes) = begin();
-    writer.begin_artifact(files(n, 1));
+    writer.begin_artifact(MadeArtifact::of_n_files(n, 1));
     assert!(!writer.take_files().unwrap());
     notes.lose(1);
     writer.row(&row(0));
@@ -190,7 +171,7 @@ fn an_artifact_begins_anew_where_a_row_learns_that_files_are_lost() {
 #[test]
 fn what_is_lost_again_and_again_keeps_nobody_waiting() {
     let (mut writer, notes) = begin();
-    writer.begin_artifact(files(1, 1));
+    writer.begin_artifact(MadeArtifact::of_n_files(1, 1));
     notes.lose(usize::MAX);
     assert_eq!(
         take_all(&mut writer, &notes),
