@@ -565,8 +565,12 @@ pub enum Error {
     },
 
     /// A thread that couldn't be started.
-    #[error("could not start a thread for the run: {source}; choose fewer workers")]
+    #[error("could not start a thread {purpose}: {source}; {advice}")]
     Thread {
+        /// What it was for, as the message says it.
+        purpose: &'static str,
+        /// What to do.
+        advice: &'static str,
         /// The system's error.
         source: std::io::Error,
     },

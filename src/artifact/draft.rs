@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::image::place;
 use super::names::added;
-use super::workshop::Group;
+use super::workshop::{Group, Undone};
 use crate::error::{Error, Result};
 use crate::image::json::artifact::{IMAGE_FILE, with_suffix};
 use crate::image::json::table::TABLE_FILE;
@@ -78,6 +78,14 @@ impl Draft {
         Self {
             files: Arc::new(files),
             ..Self::default()
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn made_in(workshop: &Arc<super::workshop::Workshop>) -> Self {
+        Self {
+            files: Arc::default(),
+            jobs: workshop.group(),
         }
     }
 
@@ -163,13 +171,14 @@ impl Draft {
     }
 
     /// Does the work when all is made, and hands over what comes of it. Nothing waits for it.
+    #[must_use]
     pub(crate) fn finish<T>(
         self,
         work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
         take: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    ) -> Option<Undone> {
         let Self { files, jobs } = self;
-        jobs.finish(move || work(&files), take);
+        jobs.finish(move || work(&files), take)
     }
 
     /// The same as a part of another draft.
@@ -413,25 +422,26 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::sync::Condvar;
     use std::thread;
+    use std::time::{Duration, Instant};
 
     use super::super::workshop::Workshop;
     use super::*;
     use crate::tensor::{DType, HostTensor, Snapshot};
 
+    /// What takes longer never comes.
+    const LONG: Duration = Duration::from_secs(20);
+
     fn draft(limit: u64, threads: usize) -> Draft {
-        Draft {
-            files: Arc::default(),
-            jobs: Workshop::new(limit, threads).group(),
-        }
+        Draft::made_in(&Workshop::new(limit, threads))
     }
 
     #[test]
     fn files_are_hashed_on_several_threads_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let draft = draft(1, 2);
-        let (both, ids) = (Arc::new(Barrier::new(2)), Arc::new(Mutex::new(Vec::new())));
+        let hashed = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         for name in ["a", "b"] {
             let path = dir.path().join(name);
             std::fs::write(&path, name).unwrap();
@@ -442,25 +452,30 @@ mod tests {
                 source: Source::User { path, stamp },
             };
             assert!(draft.files.reserve(name, entry).unwrap());
-            let (both, ids) = (Arc::clone(&both), Arc::clone(&ids));
+            let hashed = Arc::clone(&hashed);
             let hash = move |files: &Files, name: &str| {
                 files.hash(name)?;
-                ids.lock().unwrap().push(thread::current().id());
-                both.wait();
+                let (threads, both) = &*hashed;
+                let mut threads = threads.lock().unwrap();
+                threads.push(thread::current().id());
+                both.notify_all();
+                let is_alone = |threads: &mut Vec<_>| threads.len() < 2;
+                drop(both.wait_timeout_while(threads, LONG, is_alone));
                 Ok(())
             };
             draft.give(Load::default(), name.into(), hash).unwrap();
         }
         let (sender, end) = std::sync::mpsc::channel();
         let work = |files: &Files| Ok(files.finished());
-        draft.finish(work, move |result| sender.send(result).unwrap());
-        let entries = end.recv().unwrap().unwrap().entries;
+        let undone = draft.finish(work, move |result| sender.send(result).unwrap());
+        assert!(undone.is_none());
+        let entries = end.recv_timeout(3 * LONG).unwrap().unwrap().entries;
         assert!(
             entries
                 .values()
                 .all(|entry| entry.digest.text().len() == 24)
         );
-        let ids = ids.lock().unwrap();
+        let ids = hashed.0.lock().unwrap();
         assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
     }
 
@@ -482,12 +497,14 @@ mod tests {
         };
         let draft = Arc::new(draft(1, 1));
         draft.add_image(picture("inner", &draft), "outer").unwrap();
-        while draft
-            .files
-            .lock()
-            .get("outer.image-file.json")
-            .is_some_and(|entry| entry.size == 0)
-        {
+        let began = Instant::now();
+        let is_unmade = |files: &Files| {
+            let entries = files.lock();
+            let outer = entries.get("outer.image-file.json");
+            outer.is_some_and(|entry| entry.size == 0)
+        };
+        while is_unmade(&draft.files) {
+            assert!(began.elapsed() < LONG, "it isn't made");
             thread::yield_now();
         }
         let entries = draft.files.lock();

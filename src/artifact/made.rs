@@ -70,6 +70,28 @@ pub(crate) struct MadeArtifact {
 }
 
 impl MadeArtifact {
+    /// So many files of so many bytes each, as it is said: all are one file of the crate's.
+    #[cfg(test)]
+    pub(crate) fn of_n_files(n: usize, size: u64) -> Self {
+        use super::draft::Source;
+        use crate::sink::{Md5, Stamp};
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let source = Source::User {
+            path: path.into(),
+            stamp: Stamp::of(path.as_ref()).unwrap(),
+        };
+        let file = |number: usize| {
+            let entry = Entry {
+                digest: Digest::Md5(Md5::of(&number.to_le_bytes())),
+                size,
+                source: source.clone(),
+            };
+            (format!("{number:06}"), entry)
+        };
+        let heading = Heading::new("a".into(), "dataset".into());
+        Self::of_files(heading, (0..n).map(file))
+    }
+
     #[cfg(test)]
     pub(crate) fn of_files(
         heading: Heading,

@@ -19,6 +19,7 @@ pub(crate) use image::place;
 pub(crate) use made::{Heading, MadeArtifact, manifest_digest};
 pub(crate) use names::{check_table_key, of_table};
 pub use opened::OpenArtifact;
+use workshop::Undone;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -389,7 +390,11 @@ impl Artifact {
     }
 
     /// Hands it over in the background, when all of it is made.
-    pub(crate) fn finish(self, take: impl FnOnce(Result<MadeArtifact>) + Send + 'static) {
+    #[must_use]
+    pub(crate) fn finish(
+        self,
+        take: impl FnOnce(Result<MadeArtifact>) + Send + 'static,
+    ) -> Option<Undone> {
         let Self {
             heading,
             draft,
@@ -398,7 +403,17 @@ impl Artifact {
         draft.finish(
             move |files| Ok(MadeArtifact::new(heading, files.finished(), sayings)),
             take,
-        );
+        )
+    }
+
+    /// One that is made there.
+    #[cfg(test)]
+    pub(crate) fn made_in(workshop: &std::sync::Arc<workshop::Workshop>, name: &str) -> Self {
+        Self {
+            heading: Heading::new(name.into(), "dataset".into()),
+            draft: Draft::made_in(workshop),
+            sayings: Vec::new(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! one thread is enough for all, whatever they make of one another.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
@@ -18,13 +19,36 @@ const ROOM: u64 = 256 << 20;
 const MADE: &str = "an artifact or a table was made";
 
 /// Does jobs on threads of its own, at most as many as there are processors, which end when no group
-/// is left.
+/// is left. None is left to the thread that trains, since these step back: on Linux they don't take
+/// the processor from it when it wakes (`background.rs`).
 pub(crate) struct Workshop {
     state: Mutex<State>,
     for_workers: Condvar,
     for_callers: Condvar,
     limit: u64,
     most_threads: usize,
+    system: System,
+}
+
+/// What it asks of the system.
+#[derive(Clone, Copy)]
+struct System {
+    /// Starts a thread.
+    start: fn(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    /// The number of this process.
+    process: fn() -> u32,
+}
+
+impl System {
+    const REAL: Self = Self {
+        start,
+        process: std::process::id,
+    };
+}
+
+fn start(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let thread = Builder::new().name("wandb-image-artifact".into());
+    thread.spawn(work).map(drop)
 }
 
 shared_by_all!(OF_PROCESS: Arc<Workshop> = Workshop::new(ROOM, processors()));
@@ -58,6 +82,8 @@ struct State {
     next_in_line: u64,
     threads: usize,
     idle: usize,
+    /// The process that they belong to.
+    process: u32,
 }
 
 /// Where it is dropped, its work goes first: others may count on its room.
@@ -101,27 +127,54 @@ struct Task {
     group: GroupId,
 }
 
+/// The end of a group, for which no thread could be started.
+pub(crate) struct Undone(End, Error);
+
 /// The room that something takes, given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     workshop: Arc<Workshop>,
     load: Load,
+    /// In which it was taken.
+    process: u32,
 }
 
 impl Workshop {
     pub(crate) fn new(limit: u64, most_threads: usize) -> Arc<Self> {
+        Self::on(System::REAL, limit, most_threads)
+    }
+
+    fn on(system: System, limit: u64, most_threads: usize) -> Arc<Self> {
+        let state = State {
+            process: (system.process)(),
+            ..State::default()
+        };
         Arc::new(Self {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
             for_workers: Condvar::new(),
             for_callers: Condvar::new(),
             limit,
             most_threads,
+            system,
         })
     }
 
-    /// A panic elsewhere doesn't harm the state: each of its changes is whole.
+    /// One that can't start any thread.
+    #[cfg(test)]
+    pub(crate) fn without_threads() -> Arc<Self> {
+        let system = System {
+            start: |_| Err(io::ErrorKind::WouldBlock.into()),
+            ..System::REAL
+        };
+        Self::on(system, ROOM, 1)
+    }
+
+    /// A panic elsewhere doesn't harm the state: each of its changes is whole. A process that is forked
+    /// while a thread holds the lock waits for it for ever: that can't be helped.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.begin_anew_in((self.system.process)());
+        state
     }
 
     pub(crate) fn group(self: &Arc<Self>) -> Group {
@@ -161,10 +214,9 @@ impl Workshop {
             return Ok(());
         }
         let workshop = Arc::clone(self);
-        let thread = Builder::new().name("wandb-image-artifact".into());
-        match thread.spawn(move || workshop.work()) {
-            Ok(_) => state.threads += 1,
-            Err(source) if state.threads == 0 => return Err(Error::Thread { source }),
+        match (self.system.start)(Box::new(move || workshop.work())) {
+            Ok(()) => state.threads += 1,
+            Err(source) if state.threads == 0 => return Err(no_thread(source)),
             Err(_) => {}
         }
         Ok(())
@@ -197,30 +249,25 @@ impl Workshop {
         }
     }
 
-    /// Has the group end where nothing of it is left to do.
-    fn rest(self: &Arc<Self>, group: GroupId) {
+    /// Has the group end where nothing of it is left to do. Its end is returned where no thread could
+    /// be started for it.
+    fn rest(self: &Arc<Self>, group: GroupId) -> Option<Undone> {
         let mut state = self.lock();
-        let Some(Members { stage, failure, .. }) = state.take_out(group) else {
-            return;
-        };
+        let Members { stage, failure, .. } = state.take_out(group)?;
         let result = failure.map_or(Ok(()), |error| Err(Error::Shared(error)));
         let Stage::Ending(end) = stage else {
             // It may have been the last one.
             drop(state);
             self.for_workers.notify_all();
-            return;
+            return None;
         };
-        match self.staff(&mut state) {
-            Ok(()) => {
-                state.ends.push_back((end, result));
-                drop(state);
-                self.for_workers.notify_all();
-            }
-            Err(error) => {
-                drop(state);
-                end(Err(error));
-            }
+        if let Err(error) = self.staff(&mut state) {
+            return Some(Undone(end, error));
         }
+        state.ends.push_back((end, result));
+        drop(state);
+        self.for_workers.notify_all();
+        None
     }
 
     fn fail(&self, group: GroupId, error: Error) {
@@ -238,6 +285,23 @@ impl Workshop {
 }
 
 impl State {
+    /// Begins anew in a process that was forked: the threads are its parent's, and what they have in
+    /// hand is never done here. What waits is left as it is, not dropped: its files are the parent's.
+    fn begin_anew_in(&mut self, process: u32) {
+        if self.process == process {
+            return;
+        }
+        let is_open = |members: &Members| matches!(members.stage, Stage::Open);
+        let open = self.groups.iter().filter(|(_, members)| is_open(members));
+        let anew = Self {
+            groups: open.map(|(id, _)| (*id, Members::forked())).collect(),
+            next_id: self.next_id,
+            process,
+            ..Self::default()
+        };
+        std::mem::forget(std::mem::replace(self, anew));
+    }
+
     fn add_group(&mut self) -> GroupId {
         let id = self.next_id;
         self.next_id += 1;
@@ -350,6 +414,16 @@ impl State {
 }
 
 impl Members {
+    fn forked() -> Self {
+        let reason = "it was begun before the process was forked, and is made in that one: begin it \
+                      anew in this";
+        let reason = reason.into();
+        Self {
+            failure: Some(Arc::new(Error::Value { reason })),
+            ..Self::default()
+        }
+    }
+
     /// Nobody wants it any more. Returned is what was to follow.
     fn give_up(&mut self) -> Option<End> {
         match std::mem::replace(&mut self.stage, Stage::Unwanted) {
@@ -395,13 +469,25 @@ impl Drop for Task {
             members.pending -= 1;
         }
         drop(state);
-        self.workshop.rest(self.group);
+        let undone = self.workshop.rest(self.group);
+        undone.into_iter().for_each(Undone::end);
+    }
+}
+
+impl Undone {
+    /// Hands the failure over, here.
+    pub(crate) fn end(self) {
+        let Self(end, error) = self;
+        end(Err(error));
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         let mut state = self.workshop.lock();
+        if state.process != self.process {
+            return;
+        }
         let bytes = state.memory.give_back(&self.load);
         state.held -= bytes;
         let is_awaited = !state.line.is_empty();
@@ -431,7 +517,11 @@ impl Group {
         self.workshop.staff(&mut state)?;
         state.held += state.memory.take(&load);
         let workshop = Arc::clone(&self.workshop);
-        let room = Room { workshop, load };
+        let room = Room {
+            workshop,
+            load,
+            process: state.process,
+        };
         let task = self.task(&mut state);
         state.add_job(self.id, Job(Box::new(job), room, task));
         drop(state);
@@ -453,15 +543,17 @@ impl Group {
     }
 
     /// Does the work in the background when all jobs are done, and hands over what comes of it; or
-    /// the first failure. Nothing waits for it.
+    /// the first failure. Nothing waits for it. Where no thread could be started for that, it is
+    /// returned: to be ended where it is fine to tell the failure, and to remove files.
+    #[must_use = "where it isn't ended, nothing is handed over"]
     pub(crate) fn finish<T>(
         self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
         take: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    ) -> Option<Undone> {
         self.end(Box::new(move |settled: Result<()>| {
             take(settled.and_then(|()| background::guarded(MADE, work)));
-        }));
+        }))
     }
 
     /// The same as a part of another group, which waits for it, and fails with it.
@@ -477,15 +569,18 @@ impl Group {
             members.parent = Some(other.id);
         }
         drop(state);
-        self.finish(work, move |result| task.done(result));
+        let undone = self.finish(work, move |result| task.done(result));
+        undone.into_iter().for_each(Undone::end);
         Ok(())
     }
 
-    fn end(self, end: End) {
+    fn end(self, end: End) -> Option<Undone> {
         let mut state = self.workshop.lock();
         if let Some(members) = state.groups.get_mut(&self.id) {
             members.stage = Stage::Ending(end);
         }
+        drop(state);
+        self.workshop.rest(self.id)
     }
 }
 
@@ -499,13 +594,22 @@ impl Drop for Group {
         let withdrawn = open.map(Members::give_up).map(|_| state.withdraw(self.id));
         drop(state);
         withdrawn.into_iter().for_each(Withdrawn::discard);
-        self.workshop.rest(self.id);
+        let undone = self.workshop.rest(self.id);
+        undone.into_iter().for_each(Undone::end);
     }
 }
 
 /// Does what may panic in the user's own code: a tensor that is dropped, for example.
 fn quietly(work: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(work));
+}
+
+fn no_thread(source: io::Error) -> Error {
+    Error::Thread {
+        purpose: "that makes artifacts and tables",
+        source,
+        advice: "have the program start fewer, or let it start more (`ulimit -u`)",
+    }
 }
 
 fn no_room() -> Error {
@@ -530,332 +634,4 @@ mod loom {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{self, Receiver, Sender};
-    use std::sync::{Barrier, Mutex as StdMutex};
-    use std::thread;
-
-    use super::*;
-    use crate::image::Image;
-    use crate::pixels::{Mode, Pixels};
-
-    fn load(bytes: u64) -> Load {
-        let mut load = Load::default();
-        load.add_bytes(bytes);
-        load
-    }
-
-    /// What becomes of a group, when all of it is done.
-    fn settled(group: Group) -> Result<()> {
-        let (sender, end) = mpsc::channel();
-        group.finish(|| Ok(()), move |result| sender.send(result).unwrap());
-        end.recv().unwrap()
-    }
-
-    fn text(result: Result<()>) -> String {
-        result.unwrap_err().to_string()
-    }
-
-    fn until(workshop: &Workshop, is_so: impl Fn(&State) -> bool) {
-        while !is_so(&workshop.lock()) {
-            thread::yield_now();
-        }
-    }
-
-    /// Keeps a thread of the workshop until something is sent.
-    fn hold(group: &Group) -> Sender<()> {
-        let (release, held) = mpsc::channel();
-        let (begin, begun) = mpsc::channel();
-        let job = move |_| {
-            begin.send(()).unwrap();
-            let _ = held.recv();
-            Ok(())
-        };
-        group.give(load(0), job).unwrap();
-        begun.recv().unwrap();
-        release
-    }
-
-    /// Says when it is dropped.
-    struct Dropped(Sender<()>);
-
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            let _ = self.0.send(());
-        }
-    }
-
-    fn give_droppable(group: &Group) -> Receiver<()> {
-        let (sender, dropped) = mpsc::channel();
-        let dropping = Dropped(sender);
-        let job = move |_| {
-            drop(dropping);
-            panic!("it is done, and was to be dropped")
-        };
-        group.give(load(1), job).unwrap();
-        dropped
-    }
-
-    #[test]
-    fn all_groups_together_stay_within_the_limit() {
-        let workshop = Workshop::new(100, 4);
-        let most = Arc::new(StdMutex::new((0, 0)));
-        let fill = || {
-            let group = workshop.group();
-            for _ in 0..50 {
-                let most = Arc::clone(&most);
-                let job = move |room: Room| {
-                    most.lock().unwrap().0 += 30;
-                    thread::yield_now();
-                    let mut most = most.lock().unwrap();
-                    most.1 = most.0.max(most.1);
-                    most.0 -= 30;
-                    drop(room);
-                    Ok(())
-                };
-                group.give(load(30), job).unwrap();
-                assert!(workshop.lock().held <= 100);
-            }
-            settled(group).unwrap();
-        };
-        thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(fill))));
-        assert!((30..=100).contains(&most.lock().unwrap().1));
-        assert_eq!(workshop.lock().held, 0);
-    }
-
-    #[test]
-    fn threads_are_at_most_as_many_as_was_said_and_end_with_the_last_group() {
-        let workshop = Workshop::new(100, 2);
-        let groups = [workshop.group(), workshop.group(), workshop.group()];
-        let together = Arc::new(Barrier::new(2));
-        let threads = Arc::new(StdMutex::new(Vec::new()));
-        for group in groups.iter().cycle().take(30) {
-            let (together, threads) = (Arc::clone(&together), Arc::clone(&threads));
-            let job = move |_| {
-                threads.lock().unwrap().push(thread::current().id());
-                together.wait();
-                Ok(())
-            };
-            group.give(load(1), job).unwrap();
-        }
-        for group in groups {
-            settled(group).unwrap();
-        }
-        let mut ids = std::mem::take(&mut *threads.lock().unwrap());
-        ids.sort_by_key(|id| format!("{id:?}"));
-        ids.dedup();
-        assert_eq!(ids.len(), 2);
-        until(&workshop, |state| state.threads == 0);
-        settled(workshop.group()).unwrap();
-    }
-
-    #[test]
-    fn the_processs_own_has_a_thread_for_each_processor() {
-        let processors = thread::available_parallelism().unwrap();
-        assert_eq!(OF_PROCESS.most_threads, processors.get());
-        assert_eq!(OF_PROCESS.limit, 256 << 20);
-    }
-
-    /// However many small loads come meanwhile.
-    #[test]
-    fn who_comes_first_has_room_first_and_one_larger_than_the_limit_when_nothing_else_is_there() {
-        let workshop = Workshop::new(10, 1);
-        let group = workshop.group();
-        let (keep, kept) = mpsc::channel();
-        let job = move |room| {
-            keep.send(room).unwrap();
-            Ok(())
-        };
-        group.give(load(5), job).unwrap();
-        let room: Room = kept.recv().unwrap();
-        let (say, said) = mpsc::channel();
-        thread::scope(|scope| {
-            for (place, bytes) in [1000, 1].into_iter().enumerate() {
-                let (say, group) = (say.clone(), &group);
-                let job = move |_| {
-                    say.send(bytes).unwrap();
-                    Ok(())
-                };
-                scope.spawn(move || group.give(load(bytes), job).unwrap());
-                until(&workshop, |state| state.line.len() == place + 1);
-            }
-            // What holds nothing waits for nobody.
-            group.give(load(0), |_| Ok(())).unwrap();
-            drop(room);
-        });
-        settled(group).unwrap();
-        drop(say);
-        assert_eq!(said.iter().collect::<Vec<_>>(), [1000, 1]);
-    }
-
-    #[test]
-    fn what_pictures_share_counts_once_while_one_of_them_is_on_its_way() {
-        let workshop = Workshop::new(1600, 1);
-        let group = workshop.group();
-        let shared = Pixels::new(20, 20, Mode::L, vec![0; 400]).unwrap();
-        let shared = Image::from(shared);
-        let release = hold(&group);
-        for rows in 1..=3 {
-            group.give(Load::of([&shared]), |_| Ok(())).unwrap();
-            assert_eq!(workshop.lock().held, 400 + rows * 400);
-        }
-        release.send(()).unwrap();
-        settled(group).unwrap();
-        assert_eq!(workshop.lock().held, 0);
-        assert_eq!(workshop.lock().memory.bytes(), 0);
-    }
-
-    #[test]
-    fn a_group_of_many_jobs_keeps_no_other_waiting() {
-        let workshop = Workshop::new(10, 1);
-        let (many, one) = (workshop.group(), workshop.group());
-        let order = Arc::new(StdMutex::new(Vec::new()));
-        let say = |what| {
-            let order = Arc::clone(&order);
-            move |_| {
-                order.lock().unwrap().push(what);
-                Ok(())
-            }
-        };
-        let release = hold(&many);
-        (0..3).for_each(|_| many.give(load(0), say("many")).unwrap());
-        one.give(load(0), say("one")).unwrap();
-        release.send(()).unwrap();
-        settled(many).unwrap();
-        settled(one).unwrap();
-        assert_eq!(*order.lock().unwrap(), ["many", "one", "many", "many"]);
-    }
-
-    #[test]
-    fn a_failure_and_a_panic_are_those_of_their_group_alone() {
-        let workshop = Workshop::new(10, 1);
-        let [failing, panicking, fine] = [workshop.group(), workshop.group(), workshop.group()];
-        let release = hold(&fine);
-        failing.give(load(1), |_| Err(Error::NoClasses)).unwrap();
-        let dropped = give_droppable(&failing);
-        panicking.give(load(1), |_| panic!("oh no")).unwrap();
-        fine.give(load(1), |_| Ok(())).unwrap();
-        release.send(()).unwrap();
-        dropped.recv().unwrap();
-        assert!(text(settled(panicking)).contains("oh no"));
-        assert!(text(failing.give(load(1), |_| Ok(()))).contains("classes"));
-        assert!(text(settled(failing)).contains("classes"));
-        settled(fine).unwrap();
-        assert_eq!(workshop.lock().held, 0);
-    }
-
-    #[test]
-    fn a_caller_that_waits_for_room_learns_of_a_failure() {
-        let workshop = Workshop::new(10, 1);
-        let group = workshop.group();
-        let (release, held) = mpsc::channel::<()>();
-        let (keep, _kept) = mpsc::channel();
-        let fail = move |room: Room| {
-            let _ = held.recv();
-            keep.send(room).unwrap();
-            Err(Error::NoClasses)
-        };
-        group.give(load(10), fail).unwrap();
-        thread::scope(|scope| {
-            let given = scope.spawn(|| group.give(load(1), |_| Ok(())));
-            until(&workshop, |state| state.line.len() == 1);
-            release.send(()).unwrap();
-            assert!(text(given.join().unwrap()).contains("classes"));
-        });
-    }
-
-    #[test]
-    fn what_waits_of_a_group_that_is_dropped_goes_with_it() {
-        let workshop = Workshop::new(10, 1);
-        let (unwanted, fine) = (workshop.group(), workshop.group());
-        let release = hold(&fine);
-        let dropped = give_droppable(&unwanted);
-        drop(unwanted);
-        dropped.recv().unwrap();
-        assert_eq!(workshop.lock().groups.len(), 1);
-        release.send(()).unwrap();
-        settled(fine).unwrap();
-        until(&workshop, |state| state.threads == 0);
-    }
-
-    #[test]
-    fn one_thread_is_enough_for_groups_that_end_in_others() {
-        let workshop = Workshop::new(10, 1);
-        let order = Arc::new(StdMutex::new(Vec::new()));
-        let [all, table, part] = [workshop.group(), workshop.group(), workshop.group()];
-        let say = |what| {
-            let order = Arc::clone(&order);
-            move || {
-                order.lock().unwrap().push(what);
-                Ok(())
-            }
-        };
-        let release = hold(&part);
-        part.finish_in(&table, say("part")).unwrap();
-        table.finish_in(&all, say("table")).unwrap();
-        let (sender, end) = mpsc::channel();
-        all.finish(say("all"), move |result| sender.send(result).unwrap());
-        release.send(()).unwrap();
-        end.recv().unwrap().unwrap();
-        assert_eq!(*order.lock().unwrap(), ["part", "table", "all"]);
-    }
-
-    #[test]
-    fn a_group_fails_with_one_that_ends_in_it() {
-        let workshop = Workshop::new(10, 1);
-        let (all, part) = (workshop.group(), workshop.group());
-        let release = hold(&all);
-        part.give(load(1), |_| Err(Error::NoClasses)).unwrap();
-        part.finish_in(&all, || panic!("it has failed")).unwrap();
-        let dropped = give_droppable(&all);
-        release.send(()).unwrap();
-        dropped.recv().unwrap();
-        assert!(text(settled(all)).contains("classes"));
-        // Also where its own work does.
-        let (all, part) = (workshop.group(), workshop.group());
-        part.finish_in(&all, || panic!("oh no")).unwrap();
-        assert!(text(settled(all)).contains("oh no"));
-    }
-
-    #[test]
-    fn what_ends_in_a_group_that_fails_or_is_dropped_goes_with_it() {
-        let workshop = Workshop::new(10, 1);
-        let unwanted = |all: &Group| {
-            let part = workshop.group();
-            let dropped = give_droppable(&part);
-            part.finish_in(all, || panic!("nobody wants it")).unwrap();
-            dropped
-        };
-        let (failing, other) = (workshop.group(), workshop.group());
-        let release = hold(&other);
-        failing.give(load(1), |_| Err(Error::NoClasses)).unwrap();
-        let dropped = unwanted(&failing);
-        release.send(()).unwrap();
-        dropped.recv().unwrap();
-        assert!(text(settled(failing)).contains("classes"));
-        let all = workshop.group();
-        let release = hold(&other);
-        let dropped = unwanted(&all);
-        drop(all);
-        dropped.recv().unwrap();
-        release.send(()).unwrap();
-        settled(other).unwrap();
-        assert!(workshop.lock().groups.is_empty());
-    }
-
-    #[test]
-    fn a_thread_that_makes_pictures_never_waits_for_room() {
-        let workshop = Workshop::new(10, 1);
-        let group = workshop.group();
-        let again = Arc::clone(&workshop);
-        let (sender, given) = mpsc::channel();
-        let job = move |_room| {
-            let inner = again.group();
-            sender.send(inner.give(load(1), |_| Ok(()))).unwrap();
-            inner.give(load(0), |_| Ok(()))
-        };
-        group.give(load(10), job).unwrap();
-        assert!(text(given.recv().unwrap()).contains("wait for itself"));
-        settled(group).unwrap();
-    }
-}
+mod tests;

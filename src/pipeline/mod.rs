@@ -19,6 +19,7 @@ mod voice;
 mod worker;
 mod writer;
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(crate) use clock::Clock;
 pub(crate) use items::whole;
 pub(crate) use overflow::Limits;
 pub use overflow::Overflow;
-pub(crate) use queue::{Call, TableId};
+pub(crate) use queue::{ArtifactId, Call, TableId};
 pub(crate) use row::{Pictures, Queued, QueuedRow};
 pub use stats::{Counts, Stats};
 pub(crate) use voice::Voice;
@@ -35,6 +36,7 @@ pub(crate) use writer::Writer;
 
 pub(crate) use crate::sync;
 
+use crate::artifact::workshop::Undone;
 use crate::artifact::{Artifact, MadeArtifact};
 use crate::error::{Error, Result, counts};
 use crate::image::Image;
@@ -42,7 +44,8 @@ use crate::table::{MadeTable, Table};
 use crate::tensor::pool;
 use crate::value::Json;
 use queue::{
-    Entry, Failure, InquiryId, Job, Load, Outcome, Phase, Picture, Place, State, Taker, Work,
+    Done, Entry, Errand, Failure, InquiryId, Job, Load, Outcome, Phase, Picture, Place, State,
+    Taker, Work,
 };
 use row::{PictureId, PreparedImage};
 use sync::{Condvar, Instant, Mutex, MutexGuard};
@@ -58,12 +61,18 @@ pub(crate) struct Leftovers {
     warnings: Vec<String>,
     dropped: Vec<Picture>,
     refused: Vec<Image>,
+    unused: Vec<Box<dyn Any + Send>>,
 }
 
 impl Leftovers {
     /// Something to be said.
     pub(crate) fn warn(&mut self, text: String) {
         self.warnings.push(text);
+    }
+
+    /// Something to be dropped.
+    pub(crate) fn drop(&mut self, unused: impl Any + Send) {
+        self.unused.push(Box::new(unused));
     }
 }
 
@@ -158,31 +167,33 @@ impl Pipeline {
 
     /// Takes an artifact, which is finished in the background.
     pub(crate) fn give_artifact(&self, artifact: Artifact) {
-        self.0.lock().accept_artifact();
+        let id = self.0.lock().accept_artifact();
         let (name, shared) = (artifact.name().to_owned(), Arc::clone(&self.0));
-        artifact.finish(move |result| {
-            shared.artifact_made(&name, result);
+        let undone = artifact.finish(move |result| {
+            shared.artifact_made(id, &name, result);
             // What was made last may end the threads, which sleep.
             shared.notify();
         });
+        self.0.leave(undone);
     }
 
     /// The same of the table of a row.
     pub(crate) fn accept_table(&self, key: &str, step: u64, table: Table) -> TableId {
         let id = self.0.lock().accept_table(key, step);
         let shared = Arc::clone(&self.0);
-        table.finish(key, move |result| {
+        let undone = table.finish(key, move |result| {
             shared.table_made(id, result);
             shared.notify();
         });
+        self.0.leave(undone);
         id
     }
 
     /// Forgets the table that was replaced under the same key and step.
     pub(crate) fn replace_table(&self, id: TableId) {
-        let replaced = self.0.lock().replace_table(id);
+        self.0.lock().replace_table(id);
         self.0.for_callers.notify_all();
-        drop(replaced);
+        self.0.for_writer.notify_one();
     }
 
     /// Forgets pictures that were replaced under the same key and step.
@@ -327,9 +338,9 @@ impl Inquiry<'_> {
         self.settle_when(State::is_settled)
     }
 
-    /// The same, with a flush after it.
+    /// The same, with a flush after it. The caller sees to it that nothing is given meanwhile.
     pub(crate) fn settle_flushed(&self) -> Result<()> {
-        let is_written = |state: &State| !state.has_artifacts();
+        let is_written = |state: &State| state.last_artifact().is_none();
         drop(self.shared.wait_until(None, is_written, |_, _| None));
         let number = self.shared.give(Entry::Flush);
         self.settle_when(|state| state.is_settled() && state.has_done(number))
@@ -340,13 +351,23 @@ impl Inquiry<'_> {
         state.reports.take_unreported(self.id).first_failure()
     }
 
-    /// Waits until everything before is on disk. Rows don't wait for artifacts, which are flushed by
-    /// themselves once they are written.
-    pub(crate) fn flush(&self, until: Deadline) -> Result<()> {
-        let has_artifacts = self.shared.lock().has_artifacts();
-        let mut is_done = self.flush_once(until);
-        if is_done && has_artifacts {
-            is_done = self.await_artifacts(until) && self.flush_once(until);
+    /// Begins to flush what was given so far.
+    pub(crate) fn begin_flush(&self) -> Flush {
+        let mut state = self.shared.lock();
+        let flush = Flush {
+            entry: state.give(Entry::Flush, 0),
+            artifact: state.last_artifact(),
+        };
+        self.shared.wake_writer(state);
+        flush
+    }
+
+    /// Waits until everything that was given before it began is on disk, and for nothing else. Rows
+    /// don't wait for artifacts, which are flushed by themselves once they are written.
+    pub(crate) fn flush(&self, flush: &Flush, until: Deadline) -> Result<()> {
+        let mut is_done = self.waits(until, |state| state.has_done(flush.entry));
+        if let Some(last) = flush.artifact {
+            is_done = is_done && self.flush_artifacts(last, until);
         }
         let mut state = self.shared.lock();
         let report = state.reports.take_unconfirmed(self.id);
@@ -356,17 +377,27 @@ impl Inquiry<'_> {
         }
     }
 
-    /// Whether it was done in time.
-    fn flush_once(&self, until: Deadline) -> bool {
-        let number = self.shared.give(Entry::Flush);
-        let is_done = |state: &State| state.has_done(number);
-        self.shared.wait_until(Some(until), is_done, |_, _| None).1
+    /// Of those up to this one. Whether it was done in time.
+    fn flush_artifacts(&self, last: ArtifactId, until: Deadline) -> bool {
+        self.waits(until, |state| !state.has_artifact_up_to(last)) && {
+            let number = self.shared.ask_flush();
+            self.waits(until, |state| state.has_flushed(number))
+        }
     }
 
-    fn await_artifacts(&self, until: Deadline) -> bool {
-        let is_done = |state: &State| !state.has_artifacts();
+    /// Whether it was done in time.
+    fn waits(&self, until: Deadline, is_done: impl Fn(&State) -> bool) -> bool {
         self.shared.wait_until(Some(until), is_done, |_, _| None).1
     }
+}
+
+/// What a flush waits for: nothing that comes after it began.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    /// The entry behind all that was given.
+    entry: u64,
+    /// The last artifact that was on its way.
+    artifact: Option<ArtifactId>,
 }
 
 impl Drop for Inquiry<'_> {
@@ -390,9 +421,9 @@ impl Pipeline {
         &self,
         name: &'static str,
     ) -> impl FnOnce(Result<MadeArtifact>) + Send + use<> {
-        self.0.lock().accept_artifact();
+        let id = self.0.lock().accept_artifact();
         let shared = Arc::clone(&self.0);
-        move |result| shared.artifact_made(name, result)
+        move |result| shared.artifact_made(id, name, result)
     }
 
     /// The same of the table of a row.
@@ -450,7 +481,13 @@ impl Shared {
         number
     }
 
-    /// The same, once there is room where nothing may grow.
+    fn ask_flush(&self) -> u64 {
+        let number = self.lock().ask_flush();
+        self.for_writer.notify_one();
+        number
+    }
+
+    /// The same as `give`, once there is room where nothing may grow.
     fn give_in_time(&self, entry: Entry<QueuedRow>) {
         let bytes = entry.size_bytes();
         let mut state = self.with_room_for_entry(self.lock(), bytes);
@@ -594,8 +631,18 @@ impl Shared {
 
     // ---- what is made elsewhere ----
 
-    fn artifact_made(&self, name: &str, result: Result<MadeArtifact>) {
-        let failure = self.lock().artifact_made(name, result);
+    /// The writer tells what no thread could be started for, since a listener may be told that logs
+    /// itself, and the caller keeps others from that.
+    fn leave(&self, undone: Option<Undone>) {
+        let Some(undone) = undone else {
+            return;
+        };
+        self.lock().leave(Errand::new(move || undone.end()));
+        self.for_writer.notify_one();
+    }
+
+    fn artifact_made(&self, id: ArtifactId, name: &str, result: Result<MadeArtifact>) {
+        let failure = self.lock().artifact_made(id, name, result);
         self.for_callers.notify_all();
         self.for_writer.notify_one();
         self.tell_first(failure.into_iter().collect());
@@ -626,8 +673,9 @@ impl Shared {
         }
     }
 
-    fn flushed(&self, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().flushed(result);
+    fn flushed(&self, done: Done) {
+        let failure = self.lock().flushed(done);
+        self.for_callers.notify_all();
         self.tell(failure);
     }
 
@@ -648,20 +696,20 @@ impl Shared {
         self.for_callers.notify_all();
     }
 
-    fn artifact_done(&self, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().artifact_done(result);
+    fn artifact_done(&self, done: Done) {
+        let failure = self.lock().artifact_done(done);
         self.for_callers.notify_all();
         self.tell(failure);
     }
 
-    fn other_done(&self, is_flush: bool, result: Result<u64, Arc<Error>>) {
-        let failure = self.lock().other_done(is_flush, result);
+    fn other_done(&self, is_flush: bool, done: Done) {
+        let failure = self.lock().other_done(is_flush, done);
         self.for_callers.notify_all();
         self.tell(failure);
     }
 
-    fn exit_done(&self, result: Result<u64, Arc<Error>>, has_exit: bool) {
-        let failure = self.lock().exit_done(result, has_exit);
+    fn exit_done(&self, done: Done, has_exit: bool) {
+        let failure = self.lock().exit_done(done, has_exit);
         pool::clear();
         self.notify();
         self.tell(failure);

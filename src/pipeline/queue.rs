@@ -13,9 +13,9 @@ use std::time::Duration;
 
 pub(crate) use calls::Call;
 use calls::Progress;
-pub(super) use entry::{Entry, Failure, Outcome, Work};
+pub(super) use entry::{Done, Entry, Errand, Failure, Outcome, Work};
 use parcels::Parcels;
-pub(crate) use parcels::TableId;
+pub(crate) use parcels::{ArtifactId, TableId};
 pub(super) use pictures::{Job, Picture, Place, Taker};
 pub(super) use reports::InquiryId;
 use reports::Reports;
@@ -44,6 +44,16 @@ pub(super) enum Phase {
     Ended,
 }
 
+/// Flushes that are no entries, since nothing that waits goes before them.
+#[derive(Debug, Default)]
+struct Asked {
+    /// So many were asked for.
+    given: u64,
+    /// So many of them the writer has begun: one for all that were asked for by then.
+    begun: u64,
+    done: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limits: Limits,
@@ -54,6 +64,7 @@ pub(super) struct State {
     entries: VecDeque<(Entry<QueuedRow>, u64)>,
     pictures: BTreeMap<PictureId, Picture>,
     parcels: Parcels,
+    errands: Vec<Errand>,
     /// What the pictures that aren't made yet hold together.
     memory: Memory,
     /// Pictures to be made, the oldest first. Some of them are gone.
@@ -77,6 +88,7 @@ pub(super) struct State {
     calls: BTreeMap<Call, Progress>,
     working: usize,
     bytes: u64,
+    asked: Asked,
     /// The number of the entry that ends the run, until that has failed.
     exit: Option<u64>,
     exit_code: i32,
@@ -95,6 +107,7 @@ impl State {
             entries: VecDeque::new(),
             pictures: BTreeMap::new(),
             parcels: Parcels::default(),
+            errands: Vec::new(),
             memory: Memory::default(),
             waiting: VecDeque::new(),
             next_id: 0,
@@ -109,6 +122,7 @@ impl State {
             calls: BTreeMap::new(),
             working: 0,
             bytes: 0,
+            asked: Asked::default(),
             exit: None,
             exit_code: 0,
             is_orphan: false,
@@ -152,11 +166,6 @@ impl State {
     /// Nothing is under way at all, artifacts included, which take no room.
     pub(super) fn is_settled(&self) -> bool {
         self.is_idle() && !self.parcels.any_artifact()
-    }
-
-    /// Whether artifacts are made, or wait to be written.
-    pub(super) fn has_artifacts(&self) -> bool {
-        self.parcels.any_artifact() && self.phase != Phase::Ended
     }
 
     /// Waiting for room would be forever.
@@ -214,9 +223,26 @@ impl State {
         self.given
     }
 
+    /// Leaves something to the writer.
+    pub(super) fn leave(&mut self, errand: Errand) {
+        self.errands.push(errand);
+    }
+
     /// Whether the writer is done with the entry of this number, or with all that it takes.
     pub(super) fn has_done(&self, number: u64) -> bool {
         self.done >= number || self.phase == Phase::Ended
+    }
+
+    /// Asks for a flush of what is written by now, whatever waits. Returns its number, for
+    /// `has_flushed`.
+    pub(super) fn ask_flush(&mut self) -> u64 {
+        self.asked.given += 1;
+        self.asked.given
+    }
+
+    /// Whether the flush of this number was tried, or none can be any more.
+    pub(super) fn has_flushed(&self, number: u64) -> bool {
+        self.asked.done >= number || self.phase == Phase::Ended
     }
 
     /// So many failures of what was made elsewhere are told.
@@ -235,10 +261,15 @@ impl State {
         !self.entries.is_empty() && !self.is_held_up()
     }
 
-    /// What the writer can do now. A flush that is due comes before the next entry, and none after
-    /// the end.
+    /// What the writer can do now: errands first. A flush that is due, or was asked for, comes before
+    /// the next entry, and none after the end.
     pub(super) fn next_work(&mut self, is_flush_due: bool) -> Option<Work> {
-        if is_flush_due && !self.is_over() {
+        if !self.errands.is_empty() {
+            return Some(Work::Errands(std::mem::take(&mut self.errands)));
+        }
+        let is_asked = self.asked.given > self.asked.begun;
+        if (is_flush_due || is_asked) && !self.is_over() {
+            self.asked.begun = self.asked.given;
             return Some(Work::Flush);
         }
         let work = match self.has_ready_work() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::queue::{Call, Entry, Job, Outcome, Work};
+use super::queue::{Call, Done, Entry, Errand, Job, Outcome, Work};
 use super::row::{PreparedImage, PreparedRow};
 use super::sync::{self, Instant};
 use super::writer::Writer;
@@ -48,7 +48,11 @@ fn spawn_one(
         .name(name.into())
         .spawn(run)
         .map(drop)
-        .map_err(|source| Error::Thread { source })
+        .map_err(|source| Error::Thread {
+            purpose: "for the run",
+            source,
+            advice: "choose fewer workers",
+        })
 }
 
 fn make_pictures(shared: &Shared, role: Role) {
@@ -87,12 +91,21 @@ fn write(shared: &Shared, mut writer: Writer) {
                 flush(shared, &mut writer);
                 flush_at = None;
             }
+            Work::Errands(errands) => errands.into_iter().for_each(run),
             Work::End => return,
         }
         flush_at = writer
             .has_unflushed()
             .then(|| flush_at.unwrap_or_else(|| Deadline::after(FLUSH_AFTER)));
     }
+}
+
+fn run(errand: Errand) {
+    // Where it panics, there is nobody to be told.
+    let _ = guarded("something was cleared up", || {
+        errand.run();
+        Ok(())
+    });
 }
 
 fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) {
@@ -111,37 +124,48 @@ fn write_entry(shared: &Shared, writer: &mut Writer, entry: Entry<PreparedRow>) 
     }
 }
 
-/// A flush that nobody asked for.
+/// A flush that is no entry.
 fn flush(shared: &Shared, writer: &mut Writer) {
-    let result = counted(writer, "the run was flushed", Writer::flush);
-    shared.flushed(result);
+    let done = done(writer, "the run was flushed", Writer::flush);
+    shared.flushed(done);
 }
 
 fn write_row(shared: &Shared, writer: &mut Writer, row: &PreparedRow) {
-    let written = guarded("a row was written", || Ok(writer.row(row)));
+    let (bytes_written, written) =
+        counted(writer, "a row was written", |writer| Ok(writer.row(row)));
     let (outcome, sayings) =
         written.unwrap_or_else(|error| (Outcome::of_row(row, error), Vec::new()));
+    let outcome = Outcome {
+        bytes_written,
+        ..outcome
+    };
     shared.row_done(row.pictures() as u64, row.tables(), outcome);
     sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 
 fn write_media(shared: &Shared, writer: &mut Writer, call: Call, row: &PreparedRow) {
-    let written = guarded("a picture was written", || Ok(writer.media(row)));
+    let (bytes_written, written) = counted(writer, "a picture was written", |writer| {
+        Ok(writer.media(row))
+    });
     let (outcome, sayings, json) =
         written.unwrap_or_else(|error| (Outcome::of_call(row, error), Vec::new(), None));
+    let outcome = Outcome {
+        bytes_written,
+        ..outcome
+    };
     shared.media_done(call, row.pictures() as u64, outcome, json);
     sayings.iter().for_each(|text| shared.voice.warn(text));
 }
 
 fn take_files(shared: &Shared, writer: &mut Writer) {
     let mut is_written = true;
-    let result = counted(writer, "an artifact was written", |writer| {
+    let done = done(writer, "an artifact was written", |writer| {
         is_written = writer.take_files()?;
         Ok(())
     });
     match is_written {
-        true => shared.artifact_done(result),
-        false => shared.artifact_goes_on(result.unwrap_or(0)),
+        true => shared.artifact_done(done),
+        false => shared.artifact_goes_on(done.bytes_written),
     }
 }
 
@@ -151,29 +175,40 @@ fn other(
     is_flush: bool,
     work: impl FnOnce(&mut Writer) -> Result<()>,
 ) {
-    let result = counted(writer, "a record was written", work);
-    shared.other_done(is_flush, result);
+    let done = done(writer, "a record was written", work);
+    shared.other_done(is_flush, done);
 }
 
 fn exit(shared: &Shared, writer: &mut Writer, code: i32) {
-    let result = counted(writer, "the end was written", |writer| writer.exit(code));
-    if result.is_ok() {
+    let done = done(writer, "the end was written", |writer| writer.exit(code));
+    if done.result.is_ok() {
         writer
             .totals()
             .iter()
             .for_each(|text| shared.voice.warn(text));
     }
-    shared.exit_done(result, writer.has_exit());
+    shared.exit_done(done, writer.has_exit());
 }
 
-/// The bytes that it wrote.
-fn counted(
+fn done(
     writer: &mut Writer,
     when: &'static str,
     work: impl FnOnce(&mut Writer) -> Result<()>,
-) -> Result<u64, Arc<Error>> {
+) -> Done {
+    let (bytes_written, result) = counted(writer, when, work);
+    Done {
+        bytes_written,
+        result: result.map_err(Arc::new),
+    }
+}
+
+/// The bytes that it wrote, also where it has failed, and what came of it.
+fn counted<T>(
+    writer: &mut Writer,
+    when: &'static str,
+    work: impl FnOnce(&mut Writer) -> Result<T>,
+) -> (u64, Result<T>) {
     let before = writer.bytes_written();
     let result = guarded(when, || work(writer));
-    let result = result.map(|()| writer.bytes_written() - before);
-    result.map_err(Arc::new)
+    (writer.bytes_written() - before, result)
 }

@@ -138,17 +138,17 @@ impl Writer {
         failed: fn(&PreparedRow, Error) -> Outcome,
         end: impl FnOnce(&mut Self, Vec<(&str, Json)>) -> Result<T>,
     ) -> (Outcome, Vec<String>, Option<T>) {
-        let before = self.bytes_written;
         // Where the row fails, or panics, no record may have named its files.
         let last = std::mem::take(&mut self.last_files);
         let (mut placed, mut files) = self.place_all(row, last);
         if row.has_files() && self.has_lost() {
             (placed, files) = self.place_all(row, LastFiles::new());
         }
+        let mut tables_written = 0;
         let result = self
             .name_files(files.named)
             .and_then(|()| self.name_classes(&row.values))
-            .and_then(|()| self.name_artifacts(files.artifacts))
+            .and_then(|()| self.name_artifacts(files.artifacts, &mut tables_written))
             .and_then(|()| end(self, placed));
         if result.is_ok() {
             self.last_files = files.last;
@@ -161,8 +161,7 @@ impl Writer {
             pictures_failed: files.failed,
             pictures_written: files.written,
             tables_failed: files.tables_failed,
-            tables_written: files.tables,
-            bytes_written: self.bytes_written - before,
+            tables_written,
             ..of_all
         };
         let sayings = self.notices.observe(&row.values);
@@ -432,7 +431,6 @@ struct Files {
     named: BTreeSet<String>,
     written: u64,
     failed: Vec<Failure>,
-    tables: u64,
     tables_failed: Vec<Failure>,
     /// The records of the tables' artifacts.
     artifacts: Vec<ArtifactRecord>,

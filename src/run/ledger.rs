@@ -131,18 +131,13 @@ impl Ledger {
         row: CheckedRow,
         leftovers: &mut Leftovers,
     ) -> Result<()> {
-        self.check_running(pipeline)?;
-        self.check(step)?;
-        row.keys_of_tables()
-            .try_for_each(|key| check_table_key(&self.run_id, key))?;
-        if let Some(open) = self
-            .open
-            .as_ref()
-            .filter(|open| step == Some(open.row.step))
-        {
-            open.check(&row)?;
-        }
-        let tables = row.claim_tables()?;
+        let tables = match self.claim(pipeline, step, &row) {
+            Ok(tables) => tables,
+            Err(error) => {
+                leftovers.drop(row);
+                return Err(error);
+            }
+        };
         // From here on nothing is refused.
         match step {
             None => {
@@ -158,6 +153,24 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// The tables of a row, once nothing in it is refused.
+    fn claim(
+        &self,
+        pipeline: &Pipeline,
+        step: Option<u64>,
+        row: &CheckedRow,
+    ) -> Result<BTreeMap<String, Table>> {
+        self.check_running(pipeline)?;
+        self.check(step)?;
+        row.keys_of_tables()
+            .try_for_each(|key| check_table_key(&self.run_id, key))?;
+        let open = self.open.as_ref();
+        if let Some(open) = open.filter(|open| step == Some(open.row.step)) {
+            open.check(row)?;
+        }
+        row.claim_tables()
     }
 
     fn gather(
@@ -212,7 +225,10 @@ impl Ledger {
         media: CheckedMedia,
         leftovers: &mut Leftovers,
     ) -> Result<Call> {
-        self.check_running(pipeline)?;
+        if let Err(error) = self.check_running(pipeline) {
+            leftovers.drop(media);
+            return Err(error);
+        }
         let CheckedMedia {
             key,
             media_key,

@@ -356,8 +356,9 @@ impl Run {
     }
 
     /// Waits until everything that was logged before is on disk: the open row, which takes no
-    /// more values after that, every row and picture on its way, and the summary where it
-    /// changed. A process that is killed later has lost nothing of it.
+    /// more values after that, every row, picture, table and artifact on its way, and the summary
+    /// where it changed. A process that is killed later has lost nothing of it. What other threads log
+    /// after it began, it doesn't wait for: neither their rows nor their artifacts.
     ///
     /// # Errors
     ///
@@ -582,10 +583,15 @@ impl Shared {
     }
 
     fn give(&self, entry: impl FnOnce(&mut Ledger, &Pipeline)) -> Result<()> {
+        // Where it is refused, it is dropped when others have their turn: it may hold an artifact.
+        let mut entry = Some(entry);
         self.in_turn(|ledger| {
             ledger.check_running(&self.pipeline)?;
             let inquiry = self.inquire();
-            entry(ledger, &self.pipeline);
+            entry
+                .take()
+                .into_iter()
+                .for_each(|entry| entry(ledger, &self.pipeline));
             self.settled(inquiry)
         })
     }
@@ -595,10 +601,10 @@ impl Shared {
         let closed = self.in_turn_until(until, |ledger| {
             ledger.check_running(&self.pipeline)?;
             ledger.close(&self.pipeline);
-            Ok(())
+            Ok(inquiry.begin_flush())
         });
         match closed {
-            Some(closed) => closed.and_then(|()| inquiry.flush(until)),
+            Some(begun) => begun.and_then(|flush| inquiry.flush(&flush, until)),
             None => self.pipeline.late(until),
         }
     }
@@ -714,3 +720,6 @@ impl std::fmt::Debug for Shared {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

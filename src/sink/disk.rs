@@ -173,6 +173,24 @@ pub(super) fn open_folder(path: &Path) -> io::Result<Dir> {
     Dir::open_ambient_dir(path, ambient_authority())
 }
 
+/// Whose it is.
+#[cfg(unix)]
+pub(super) fn owner(folder: &Dir) -> io::Result<u32> {
+    let metadata = folder.dir_metadata()?;
+    Ok(cap_std::fs::MetadataExt::uid(&metadata))
+}
+
+/// Users have no numbers here, nor a folder for temporary files in common.
+#[cfg(not(unix))]
+pub(super) fn owner(_: &Dir) -> io::Result<u32> {
+    Ok(0)
+}
+
+/// Opens a file to lock it. A link is an error.
+pub(super) fn open_to_lock(folder: &Dir, name: &str) -> io::Result<File> {
+    open(folder, name, OpenOptions::new().read(true))
+}
+
 /// Opens a log to go on with it. A link is an error.
 pub(super) fn open_log(run: &Dir, name: &str) -> io::Result<File> {
     open(run, name, &mut log_options())

@@ -5,6 +5,10 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use cap_fs_ext::DirExt;
+use cap_std::fs::Dir;
+
+use super::disk;
 use super::host::Machine;
 use super::log::io_error;
 use crate::error::{Error, Result};
@@ -24,6 +28,8 @@ pub(crate) struct Staging {
     lock: Option<File>,
     /// `wandb/` was made for it.
     made_parent: bool,
+    /// The process that it belongs to: one that is forked from it leaves it alone.
+    process: u32,
 }
 
 impl Staging {
@@ -41,11 +47,13 @@ impl Staging {
         let begun = begin_in(parent);
         let (path, lock) =
             begun.map_err(|source| io_error("create a folder in", parent, source))?;
-        clear_beside(parent, Some(&path));
+        // Best effort: what stays is in nobody's way.
+        let _ = clear_beside(&path);
         Ok(Self {
             path,
             lock: Some(lock),
             made_parent,
+            process: std::process::id(),
         })
     }
 
@@ -82,8 +90,11 @@ impl Staging {
 impl Drop for Staging {
     /// Best effort: what stays is removed by the next one.
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         drop(self.lock.take());
-        let _ = remove(&self.path);
+        let _ = remove_own(&self.path);
         if let Some(parent) = self.path.parent().filter(|_| self.made_parent) {
             // Only where nothing else is in it.
             let _ = fs::remove_dir(parent);
@@ -190,54 +201,78 @@ fn make_private(folder: &Path) -> io::Result<()> {
 
 /// Removes what killed processes of this machine left in a folder of runs. Best effort.
 pub(super) fn clear_left(parent: &Path) {
-    clear_beside(parent, None);
+    let is_any = disk::open_folder(parent).is_ok_and(|parent| !staged_in(&parent).is_empty());
+    if is_any {
+        // It clears what lies beside it.
+        drop(Staging::create_in(parent));
+    }
 }
 
-fn clear_beside(parent: &Path, own: Option<&Path>) {
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+/// The names of such folders of this machine.
+fn staged_in(parent: &Dir) -> Vec<String> {
+    let entries = parent.entries().into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let this = Machine::this();
-    let staged = entries.filter(|entry| {
-        let name = entry.file_name();
-        let machine = name.to_str().and_then(machine_of);
-        machine.is_some_and(|machine| machine.is_same_as(&this)) && Some(&*entry.path()) != own
-    });
-    staged.for_each(|entry| drop(clear(&entry.path())));
+    let is_of_this =
+        |name: &String| machine_of(name).is_some_and(|machine| machine.is_same_as(&this));
+    names.filter(is_of_this).collect()
 }
 
-/// Anybody may have planted something of that name: a link isn't followed, and a pipe not waited
-/// for.
-fn clear(folder: &Path) -> io::Result<()> {
-    let is = |path: &Path, kind: fn(&fs::Metadata) -> bool| {
-        fs::symlink_metadata(path).map(|metadata| kind(&metadata))
+/// Removes what killed processes of this machine and this user left beside a folder of this process.
+fn clear_beside(own: &Path) -> io::Result<()> {
+    let (parent, own) = open_parent(own)?;
+    let owner = disk::owner(&parent.open_dir_nofollow(&own)?)?;
+    let left = staged_in(&parent).into_iter().filter(|name| *name != own);
+    left.for_each(|name| drop(clear(&parent, &name, owner)));
+    Ok(())
+}
+
+fn open_parent(folder: &Path) -> io::Result<(Dir, String)> {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let (Some(parent), Some(name)) = (folder.parent(), name) else {
+        return Err(io::ErrorKind::InvalidInput.into());
     };
-    let path = folder.join(LOCK);
-    if !is(folder, fs::Metadata::is_dir)? {
+    Ok((disk::open_folder(parent)?, name.into()))
+}
+
+/// Anybody may have planted something of that name, and may put a link in its place meanwhile: it is
+/// looked at by its handle, a link isn't followed, and a pipe not waited for.
+fn clear(parent: &Dir, name: &str, owner: u32) -> io::Result<()> {
+    let folder = parent.open_dir_nofollow(name)?;
+    if disk::owner(&folder)? != owner {
         return Ok(());
     }
-    match is(&path, fs::Metadata::is_file) {
+    match folder.symlink_metadata(LOCK) {
         // Killed before it had one, or when it had none any more: then nothing is in it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::remove_dir(folder),
-        Ok(true) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return parent.remove_dir(name),
+        Ok(metadata) if metadata.is_file() => {}
         _ => return Ok(()),
     }
-    let lock = File::open(path)?;
+    let lock = disk::open_to_lock(&folder, LOCK)?;
     match lock.try_lock() {
-        Ok(()) => remove(folder),
+        Ok(()) => remove(parent, name, folder),
         Err(_) => Ok(()),
     }
 }
 
 /// Removes such a folder, its lock last: what is left where the process is killed meanwhile is
 /// found by that, or is empty.
-fn remove(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_name() != LOCK {
-            fs::remove_file(entry.path())?;
+fn remove(parent: &Dir, name: &str, folder: Dir) -> io::Result<()> {
+    for entry in folder.entries()? {
+        let name = entry?.file_name();
+        if name != LOCK {
+            folder.remove_file_or_symlink(name)?;
         }
     }
-    fs::remove_file(folder.join(LOCK))?;
-    fs::remove_dir(folder)
+    folder.remove_file_or_symlink(LOCK)?;
+    drop(folder);
+    parent.remove_dir(name)
+}
+
+fn remove_own(folder: &Path) -> io::Result<()> {
+    let (parent, name) = open_parent(folder)?;
+    let folder = parent.open_dir_nofollow(&name)?;
+    remove(&parent, &name, folder)
 }
 
 /// What a file of the user's was when it was added: by which a change is noticed.
@@ -394,6 +429,18 @@ mod tests {
         assert!(!parent.exists());
     }
 
+    /// Its own process id is another then.
+    #[test]
+    fn a_process_that_was_forked_leaves_the_folder_to_its_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut staging = Staging::create_in(dir.path()).unwrap();
+        staging.keep("a", b"bytes").unwrap();
+        let path = staging.path_of("a");
+        staging.process += 1;
+        drop(staging);
+        assert_eq!(fs::read(path).unwrap(), b"bytes");
+    }
+
     #[test]
     fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
         let dir = tempfile::tempdir().unwrap();
@@ -432,6 +479,33 @@ mod tests {
         let _staging = Staging::create_in(dir.path()).unwrap();
         assert!(!empty.exists());
         assert!(others.join("file").exists());
+    }
+
+    /// Root alone can give a folder away: for others there is nothing to see.
+    #[cfg(unix)]
+    #[test]
+    fn what_another_user_left_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let [locked, empty] = [(); 2].map(|()| dir.path().join(new_name(&Machine::this())));
+        for folder in [&locked, &empty] {
+            fs::create_dir(folder).unwrap();
+            if std::os::unix::fs::chown(folder, Some(4711), None).is_err() {
+                return;
+            }
+        }
+        fs::write(locked.join(LOCK), "").unwrap();
+        let _staging = Staging::create_in(dir.path()).unwrap();
+        assert!(locked.join(LOCK).exists() && empty.exists());
+    }
+
+    #[test]
+    fn a_run_that_starts_clears_what_was_left_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = dir.path().join(new_name(&Machine::this()));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(LOCK), "").unwrap();
+        clear_left(dir.path());
+        assert_eq!(names(dir.path()), [""; 0]);
     }
 
     /// A file in the place of which there is a folder can't be removed: as where a kill comes then.

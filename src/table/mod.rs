@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub use cell::{Cell, IntoRow};
 pub use reader::{TableReader, TableRows};
 
+use crate::artifact::workshop::Undone;
 use crate::artifact::{Draft, Entry, Files};
 use crate::error::{Error, Result, beginning, counted};
 use crate::image::Seen;
@@ -274,10 +275,15 @@ impl Table {
 
     /// Hands the table over in the background, under this name in an artifact, when all its rows
     /// are written; with the file of a run beside it.
-    pub(crate) fn finish(self, name: &str, take: impl FnOnce(Result<MadeTable>) + Send + 'static) {
+    #[must_use]
+    pub(crate) fn finish(
+        self,
+        name: &str,
+        take: impl FnOnce(Result<MadeTable>) + Send + 'static,
+    ) -> Option<Undone> {
         let name = with_suffix(name, TABLE_FILE);
         let (draft, filled) = self.filled();
-        draft.finish(move |files| filled.in_run(files, &name), take);
+        draft.finish(move |files| filled.in_run(files, &name), take)
     }
 
     /// Adds the table to an artifact, under a path that was reserved for it, in the background when

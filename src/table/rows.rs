@@ -86,7 +86,17 @@ impl Rows {
 
     /// Makes a row, and writes it when it is its turn.
     pub(super) fn take(&self, row: u64, cells: Vec<Cell>, files: &Files, room: Room) -> Result<()> {
-        let made = MadeRow::new(cells, files);
+        self.take_made(row, room, files, || MadeRow::new(cells, files))
+    }
+
+    fn take_made(
+        &self,
+        row: u64,
+        room: Room,
+        files: &Files,
+        make: impl FnOnce() -> Result<MadeRow>,
+    ) -> Result<()> {
+        let made = guarded("a row of a table was made", make);
         let mut spool = self.lock();
         let taken = made.and_then(|made| spool.put(row, (made, room), files));
         if taken.is_err() {
@@ -314,8 +324,10 @@ mod tests {
     use crate::sink::sha256;
 
     /// The table may be kept for long, and others wait for room meanwhile.
-    #[test]
-    fn rows_behind_one_that_cannot_be_written_give_their_room_back() {
+    fn check_lost(
+        take_first: impl FnOnce(&Rows, Room, &Files) -> Result<()> + Send + 'static,
+        expected: &str,
+    ) {
         let load = || {
             let mut load = Load::default();
             load.add_bytes(5);
@@ -324,21 +336,17 @@ mod tests {
         let workshop = Workshop::new(10, 1);
         let group = workshop.group();
         let (rows, files) = (Arc::new(Rows::new(1)), Arc::new(Files::default()));
-        let uri = "s3://bucket/x.png";
-        let taken = format!("{MEDIA_SUBDIR}/{}/x.png", &sha256(uri.as_bytes())[..20]);
-        files.refer(&taken, "s3://bucket/other.png").unwrap();
-        let give = |row: u64, cell: Cell| {
-            let (rows, files) = (Arc::clone(&rows), Arc::clone(&files));
-            let take = move |room| rows.take(row, vec![cell], &files, room);
-            group.give(load(), take).unwrap();
-        };
-        give(1, Cell::from(1));
-        give(0, Image::from_reference(uri).unwrap().into());
+        let (of_second, of_first) = (Arc::clone(&rows), Arc::clone(&rows));
+        let files_too = Arc::clone(&files);
+        let second = move |room| of_second.take(1, vec![Cell::from(1)], &files_too, room);
+        group.give(load(), second).unwrap();
+        let first = move |room| take_first(&of_first, room, &files);
+        group.give(load(), first).unwrap();
         let (sender, end) = mpsc::channel();
         let send = move |result: Result<()>| sender.send(result).unwrap();
-        group.finish(|| Ok(()), send);
+        assert!(group.finish(|| Ok(()), send).is_none());
         let error = end.recv().unwrap().unwrap_err().to_string();
-        assert!(error.contains("already"), "{error}");
+        assert!(error.contains(expected), "{error}");
         let other = workshop.group();
         // This thread doesn't wait.
         let given = thread::spawn(move || {
@@ -347,5 +355,20 @@ mod tests {
         });
         given.join().unwrap().unwrap();
         assert_eq!(rows.lock().waiting.len(), 0);
+    }
+
+    #[test]
+    fn rows_behind_one_that_cannot_be_written_give_their_room_back() {
+        let uri = "s3://bucket/x.png";
+        let taken = format!("{MEDIA_SUBDIR}/{}/x.png", &sha256(uri.as_bytes())[..20]);
+        let refused = move |rows: &Rows, room, files: &Files| {
+            files.refer(&taken, "s3://bucket/other.png")?;
+            let image = Image::from_reference(uri)?;
+            rows.take(0, vec![image.into()], files, room)
+        };
+        check_lost(refused, "already");
+        let panics =
+            |rows: &Rows, room, files: &Files| rows.take_made(0, room, files, || panic!("oh no"));
+        check_lost(panics, "oh no");
     }
 }

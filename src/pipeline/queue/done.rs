@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::reports::{OF_RECORDS, OF_ROWS};
-use super::{Failure, Outcome, Phase, State};
-use crate::error::{Error, Result};
+use super::{Done, Failure, Outcome, Phase, State};
+use crate::error::Error;
 use crate::pipeline::report::Report;
 
 impl State {
@@ -29,18 +29,16 @@ impl State {
         firsts
     }
 
-    /// Takes what became of the tables of a row, which fail with it.
+    /// Takes what became of the tables of a row, which fail with it as far as they aren't written.
     fn tables_done(&mut self, tables: u64, outcome: &mut Outcome) -> Vec<Failure> {
         let mut firsts = std::mem::take(&mut outcome.tables_failed);
         let failed = firsts.len() as u64;
         firsts.retain(|failure| self.fail_artifact(&failure.key, &failure.error));
-        match &outcome.failure {
-            None => self.stats.artifacts.write(outcome.tables_written),
-            Some(error) => {
-                let lost = tables - failed;
-                self.stats.artifacts.fail(lost);
-                (0..lost).for_each(|_| self.reports.note(|report| report.fail_artifact(error)));
-            }
+        self.stats.artifacts.write(outcome.tables_written);
+        if let Some(error) = &outcome.failure {
+            let lost = tables - failed - outcome.tables_written;
+            self.stats.artifacts.fail(lost);
+            (0..lost).for_each(|_| self.reports.note(|report| report.fail_artifact(error)));
         }
         firsts
     }
@@ -73,9 +71,13 @@ impl State {
     pub(in crate::pipeline) fn other_done(
         &mut self,
         is_flush: bool,
-        result: Result<u64, Arc<Error>>,
+        done: Done,
     ) -> Option<Failure> {
-        self.entry_done(*result.as_ref().unwrap_or(&0));
+        let Done {
+            bytes_written,
+            result,
+        } = done;
+        self.entry_done(bytes_written);
         if is_flush && result.is_ok() {
             self.reports.flush_failure = None;
         }
@@ -95,12 +97,14 @@ impl State {
         }
     }
 
-    /// Takes what became of a flush that nobody asked for.
-    pub(in crate::pipeline) fn flushed(
-        &mut self,
-        result: Result<u64, Arc<Error>>,
-    ) -> Option<Failure> {
-        self.stats.bytes_written += result.as_ref().unwrap_or(&0);
+    /// Takes what became of a flush that is no entry.
+    pub(in crate::pipeline) fn flushed(&mut self, done: Done) -> Option<Failure> {
+        let Done {
+            bytes_written,
+            result,
+        } = done;
+        self.stats.bytes_written += bytes_written;
+        self.asked.done = self.asked.begun;
         self.reports.flush_failure = None;
         let error = result.err()?;
         match is_lasting(&error) {
@@ -113,13 +117,10 @@ impl State {
     /// Ends the run, or lets it go on where its end can't be written: with rows only if the exit
     /// record isn't either, since nothing that follows it would be uploaded. A failure is returned
     /// where nobody is left to ask for it.
-    pub(in crate::pipeline) fn exit_done(
-        &mut self,
-        result: Result<u64, Arc<Error>>,
-        has_exit: bool,
-    ) -> Option<Failure> {
-        self.entry_done(*result.as_ref().unwrap_or(&0));
-        let (mut untold, failure): (Vec<_>, Vec<_>) = result
+    pub(in crate::pipeline) fn exit_done(&mut self, done: Done, has_exit: bool) -> Option<Failure> {
+        self.entry_done(done.bytes_written);
+        let (mut untold, failure): (Vec<_>, Vec<_>) = done
+            .result
             .err()
             .into_iter()
             .partition(|error| is_lasting(error));

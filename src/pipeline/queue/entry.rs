@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Call;
 use crate::artifact::MadeArtifact;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::pipeline::row::{PreparedRow, QueuedRow, beyond_scalars, size_of_value};
 use crate::value::Json;
 
@@ -50,10 +50,31 @@ pub(in crate::pipeline) enum Work {
     Artifact(Box<MadeArtifact>),
     /// More files of the artifact that was begun.
     Files,
-    /// A flush that nobody asked for.
+    Errands(Vec<Errand>),
+    /// A flush that is due by itself, or that a caller asked for, whatever waits.
     Flush,
     /// Nothing will come any more.
     End,
+}
+
+/// Something for the writer to do beside its entries, which no caller is to wait for: to remove files,
+/// or to tell a failure.
+pub(in crate::pipeline) struct Errand(Box<dyn FnOnce() + Send>);
+
+impl Errand {
+    pub(in crate::pipeline) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    pub(in crate::pipeline) fn run(self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Errand").finish_non_exhaustive()
+    }
 }
 
 /// What the writer made of an entry.
@@ -64,8 +85,16 @@ pub(in crate::pipeline) struct Outcome {
     pub(in crate::pipeline) pictures_failed: Vec<Failure>,
     pub(in crate::pipeline) pictures_written: u64,
     pub(in crate::pipeline) tables_failed: Vec<Failure>,
+    /// Those whose artifacts are written: they stay where the row itself is refused.
     pub(in crate::pipeline) tables_written: u64,
     pub(in crate::pipeline) bytes_written: u64,
+}
+
+/// What the writer made of anything else. It may have written some of what has failed.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Done {
+    pub(in crate::pipeline) bytes_written: u64,
+    pub(in crate::pipeline) result: Result<(), Arc<Error>>,
 }
 
 /// A picture that isn't in its row.

@@ -1,16 +1,19 @@
 //! What is finished on threads of its own, and comes whole: artifacts, and the tables of rows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::entry::unwritten;
-use super::{Failure, State, Waiter, Work};
+use super::{Done, Errand, Failure, Phase, State, Waiter, Work};
 use crate::artifact::MadeArtifact;
 use crate::error::{Error, Result};
 use crate::table::MadeTable;
 
 /// The number of a table on its way.
 pub(crate) type TableId = u64;
+
+/// The number of an artifact on its way. A later one is greater.
+pub(crate) type ArtifactId = u64;
 
 /// The most entries that go before the next files of an artifact, so that a queue that stays long
 /// keeps none from its end.
@@ -19,11 +22,12 @@ pub(super) const MOST_FIRST: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
     /// Artifacts that are neither written nor lost.
-    artifacts: usize,
+    artifacts: BTreeSet<ArtifactId>,
+    next_artifact: ArtifactId,
     /// Those of them that are made, and that the writer hasn't begun.
-    ready: VecDeque<Box<MadeArtifact>>,
-    /// The name of the one that it has.
-    begun: Option<String>,
+    ready: VecDeque<(ArtifactId, Box<MadeArtifact>)>,
+    /// The one that it has, and its name.
+    begun: Option<(ArtifactId, String)>,
     /// How many entries go before the next files of an artifact.
     pub(super) entries_first: usize,
     tables: BTreeMap<TableId, OnItsWay>,
@@ -59,7 +63,7 @@ impl Parcels {
     }
 
     pub(super) fn any_artifact(&self) -> bool {
-        self.artifacts > 0
+        !self.artifacts.is_empty()
     }
 
     /// Whether there is an artifact to begin, or to go on with.
@@ -71,8 +75,8 @@ impl Parcels {
         if self.begun.is_some() {
             return Some(Work::Files);
         }
-        let artifact = self.ready.pop_front()?;
-        self.begun = Some(artifact.heading.name.clone());
+        let (id, artifact) = self.ready.pop_front()?;
+        self.begun = Some((id, artifact.heading.name.clone()));
         Some(Work::Artifact(artifact))
     }
 
@@ -86,9 +90,25 @@ impl Parcels {
 }
 
 impl State {
-    pub(in crate::pipeline) fn accept_artifact(&mut self) {
+    pub(in crate::pipeline) fn accept_artifact(&mut self) -> ArtifactId {
         self.stats.artifacts.accept(1);
-        self.parcels.artifacts += 1;
+        let id = self.parcels.next_artifact;
+        self.parcels.next_artifact += 1;
+        self.parcels.artifacts.insert(id);
+        id
+    }
+
+    /// The last artifact on its way, where there is any: a flush that begins now waits for those up
+    /// to it.
+    pub(in crate::pipeline) fn last_artifact(&self) -> Option<ArtifactId> {
+        let last = self.parcels.artifacts.last().copied();
+        last.filter(|_| self.phase != Phase::Ended)
+    }
+
+    /// Whether any up to this one is made, or waits to be written.
+    pub(in crate::pipeline) fn has_artifact_up_to(&self, last: ArtifactId) -> bool {
+        let first = self.parcels.artifacts.first();
+        first.is_some_and(|first| *first <= last) && self.phase != Phase::Ended
     }
 
     /// The row of its step waits for it.
@@ -106,36 +126,38 @@ impl State {
         id
     }
 
-    /// Forgets a table that a later call of the same step has replaced.
-    pub(in crate::pipeline) fn replace_table(&mut self, id: TableId) -> Option<Box<MadeTable>> {
-        let table = self.parcels.tables.get_mut(&id)?;
+    /// Forgets a table that a later call of the same step has replaced. The writer removes its files.
+    pub(in crate::pipeline) fn replace_table(&mut self, id: TableId) {
+        let Some(table) = self.parcels.tables.get_mut(&id) else {
+            return;
+        };
         self.stats.artifacts.take_back(1);
         match std::mem::replace(&mut table.making, Making::Unwanted) {
             Making::Made(made) => {
                 self.parcels.tables.remove(&id);
-                Some(made)
+                self.leave(Errand::new(move || drop(made)));
             }
             Making::Working => {
                 let waiter = Waiter::Row(table.step);
                 self.await_no_longer(waiter);
-                None
             }
-            Making::Unwanted => None,
+            Making::Unwanted => {}
         }
     }
 
     /// A failure that is returned is to be told, and then [`told`](Self::told).
     pub(in crate::pipeline) fn artifact_made(
         &mut self,
+        id: ArtifactId,
         name: &str,
         result: Result<MadeArtifact>,
     ) -> Option<Failure> {
         let failure = match result {
             Ok(artifact) => {
-                self.parcels.ready.push_back(Box::new(artifact));
+                self.parcels.ready.push_back((id, Box::new(artifact)));
                 None
             }
-            Err(error) => Some(self.artifact_lost(name, error)),
+            Err(error) => Some(self.artifact_lost(id, name, error)),
         };
         self.telling += usize::from(failure.is_some());
         self.rest();
@@ -149,29 +171,26 @@ impl State {
     }
 
     /// Takes what became of the artifact that the writer has begun.
-    pub(in crate::pipeline) fn artifact_done(
-        &mut self,
-        result: Result<u64, Arc<Error>>,
-    ) -> Option<Failure> {
-        self.artifact_goes_on(*result.as_ref().unwrap_or(&0));
-        let name = self.parcels.begun.take().unwrap_or_default();
-        match result {
-            Ok(_) => {
-                self.parcels.artifacts -= 1;
+    pub(in crate::pipeline) fn artifact_done(&mut self, done: Done) -> Option<Failure> {
+        self.artifact_goes_on(done.bytes_written);
+        let (id, name) = self.parcels.begun.take()?;
+        match done.result {
+            Ok(()) => {
+                self.parcels.artifacts.remove(&id);
                 self.stats.artifacts.write(1);
                 None
             }
-            Err(error) => Some(self.artifact_lost(&name, Error::Shared(error))),
+            Err(error) => Some(self.artifact_lost(id, &name, Error::Shared(error))),
         }
     }
 
     /// Each is told.
-    fn artifact_lost(&mut self, name: &str, error: Error) -> Failure {
+    fn artifact_lost(&mut self, id: ArtifactId, name: &str, error: Error) -> Failure {
         let error = Arc::new(Error::ArtifactUnwritten {
             name: name.into(),
             source: Arc::new(error),
         });
-        self.parcels.artifacts -= 1;
+        self.parcels.artifacts.remove(&id);
         self.stats.artifacts.fail(1);
         self.reports.note(|report| report.fail_artifact(&error));
         Failure::without_key(error)

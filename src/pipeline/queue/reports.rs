@@ -24,7 +24,7 @@ pub(in crate::pipeline) struct Reports {
     said: BTreeSet<String>,
     /// Why the end couldn't be written, until it can.
     pub(super) exit_failure: Option<Arc<Error>>,
-    /// Why the last flush that nobody asked for has failed, until one succeeds.
+    /// Why the last flush that was no entry has failed, until one succeeds.
     pub(super) flush_failure: Option<Arc<Error>>,
 }
 
@@ -86,7 +86,7 @@ impl Reports {
         report.map(std::mem::take).unwrap_or_default()
     }
 
-    /// The same, and what a flush that nobody asked for couldn't write.
+    /// The same, and what the last flush that was no entry couldn't write.
     pub(in crate::pipeline) fn take_unconfirmed(&mut self, inquiry: InquiryId) -> Report {
         let mut report = self.take_unreported(inquiry);
         if let Some(error) = &self.flush_failure {

@@ -7,7 +7,7 @@ use super::pictures::Making;
 use super::*;
 use crate::artifact::{Heading, MadeArtifact};
 use crate::convert::IntoWandbImage;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::image::Seen;
 use crate::memory::Held;
@@ -39,11 +39,13 @@ struct Play {
     again: [Image; 3],
     staging: Arc<Staging>,
     /// The artifacts that aren't made yet.
-    artifacts: Vec<u64>,
+    artifacts: Vec<ArtifactId>,
     /// Those that are, in order.
-    made_artifacts: VecDeque<u64>,
+    made_artifacts: VecDeque<ArtifactId>,
     /// The one that the writer has begun.
-    begun: Option<u64>,
+    begun: Option<ArtifactId>,
+    /// What flushes wait for that have begun, and the artifacts that were on their way then.
+    flushes: Vec<(ArtifactId, BTreeSet<ArtifactId>)>,
     /// How many entries go before its next files.
     entries_first: usize,
     /// What became of each table, by its number.
@@ -113,6 +115,7 @@ impl Play {
             artifacts: Vec::new(),
             made_artifacts: VecDeque::new(),
             begun: None,
+            flushes: Vec::new(),
             entries_first: 0,
             tables: BTreeMap::new(),
             parcels: [0; 3],
@@ -189,18 +192,30 @@ impl Play {
     }
 
     fn replace_table(&mut self, id: TableId) {
-        let replaced = self.state.replace_table(id);
+        self.state.replace_table(id);
+        let errands = self.state.errands.len();
         match self.tables.remove(&id) {
             Some(Table::Making { step, is_wanted }) => {
-                assert!(is_wanted && replaced.is_none());
+                assert!(is_wanted && errands == 0);
                 let is_wanted = false;
                 self.tables.insert(id, Table::Making { step, is_wanted });
             }
-            Some(Table::Made { .. }) => assert_eq!(replaced.unwrap().rows, id),
+            Some(Table::Made { .. }) => self.run_errand(),
             // It has failed before.
-            None => return assert!(replaced.is_none()),
+            None => return assert_eq!(errands, 0),
         }
         self.parcels[0] -= 1;
+    }
+
+    /// The writer removes the files of a table that nothing takes, before anything else.
+    fn run_errand(&mut self) {
+        let left = Arc::strong_count(&self.staging);
+        let Some(Work::Errands(errands)) = self.state.next_work(true) else {
+            panic!("there is one");
+        };
+        assert_eq!(Arc::strong_count(&self.staging), left);
+        errands.into_iter().for_each(Errand::run);
+        assert_eq!(Arc::strong_count(&self.staging), left - 1);
     }
 
     /// Any that is in the making.
@@ -253,9 +268,45 @@ impl Play {
     }
 
     fn artifact(&mut self) {
-        self.state.accept_artifact();
-        self.artifacts.push(self.parcels[0]);
+        self.artifacts.push(self.state.accept_artifact());
         self.parcels[0] += 1;
+    }
+
+    fn artifacts_on_their_way(&self) -> BTreeSet<ArtifactId> {
+        let made = self.made_artifacts.iter().chain(&self.begun);
+        self.artifacts.iter().chain(made).copied().collect()
+    }
+
+    fn begin_flush(&mut self) {
+        let before = self.artifacts_on_their_way();
+        let last = self.state.last_artifact();
+        assert_eq!(last, before.last().copied());
+        self.flushes.extend(last.map(|last| (last, before)));
+    }
+
+    /// Each waits as long as one is on its way that was before it, and for no later one.
+    fn check_flushes(&mut self) {
+        let on_their_way = self.artifacts_on_their_way();
+        let state = &self.state;
+        self.flushes.retain(|(last, before)| {
+            let waits = !before.is_disjoint(&on_their_way);
+            assert_eq!(state.has_artifact_up_to(*last), waits);
+            waits
+        });
+    }
+
+    /// A flush comes when it is due, or asked for, whatever waits, and takes nothing.
+    fn flush(&mut self) {
+        let is_due = self.random.bool();
+        let asked = (!is_due).then(|| self.state.ask_flush());
+        assert!(matches!(self.state.next_work(is_due), Some(Work::Flush)));
+        let later = self.state.ask_flush();
+        assert!(self.state.flushed(done(Ok(()))).is_none());
+        assert!(asked.is_none_or(|number| self.state.has_flushed(number)));
+        assert!(!self.state.has_flushed(later));
+        assert!(matches!(self.state.next_work(false), Some(Work::Flush)));
+        assert!(self.state.flushed(done(Ok(()))).is_none());
+        assert!(self.state.has_flushed(later));
     }
 
     /// Any that is in the making.
@@ -264,17 +315,17 @@ impl Play {
             return;
         }
         let index = self.random.usize(..self.artifacts.len());
-        let name = self.artifacts.swap_remove(index);
-        let heading = Heading::new(name.to_string(), "dataset".into());
+        let id = self.artifacts.swap_remove(index);
+        let heading = Heading::new(id.to_string(), "dataset".into());
         let is_made = self.random.u8(..4) > 0;
         let result = match is_made {
             true => Ok(MadeArtifact::of_files(heading, [])),
             false => Err(Error::device("planned")),
         };
-        let failure = self.state.artifact_made(&name.to_string(), result);
+        let failure = self.state.artifact_made(id, &id.to_string(), result);
         assert_eq!(failure.is_some(), !is_made);
         match is_made {
-            true => self.made_artifacts.push_back(name),
+            true => self.made_artifacts.push_back(id),
             false => self.parcels[2] += 1,
         }
         self.tell_first(failure.into_iter().collect());
@@ -369,8 +420,7 @@ impl Play {
     }
 
     fn begin(&mut self) {
-        // A flush comes when it is due, whatever waits, and takes nothing.
-        assert!(matches!(self.state.next_work(true), Some(Work::Flush)));
+        self.flush();
         let has_files = self.begun.is_some() || !self.made_artifacts.is_empty();
         let has_entry = self.state.has_ready_entry();
         let work = self.state.next_work(false);
@@ -394,7 +444,7 @@ impl Play {
             Some(Work::Artifact(artifact)) => {
                 assert!(self.begun.is_none());
                 self.begun = self.made_artifacts.pop_front();
-                let name = self.begun.map(|name| name.to_string());
+                let name = self.begun.map(|id| id.to_string());
                 assert_eq!(Some(artifact.heading.name), name);
                 InHand::Files
             }
@@ -449,10 +499,7 @@ impl Play {
 
     fn end_row(&mut self, pictures: u64, tables: u64) -> Vec<Failure> {
         let outcome = self.outcome(pictures, tables);
-        let written = match outcome.failure {
-            None => outcome.tables_written,
-            Some(_) => 0,
-        };
+        let written = outcome.tables_written;
         self.parcels[1] += written;
         self.parcels[2] += tables - written;
         self.state.row_done(pictures, tables, outcome)
@@ -462,7 +509,7 @@ impl Play {
         self.entries_first = self.state.entries.len().min(parcels::MOST_FIRST);
         let result = match self.random.u8(..8) {
             0 => Err(planned()),
-            1..4 => Ok(1),
+            1..4 => Ok(()),
             _ => {
                 self.state.artifact_goes_on(1);
                 return Vec::new();
@@ -471,7 +518,7 @@ impl Play {
         self.begun = None;
         self.parcels[if result.is_ok() { 1 } else { 2 }] += 1;
         let is_lost = result.is_err();
-        let failure = self.state.artifact_done(result);
+        let failure = self.state.artifact_done(done(result));
         assert_eq!(failure.is_some(), is_lost);
         failure.into_iter().collect()
     }
@@ -484,18 +531,25 @@ impl Play {
         };
         let refused = self.random.u64(..=pictures.min(1));
         let tables_refused = self.random.u64(..=tables.min(1));
+        let failure_of_all = (self.random.u8(..4) == 0).then(planned);
+        // Some may be written before it is refused.
+        let tables_written = match failure_of_all {
+            None => tables - tables_refused,
+            Some(_) => self.random.u64(..=tables - tables_refused),
+        };
         Outcome {
-            failure: (self.random.u8(..4) == 0).then(planned),
+            failure: failure_of_all,
             pictures_failed: vec![failure("a"); refused as usize],
             pictures_written: pictures - refused,
             tables_failed: vec![failure("b"); tables_refused as usize],
-            tables_written: tables - tables_refused,
+            tables_written,
             bytes_written: 1,
         }
     }
 
     fn turn(&mut self) {
-        match self.random.u8(..20) {
+        match self.random.u8(..21) {
+            20 => self.begin_flush(),
             0 => self.media(),
             1 => self.answer(),
             2..=4 => self.log(),
@@ -583,10 +637,13 @@ fn check(overflow: Overflow) {
         for _ in 0..1200 {
             play.turn();
             play.check();
+            play.check_flushes();
         }
         play.state.waited = Duration::from_secs(1);
         play.drain();
         play.check();
+        play.check_flushes();
+        assert!(play.flushes.is_empty());
         let stats = play.state.stats();
         assert_eq!((stats.rows.queued, stats.pictures.queued), (0, 0));
         assert_eq!(stats.artifacts.queued, 0);
@@ -646,7 +703,19 @@ fn nothing_is_lost_or_counted_twice_in_any_order() {
 }
 
 fn planned() -> Arc<Error> {
-    Arc::new(Error::device("planned"))
+    Arc::new(planned_error())
+}
+
+/// A byte was written of it.
+fn done(result: Result<(), Arc<Error>>) -> Done {
+    Done {
+        bytes_written: 1,
+        result,
+    }
+}
+
+fn planned_error() -> Error {
+    Error::device("planned")
 }
 
 #[test]
@@ -658,17 +727,33 @@ fn no_flush_is_due_after_the_end() {
         assert!(matches!(state.next_work(true), Some(Work::Flush)));
         let exit = state.next_work(false);
         assert!(matches!(exit, Some(Work::Entry(Entry::Exit(0)))));
-        let result = if has_ended { Ok(1) } else { Err(planned()) };
-        state.exit_done(result, false);
+        let result = if has_ended { Ok(()) } else { Err(planned()) };
+        state.exit_done(done(result), false);
         assert!(matches!(state.next_work(true), Some(Work::End)));
     }
+}
+
+/// What is accepted later is made later, or never.
+#[test]
+fn a_flush_waits_for_the_artifacts_before_it_and_for_no_later_one() {
+    let mut state = State::new(Limits::default());
+    assert_eq!(state.last_artifact(), None);
+    let [first, second] = [state.accept_artifact(), state.accept_artifact()];
+    let last = state.last_artifact().unwrap();
+    let later = state.accept_artifact();
+    let fail = |state: &mut State, id| drop(state.artifact_made(id, "a", Err(planned_error())));
+    fail(&mut state, second);
+    assert!(state.has_artifact_up_to(last));
+    fail(&mut state, first);
+    assert!(!state.has_artifact_up_to(last));
+    assert_eq!(state.last_artifact(), Some(later));
 }
 
 /// What the next `flush` returns after these flushes: those that nobody asked for, and at the end
 /// that of `flush` itself, where it was done before the time was up.
 fn check_flushes(by_itself: &[bool], own: Option<bool>, is_failure: bool) {
     let mut state = State::new(Limits::default());
-    let result = |is_good: bool| if is_good { Ok(1) } else { Err(planned()) };
+    let result = |is_good: bool| done(if is_good { Ok(()) } else { Err(planned()) });
     for is_good in by_itself {
         state.flushed(result(*is_good));
     }
@@ -698,10 +783,10 @@ fn a_flush_that_failed_by_itself_is_returned_until_one_succeeds() {
 #[test]
 fn flushes_that_fail_by_themselves_are_told_once() {
     let mut state = State::new(Limits::default());
-    assert!(state.flushed(Err(planned())).is_some());
-    assert!(state.flushed(Err(planned())).is_none());
-    assert!(state.flushed(Ok(5)).is_none());
-    assert_eq!(state.stats().bytes_written, 5);
+    assert!(state.flushed(done(Err(planned()))).is_some());
+    assert!(state.flushed(done(Err(planned()))).is_none());
+    assert!(state.flushed(done(Ok(()))).is_none());
+    assert_eq!(state.stats().bytes_written, 3);
 }
 
 /// Calls that begin to ask and that are told, in this order, with a failure before, in between and

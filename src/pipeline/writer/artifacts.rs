@@ -33,7 +33,6 @@ impl Writer {
     ) -> Option<Json> {
         match self.table(key, media_key, table, step) {
             Ok((artifact, logged)) => {
-                files.tables += 1;
                 files.named.insert(logged.path.clone());
                 files.artifacts.push(artifact);
                 Some(json::table::table(&logged))
@@ -77,9 +76,18 @@ impl Writer {
         Ok((artifact, logged))
     }
 
-    pub(super) fn name_artifacts(&mut self, artifacts: Vec<ArtifactRecord>) -> Result<()> {
+    /// Counts those that are written.
+    pub(super) fn name_artifacts(
+        &mut self,
+        artifacts: Vec<ArtifactRecord>,
+        written: &mut u64,
+    ) -> Result<()> {
         let mut artifacts = artifacts.into_iter();
-        artifacts.try_for_each(|artifact| self.record(RecordType::Artifact(artifact)))
+        artifacts.try_for_each(|artifact| {
+            self.record(RecordType::Artifact(artifact))?;
+            *written += 1;
+            Ok(())
+        })
     }
 
     /// Begins with an artifact, whose files [`take_files`](Self::take_files) takes. Returned is what

@@ -3,20 +3,19 @@
 //! spare one.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::tests::{
     Disk, LONG, check_sums, close_row, explore, log_row, nothing_more, spawn, start_pipeline,
 };
-use crate::artifact::{Artifact, Digest, Entry, Heading, MadeArtifact, Source};
+use crate::artifact::{Artifact, MadeArtifact};
 use crate::error::{Error, Result};
 use crate::image::Seen;
 use crate::pipeline::{Counts, Deadline, Pipeline, Queued, Stats, TableId};
 use crate::run::init;
 use crate::sink::records::{Record, RecordType};
-use crate::sink::{Kept, Md5, MediaKey, Staging, Stamp};
+use crate::sink::{Kept, MediaKey, Staging};
 use crate::table::{Lost, MadeTable, RunFile};
 
 // ---- artifacts and tables ----
@@ -26,21 +25,7 @@ const FILES: usize = 40;
 
 /// An artifact of many files.
 fn artifact() -> MadeArtifact {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    let source = Source::User {
-        path: path.into(),
-        stamp: Stamp::of(path).unwrap(),
-    };
-    let file = |number: usize| {
-        let entry = Entry {
-            digest: Digest::Md5(Md5::of(&number.to_le_bytes())),
-            size: 1,
-            source: source.clone(),
-        };
-        (number.to_string(), entry)
-    };
-    let heading = Heading::new("a".into(), "dataset".into());
-    MadeArtifact::of_files(heading, (0..FILES).map(file))
+    MadeArtifact::of_n_files(FILES, 1)
 }
 
 // All threads of a program run on one of the system's.
@@ -84,7 +69,8 @@ fn under_key(table: TableId) -> (&'static str, Queued) {
 }
 
 fn flush(pipeline: &Pipeline) -> Result<()> {
-    pipeline.inquire().flush(Deadline::after(LONG))
+    let inquiry = pipeline.inquire();
+    inquiry.flush(&inquiry.begin_flush(), Deadline::after(LONG))
 }
 
 fn finish(pipeline: &Pipeline) -> Result<()> {
@@ -157,6 +143,11 @@ fn check(stats: Stats, rows: u64, artifacts: [u64; 3]) {
     assert_eq!((stats.rows.written, stats.queued_bytes), (rows, 0));
 }
 
+fn ended_and_told_once(disk: &Disk) {
+    assert!(disk.has_end());
+    assert_eq!(disk.told(), 1);
+}
+
 const TABLE: &str = "run-id-t";
 
 // ---- the programs ----
@@ -175,6 +166,34 @@ fn a_flush_waits_for_an_artifact_that_is_being_made() {
         assert!(in_order(&confirmed, &["row 0"]), "{confirmed:?}");
         maker.join().unwrap();
         check(pipeline.stats(), 1, [1, 1, 0]);
+    };
+    explore(program, nothing_more);
+}
+
+/// An artifact, and a row that waits for its table.
+#[test]
+fn a_flush_waits_for_nothing_that_is_logged_after_it_began() {
+    let program = |disk: &Disk| {
+        let pipeline = start(disk);
+        let made = pipeline.await_artifact("a");
+        let maker = spawn(|| made(Ok(artifact())));
+        log(&pipeline, 0, None);
+        let inquiry = pipeline.inquire();
+        let begun = inquiry.begin_flush();
+        let held = pipeline.await_artifact("b");
+        let (id, held_too) = pipeline.await_table("t", 1);
+        log(&pipeline, 1, Some(id));
+        inquiry.flush(&begun, Deadline::after(LONG)).unwrap();
+        let confirmed = confirmed(disk);
+        assert!(in_order(&confirmed, &["a"]), "{confirmed:?}");
+        assert!(in_order(&confirmed, &["row 0"]), "{confirmed:?}");
+        assert_eq!(confirmed.len(), 2);
+        drop(inquiry);
+        held(Ok(artifact()));
+        held_too(Ok(table(1)));
+        flush(&pipeline).unwrap();
+        maker.join().unwrap();
+        check(pipeline.stats(), 2, [3, 3, 0]);
     };
     explore(program, nothing_more);
 }
@@ -256,10 +275,7 @@ fn an_artifact_that_fails_is_told_and_returned_once() {
         maker.join().unwrap();
         check(pipeline.stats(), 1, [1, 0, 1]);
     };
-    explore(program, |disk| {
-        assert!(disk.has_end());
-        assert_eq!(disk.told(), 1);
-    });
+    explore(program, ended_and_told_once);
 }
 
 #[test]
@@ -276,10 +292,7 @@ fn a_table_that_fails_is_told_and_its_row_is_written() {
         maker.join().unwrap();
         check(pipeline.stats(), 1, [1, 0, 1]);
     };
-    explore(program, |disk| {
-        assert!(disk.has_end());
-        assert_eq!(disk.told(), 1);
-    });
+    explore(program, ended_and_told_once);
 }
 
 /// Nobody waits for them: they are written all the same, and the threads end.

@@ -608,7 +608,9 @@ fn a_row_that_fails_is_told_to_the_call_that_waits_for_it() {
             log_row(&shared, 0, None);
             inquiry.settle().unwrap_err();
         });
-        let _ = pipeline.inquire().flush(Deadline::after(LONG));
+        let inquiry = pipeline.inquire();
+        let _ = inquiry.flush(&inquiry.begin_flush(), Deadline::after(LONG));
+        drop(inquiry);
         other.join().unwrap();
         disk.set_broken(false);
         pipeline.finish(0, Deadline::after(LONG)).unwrap_err();

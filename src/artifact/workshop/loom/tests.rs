@@ -16,13 +16,14 @@ impl Ends {
 
     fn end(&self, name: &'static str, group: Group) {
         let ends = self.clone();
-        group.finish(
+        let undone = group.finish(
             || Ok(()),
             move |result| {
                 ends.0.0.lock().unwrap().push((name, result.is_ok()));
                 ends.0.1.notify_all();
             },
         );
+        assert!(undone.is_none());
     }
 
     /// All of them, once there are so many.

@@ -1,15 +1,17 @@
 //! What comes to the sink of an artifact, and when.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::convert::IntoWandbImage;
+use crate::image::Seen;
 use crate::pipeline::clock::Clock;
 use crate::pipeline::row::{Prepared, PreparedImage, PreparedRow};
+use crate::sink::RecordSink;
 use crate::sink::records::Record;
-use crate::sink::{Md5, RecordSink, Stamp};
+use crate::table::{Lost, RunFile};
 use crate::tensor::HostTensor;
 
 /// Takes note of what comes.
@@ -20,6 +22,7 @@ struct Notes {
     artifact: Arc<Mutex<ArtifactRecord>>,
     /// How often it says that it has lost files.
     losses: Arc<AtomicUsize>,
+    refuses_rows: bool,
 }
 
 impl Notes {
@@ -54,6 +57,9 @@ impl RecordSink for Notes {
                 *self.artifact.lock().unwrap() = artifact.clone();
                 self.note("artifact");
             }
+            Some(RecordType::History(_)) if self.refuses_rows => {
+                return Err(Error::device("planned"));
+            }
             Some(RecordType::History(_)) => self.note("row"),
             _ => {}
         }
@@ -77,25 +83,6 @@ fn begin() -> (Writer, Notes) {
     (writer, notes)
 }
 
-/// Files of so many bytes each.
-fn files(n: usize, size: u64) -> MadeArtifact {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    let source = Source::User {
-        path: path.into(),
-        stamp: Stamp::of(path).unwrap(),
-    };
-    let file = |number: usize| {
-        let entry = Entry {
-            digest: Digest::Md5(Md5::of(&number.to_le_bytes())),
-            size,
-            source: source.clone(),
-        };
-        (format!("{number:06}"), entry)
-    };
-    let heading = Heading::new("a".into(), "dataset".into());
-    MadeArtifact::of_files(heading, (0..n).map(file))
-}
-
 fn row(step: u64) -> PreparedRow {
     let dot = HostTensor::new([1, 1], vec![1_u8]).unwrap();
     let image = PreparedImage::make(&dot.to_wandb_image().unwrap()).unwrap();
@@ -110,7 +97,7 @@ fn row(step: u64) -> PreparedRow {
 /// What comes in each turn of an artifact of these files.
 fn check(n: usize, size: u64, turns: &[usize]) {
     let (mut writer, notes) = begin();
-    writer.begin_artifact(files(n, size));
+    writer.begin_artifact(MadeArtifact::of_n_files(n, size));
     for (turn, &expected) in turns.iter().enumerate() {
         let is_last = turn + 1 == turns.len();
         assert_eq!(writer.take_files().unwrap(), is_last, "turn {turn}");
@@ -151,7 +138,7 @@ fn an_artifact_begins_anew_where_files_are_lost() {
     let n = FILES_AT_A_TIME + 1;
     let (mut writer, notes) = begin();
     assert!(writer.row(&row(0)).0.failure.is_none());
-    writer.begin_artifact(files(n, 1));
+    writer.begin_artifact(MadeArtifact::of_n_files(n, 1));
     notes.lose(1);
     notes.take();
     assert_eq!(
@@ -169,7 +156,7 @@ fn an_artifact_begins_anew_where_files_are_lost() {
 fn an_artifact_begins_anew_where_a_row_learns_that_files_are_lost() {
     let n = FILES_AT_A_TIME + 1;
     let (mut writer, notes) = begin();
-    writer.begin_artifact(files(n, 1));
+    writer.begin_artifact(MadeArtifact::of_n_files(n, 1));
     assert!(!writer.take_files().unwrap());
     notes.lose(1);
     writer.row(&row(0));
@@ -184,12 +171,50 @@ fn an_artifact_begins_anew_where_a_row_learns_that_files_are_lost() {
 #[test]
 fn what_is_lost_again_and_again_keeps_nobody_waiting() {
     let (mut writer, notes) = begin();
-    writer.begin_artifact(files(1, 1));
+    writer.begin_artifact(MadeArtifact::of_n_files(1, 1));
     notes.lose(usize::MAX);
     assert_eq!(
         take_all(&mut writer, &notes),
         [("file", 3), ("artifact", 1)]
     );
+}
+
+/// Its artifact is in the log, and uploaded.
+#[test]
+fn a_table_is_written_where_its_row_is_refused_after_it() {
+    for refuses_rows in [false, true] {
+        let notes = Notes {
+            refuses_rows,
+            ..Notes::default()
+        };
+        let mut writer = Writer::new(Box::new(notes.clone()), Clock::start(), "id".into());
+        let table = Prepared::Table(MediaKey::new("t").unwrap(), Box::new(table()));
+        let row = PreparedRow {
+            values: BTreeMap::from([("t".into(), table)]),
+            ..row(0)
+        };
+        let (outcome, _) = writer.row(&row);
+        assert_eq!(outcome.failure.is_some(), refuses_rows);
+        assert_eq!(outcome.tables_written, 1);
+        assert_eq!(notes.take()[..2], [("file", 1), ("artifact", 1)]);
+    }
+}
+
+/// Without rows.
+fn table() -> MadeTable {
+    MadeTable {
+        entries: BTreeMap::new(),
+        run_file: RunFile {
+            staging: Arc::new(Staging::create_in(&std::env::temp_dir()).unwrap()),
+            name: "table".into(),
+            sha256: "0".repeat(64),
+            size: 1,
+        },
+        columns: 1,
+        rows: 0,
+        lost: Lost::default(),
+        seen: Seen::default(),
+    }
 }
 
 /// Whether the record names a file of the contents, where each path is so long.
