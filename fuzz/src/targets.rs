@@ -457,6 +457,7 @@ fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> Artifa
 }
 
 fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
+    let outside = std::fs::read(OUTSIDE).expect("it can be read");
     let picture = base64(&md5(b"picture"));
     let digest = match bytes.u8() % 6 {
         0 => base64(&md5(b"other")),
@@ -472,7 +473,6 @@ fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
         String::new(),
         OUTSIDE.into(),
     ];
-    let outside = std::fs::read(OUTSIDE).expect("it can be read");
     let references = ["", "", "", "s3://bucket/key", "file:///etc/passwd"];
     ArtifactManifestEntry {
         path: bytes

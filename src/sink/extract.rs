@@ -162,11 +162,16 @@ fn each_named(
             }),
         };
         if let Some(why) = why_not(&state) {
-            let what = format!("the list of its files, {}, {why}", cut(list.into()));
+            let what = format!("the list of its files, {}, {why}", shown(list));
             return Err(unusable(artifact, &what));
         }
     }
     Ok(all)
+}
+
+/// What a log says is its writer's, and isn't to speak to the terminal.
+fn shown(path: &str) -> String {
+    cut(path.into()).escape_debug().to_string()
 }
 
 /// Why a file can't be used; none where it can.
@@ -301,7 +306,8 @@ fn tell(told: &mut BTreeSet<String>, names: impl IntoIterator<Item = String>) {
 }
 
 fn listed(names: &BTreeSet<String>) -> String {
-    let told: Vec<&str> = names.iter().take(MAX_NAMES).map(String::as_str).collect();
+    let told = names.iter().take(MAX_NAMES);
+    let told: Vec<String> = told.map(|name| name.escape_debug().to_string()).collect();
     let more = if names.len() > MAX_NAMES { ", …" } else { "" };
     told.join(", ") + more
 }
@@ -317,7 +323,7 @@ impl Plan {
     fn of(artifact: &ArtifactRecord, files: &mut ArtifactFiles) -> Result<Self> {
         let Some(algorithm) = algorithm_of(artifact) else {
             let what = format!(
-                "its digests are {}, and only MD5 and XXH128 are known here",
+                "its digests are {:?}, and only MD5 and XXH128 are known here",
                 beginning(&artifact.digest_algorithm)
             );
             return Err(unusable(artifact, &what));
@@ -357,10 +363,7 @@ impl Plan {
         let digest = FileDigest::from_base64(algorithm, &named.digest);
         let (Some(source), Some(digest)) = (looked.source, digest) else {
             let why = why_not(&looked.state).unwrap_or_else(|| "can't be compared".into());
-            let what = format!(
-                "its file {path:?}, {}, {why}",
-                cut(named.local_path.clone())
-            );
+            let what = format!("its file {path:?}, {}, {why}", shown(&named.local_path));
             return Err(unusable(artifact, &what));
         };
         self.size += named.size.max(0).cast_unsigned();
