@@ -796,6 +796,8 @@ fn run_with_artifacts(desk: &Desk) -> String {
     data.add_file(&given).unwrap();
     data.add_reference("s3://bucket/key.png").unwrap();
     run.log_artifact(data).unwrap();
+    // Else the table may come first.
+    run.flush(std::time::Duration::from_secs(60)).unwrap();
     let mut table = Table::new(["n"]).unwrap();
     table.add_row((1,)).unwrap();
     run.log(Row::new().with("predictions", table)).unwrap();
