@@ -265,8 +265,8 @@ fn with_checksums(mut log: Vec<u8>) -> Vec<u8> {
     log
 }
 
-/// Any run is verified, and repaired or refused: what repair writes is sound, and nothing of a sound
-/// run is missing in it, nor a row that damage elsewhere left whole.
+/// Any run is verified, and repaired or refused: what repair writes is sound and names no file outside
+/// of it, and nothing of a sound run is missing in it, nor a row that damage elsewhere left whole.
 pub fn repair(data: &[u8]) {
     let mut bytes = Bytes(data);
     match bytes.u8() {
@@ -291,7 +291,8 @@ fn repair_of_records(mut bytes: Bytes<'_>) {
 /// Repairs the run of a log, with these among the files of its artifacts; of `whole` rows the marks
 /// are known.
 fn check_repair(log: &[u8], files: &[Vec<u8>], whole: Option<Vec<&str>>) {
-    use wandb_image::sink::{repair::repair, verify::verify};
+    use wandb_image::sink::repair::repair;
+    use wandb_image::sink::verify::{Fault, FaultKind, verify};
 
     let dir = tempfile::tempdir().expect("a directory can be made");
     let run = dir.path().join("offline-run-20260101_000000-a");
@@ -320,6 +321,8 @@ fn check_repair(log: &[u8], files: &[Vec<u8>], whole: Option<Vec<&str>>) {
         "what was repaired is not sound: {:?}",
         again.faults
     );
+    let is_outside = |fault: &Fault| fault.kind == FaultKind::ArtifactOutside;
+    assert!(!again.faults.iter().any(is_outside), "{:?}", again.faults);
     assert!(
         !report.is_sound() || repaired.missing.is_empty(),
         "{:?}",
@@ -419,6 +422,9 @@ fn log_of_records(mut bytes: Bytes<'_>) -> Chosen {
     }
 }
 
+/// A file outside of the run.
+const OUTSIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
 /// An artifact of files that are there and of some that aren't, which its record names, or a file of
 /// contents, whole or of any bytes.
 fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> ArtifactRecord {
@@ -431,7 +437,9 @@ fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> Artifa
         r#type: bytes.one_of(&["dataset", "run_table", ""]).into(),
         name: of_name.into(),
         digest: text(bytes.take(2)),
-        digest_algorithm: bytes.one_of(&["MANIFEST_MD5", "", "XXH128"]).into(),
+        digest_algorithm: bytes
+            .one_of(&["MANIFEST_MD5", "", "MANIFEST_XXH128"])
+            .into(),
         ..ArtifactRecord::default()
     };
     let mut manifest = ArtifactManifest::default();
@@ -449,10 +457,12 @@ fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> Artifa
 }
 
 fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
+    let outside = std::fs::read(OUTSIDE).expect("it can be read");
     let picture = base64(&md5(b"picture"));
-    let digest = match bytes.u8() % 5 {
+    let digest = match bytes.u8() % 6 {
         0 => base64(&md5(b"other")),
         1 => text(bytes.piece()),
+        2 => base64(&md5(&outside)),
         _ => picture,
     };
     let places = [
@@ -461,6 +471,7 @@ fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
         "artifacts/other".into(),
         "/".into(),
         String::new(),
+        OUTSIDE.into(),
     ];
     let references = ["", "", "", "s3://bucket/key", "file:///etc/passwd"];
     ArtifactManifestEntry {
@@ -469,7 +480,7 @@ fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
             .into(),
         digest,
         r#ref: bytes.one_of(&references).into(),
-        size: bytes.one_of(&[7, 7, 7, 0, -1, i64::MAX]),
+        size: bytes.one_of(&[7, 7, 7, 0, -1, i64::MAX, outside.len() as i64]),
         local_path: bytes.one_of(&places),
     }
 }

@@ -289,6 +289,12 @@ impl Files {
     /// Keeps bytes under a path. The same content may be there already, for another image.
     pub(crate) fn add(&self, path: &str, bytes: &[u8]) -> Result<Md5> {
         let digest = Md5::of(bytes);
+        self.add_hashed(path, bytes, digest)?;
+        Ok(digest)
+    }
+
+    /// The same of bytes whose digest this is.
+    pub(crate) fn add_hashed(&self, path: &str, bytes: &[u8], digest: Md5) -> Result<()> {
         let is_there = |files: &Self| {
             let entries = files.lock();
             let there = entries.get(path).map(|there| there.digest.clone());
@@ -302,7 +308,7 @@ impl Files {
             let entry = self.stage(digest, bytes)?;
             self.insert(&mut self.lock(), path, entry)?;
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// An address that an image names.

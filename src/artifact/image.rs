@@ -31,9 +31,9 @@ fn place_picture(files: &Files, image: &ArtifactImage) -> Result<Placed> {
             Ok(Placed { path, sha256 })
         }
         ArtifactPicture::Made(bytes) => {
-            let hash = Md5::of(bytes).hex();
-            let path = format!("{MEDIA_SUBDIR}/{}.{}", beginning(&hash), image.format);
-            files.add(&path, bytes)?;
+            let md5 = Md5::of(bytes);
+            let path = format!("{MEDIA_SUBDIR}/{}.{}", beginning(&md5.hex()), image.format);
+            files.add_hashed(&path, bytes, md5)?;
             let sha256 = sha256(bytes);
             Ok(Placed { path, sha256 })
         }
@@ -49,9 +49,9 @@ fn place_picture(files: &Files, image: &ArtifactImage) -> Result<Placed> {
 
 fn place_mask(files: &Files, bytes: &[u8]) -> Result<Placed> {
     let (folder, extension) = json::mask_place();
-    let hash = Md5::of(bytes).hex();
-    let path = format!("{folder}/{}.{extension}", beginning(&hash));
-    files.add(&path, bytes)?;
+    let md5 = Md5::of(bytes);
+    let path = format!("{folder}/{}.{extension}", beginning(&md5.hex()));
+    files.add_hashed(&path, bytes, md5)?;
     let sha256 = sha256(bytes);
     Ok(Placed { path, sha256 })
 }

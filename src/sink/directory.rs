@@ -1,5 +1,6 @@
 //! The directory of an offline run, as `wandb sync` and `wandb leet` read it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,11 @@ use super::disk::{self, Folder};
 use super::files::{Files, enter};
 use super::latest::Made;
 use super::log::{LogWriter, io_error};
+use super::manifest::hash_of;
+use super::names::resolved;
 use super::reader::LogReader;
 use super::records::{Record, RecordType};
-use super::{Durability, FilePlace, RecordSink, StagedFile, staging};
+use super::{Durability, FilePlace, Md5, RecordSink, StagedFile, staging};
 use crate::error::{Error, Result};
 
 /// How the name of a log ends until it holds the first records.
@@ -138,7 +141,7 @@ impl Site<Dir> {
         log: String,
         durability: Durability,
     ) -> io::Result<Self> {
-        let parent = std::path::absolute(parent)?;
+        let parent = resolved(parent)?;
         Ok(Self {
             path: parent.join(name),
             name: name.into(),
@@ -388,6 +391,13 @@ impl<F: Folder> Directory<F> {
         let file = file.map_err(|source| io_error("read", &path, source))?;
         let (mut lost, mut media, mut of_artifacts) = (Lost::default(), 0.., 0..);
         let mut room = MAX_CONTENTS;
+        // Each takes less room than what names it in the log.
+        let mut looked_up: BTreeMap<Md5, bool> = BTreeMap::new();
+        let mut is_gone = |file: &str| {
+            let hash = hash_of(file)?;
+            let is_gone = looked_up.entry(hash);
+            Some(*is_gone.or_insert_with(|| self.files.lacks_in_run(file)))
+        };
         for record in LogReader::from_reader(path, file)? {
             match record?.record_type {
                 Some(RecordType::Files(record)) => {
@@ -398,9 +408,7 @@ impl<F: Folder> Directory<F> {
                 Some(RecordType::Artifact(record)) => {
                     let open = |path: &str| self.files.open_in_run(path);
                     each_own(&record, open, &mut room, &mut |file| {
-                        let number = of_artifacts
-                            .next()
-                            .filter(|_| self.files.lacks_in_run(file));
+                        let number = of_artifacts.next().filter(|_| is_gone(file) == Some(true));
                         lost.artifacts.extend(number);
                     });
                 }

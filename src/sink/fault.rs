@@ -84,6 +84,8 @@ pub enum FaultKind {
     ArtifactDigest,
     /// The files of an artifact lie in the run, but its record says where the run was before.
     ArtifactMoved,
+    /// Files of artifacts that lie outside of the run's directory. A note.
+    ArtifactOutside,
     /// A temporary file was left. A note.
     TemporaryFile,
     /// Media files that no row names. A note.
@@ -107,6 +109,7 @@ impl FaultKind {
                 | Self::ListedMissing
                 | Self::NoClassLabels
                 | Self::ArtifactUnread
+                | Self::ArtifactOutside
                 | Self::TemporaryFile
                 | Self::UnnamedFiles
                 | Self::Synced

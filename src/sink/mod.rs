@@ -5,6 +5,7 @@ mod claim;
 mod digest;
 mod directory;
 mod disk;
+pub mod extract;
 mod fault;
 mod files;
 mod framing;

@@ -46,8 +46,11 @@ impl Report {
 /// files, one block at a time.
 ///
 /// The files of artifacts are looked at where their records say that they are: as a rule in the
-/// run's `artifacts/`, and those of the Python SDK in a folder of its own. Outside of the run at
-/// most 16 GiB are read in all; of files beyond that the size alone is compared. Of a run that was
+/// run's `artifacts/`, and those of the Python SDK in a folder of its own. They are compared with
+/// their MD5, or their XXH128 where the artifact has that. Outside of the run at most 16 GiB are read
+/// in all; of files beyond that the size alone is compared. That there are files outside is a note
+/// ([`FaultKind::ArtifactOutside`]), since a run that goes to another machine leaves them behind. Of
+/// a run that was
 /// synced nothing is said of those that are gone, since the SDK's are deleted then.
 ///
 /// A list of an artifact's files that lies in a file of its own is compared with the MD5 that it is

@@ -573,19 +573,25 @@ fn each_file(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn digests_that_are_no_md5_are_not_compared() {
+fn digests_are_compared_as_they_were_made_and_those_of_another_kind_are_not() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), "abc").unwrap();
     let local = file.path().to_str().unwrap();
-    let xxh128 = "BrDIzz8GPz0QWWZkqvgiTQ==";
-    let verified = |algorithm: &str, size: i64| {
+    let xxh128 = "BrBatnM6YYV4r1+UiS85UA==";
+    let is_sound = |algorithm: &str, text: &str, size: i64| {
+        fs::write(file.path(), text).unwrap();
         let dir = claiming_by(algorithm, vec![claim(xxh128, size, local)], "");
-        verify(dir.path().join("offline-run-20250101_000000-r1")).unwrap()
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        let is_sound = verify(&run).unwrap().is_sound();
+        let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+        assert_eq!(repaired.artifacts, u64::from(is_sound));
+        is_sound
     };
-    assert!(verified("MANIFEST_XXH128", 3).is_sound());
-    assert!(!verified("MANIFEST_XXH128", 4).is_sound());
-    assert!(!verified("MANIFEST_MD5", 3).is_sound());
-    assert!(!verified("", 3).is_sound());
+    assert!(is_sound("MANIFEST_XXH128", "abc", 3));
+    assert!(!is_sound("MANIFEST_XXH128", "abd", 3));
+    assert!(!is_sound("MANIFEST_XXH128", "abc", 4));
+    assert!(!is_sound("MANIFEST_MD5", "abc", 3));
+    assert!(!is_sound("", "abc", 3));
+    assert!(is_sound("ANOTHER", "abd", 3));
 }
 
 /// A run whose log names these files of an artifact.
@@ -673,24 +679,155 @@ fn what_a_log_claims_of_files_is_not_followed_into_devices() {
     );
 }
 
+/// What verify says of files outside of the run's directory.
+fn outside(run: &Path) -> Option<String> {
+    let report = verify(run).unwrap();
+    assert!(report.is_sound(), "{:#?}", report.faults);
+    let mut faults = report.faults.iter();
+    let outside = faults.find(|fault| fault.kind == FaultKind::ArtifactOutside);
+    outside.map(ToString::to_string)
+}
+
+/// As the Python SDK leaves them in a folder of its own.
 #[test]
-fn files_of_the_sdk_stay_where_they_are() {
+fn files_from_outside_of_a_run_are_told_and_brought_to_the_clean_one() {
     let staged = tempfile::tempdir().unwrap();
-    let file = staged.path().join("a");
+    let [file, other] = ["a", "b"].map(|name| staged.path().join(name));
     fs::write(&file, "hello\n").unwrap();
+    fs::write(&other, "abc").unwrap();
     let relative = claim(HELLO_BASE64, 6, "no/such/place");
-    let entries = vec![claim(HELLO_BASE64, 6, file.to_str().unwrap()), relative];
-    let dir = claiming(entries, "");
+    let hello = claim(HELLO_BASE64, 6, file.to_str().unwrap());
+    let dir = claiming(vec![hello.clone(), relative, hello], "");
     let run = dir.path().join("offline-run-20250101_000000-r1");
-    check_sound(&run);
-    let payload = |run: &Path| {
-        let log = LogReader::open(find_log(run).unwrap()).unwrap();
-        log.payloads().nth(1).unwrap().unwrap()
-    };
+    let told = outside(&run).unwrap();
+    let expected = format!(
+        "name 1 file outside of this directory, {}: ",
+        file.display()
+    );
+    assert!(told.contains(&expected), "{told}");
+    assert!(
+        told.contains("`wandb-image repair` brings them along"),
+        "{told}"
+    );
     let repaired = repair(&run, dir.path().join("repaired")).unwrap();
-    assert_eq!(payload(&run), payload(&repaired.dir));
+    assert_eq!((repaired.artifacts, repaired.missing_in_all), (1, 0));
+    let changed = repaired.changed[0].to_string();
+    assert!(
+        changed.contains("1 file of artifacts from outside"),
+        "{changed}"
+    );
+    let places = |run: &Path| {
+        let contents = artifacts(run).remove(0).manifest.unwrap().contents;
+        contents
+            .into_iter()
+            .map(|entry| entry.local_path)
+            .collect::<Vec<_>>()
+    };
+    let place = repaired.dir.join(HELLO).to_str().unwrap().to_owned();
+    assert_eq!(places(&repaired.dir), [&*place, "no/such/place", &*place]);
+    // What a relative path leads to isn't known, also where such a file is here.
     fs::remove_file(&file).unwrap();
+    assert_eq!(fs::read_to_string(&place).unwrap(), "hello\n");
+    assert_eq!(outside(&repaired.dir), None);
     check(&run, FaultKind::ArtifactMissing, &["\"a\" at "]);
+
+    // By another digest; it gets the name of its MD5, as all files there.
+    let xxh128 = claim("BrBatnM6YYV4r1+UiS85UA==", 3, other.to_str().unwrap());
+    let dir = claiming_by("MANIFEST_XXH128", vec![xxh128], "");
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+    let place = repaired.dir.join("artifacts/90").join(md5_hex(b"abc"));
+    assert_eq!(places(&repaired.dir), [place.to_str().unwrap()]);
+    assert_eq!(outside(&repaired.dir), None);
+    synced(&run);
+    assert_eq!(outside(&run), None);
+}
+
+/// Who writes a log that names somebody's files has to know what is in them.
+#[test]
+fn no_file_outside_of_a_run_is_brought_but_that_which_its_digest_says() {
+    let staged = tempfile::tempdir().unwrap();
+    let secret = staged.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    for (algorithm, digest) in [
+        ("", HELLO_BASE64),
+        ("MANIFEST_XXH128", HELLO_BASE64),
+        ("ANOTHER", HELLO_BASE64),
+        ("ANOTHER", ""),
+        ("", ""),
+    ] {
+        let entry = claim(digest, 6, secret.to_str().unwrap());
+        let dir = claiming_by(algorithm, vec![entry], "");
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+        assert!(
+            !repaired.dir.join("artifacts").exists(),
+            "{algorithm} {digest}"
+        );
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy_tree(&entry.path(), &to),
+            false => _ = fs::copy(entry.path(), &to).unwrap(),
+        }
+    }
+}
+
+/// What lies in the run, be it among its artifacts or elsewhere there, is taken from the copy.
+#[test]
+fn a_run_that_was_copied_is_made_whole_of_its_own_files() {
+    let dir = claiming(Vec::new(), "");
+    let name = "offline-run-20250101_000000-r1";
+    let run = dir.path().join(name);
+    let file = run.join("files/code/main.py");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "hello\n").unwrap();
+    let other = dir.path().join("other");
+    let log = Framed::of(&[
+        run_record("r1"),
+        record(RecordType::Artifact(artifact_of(
+            vec![claim(HELLO_BASE64, 6, file.to_str().unwrap())],
+            "",
+        ))),
+        exit(),
+    ]);
+    fs::write(run.join("run-r1.wandb"), log.bytes).unwrap();
+    let copy = other.join("run-renamed");
+    copy_tree(&run, &copy);
+    assert!(outside(&copy).is_some());
+    assert_eq!(outside(&run), None);
+    let own = |out: &str| {
+        let repaired = repair(&copy, dir.path().join(out)).unwrap();
+        assert_eq!(
+            (repaired.artifacts, repaired.changed_in_all),
+            (1, 0),
+            "{repaired:#?}"
+        );
+        let inode = |path: PathBuf| fs::metadata(path).unwrap().ino();
+        assert_eq!(
+            inode(repaired.dir.join(HELLO)),
+            inode(copy.join("files/code/main.py"))
+        );
+        check_sound(&repaired.dir);
+    };
+    own("there");
+    fs::write(&file, "HELLO\n").unwrap();
+    own("changed");
+    fs::remove_dir_all(&run).unwrap();
+    check(&copy, FaultKind::ArtifactMoved, &["names 1 file by where"]);
+    own("gone");
+
+    let desk = ended();
+    let copy = desk.dir.path().join("copy").join(name);
+    copy_tree(desk.path(), &copy);
+    assert!(outside(&copy).is_some());
+    let repaired = repaired(&copy, &desk.dir.path().join("repaired"));
+    assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (3, 0));
 }
 
 #[test]

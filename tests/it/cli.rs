@@ -1,16 +1,23 @@
 //! The command `wandb-image`, run as a user runs it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wandb_image::{Artifact, Row, Table};
+use wandb_image::sink::records::{
+    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, RecordType,
+};
+use wandb_image::{Artifact, Classes, Image, ImageMask, Mode, Pixels, Row, Table};
 
 use crate::child::without_wandb;
+use crate::framed::{self, Framed};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/files");
 
@@ -55,6 +62,21 @@ impl Desk {
         let picture = image::RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 200]));
         picture.save(self.path(name)).unwrap();
         self
+    }
+
+    /// A run whose log names one artifact, of this.
+    fn run_of(&self, manifest: ArtifactManifest) -> String {
+        let run = self.path("offline-run-20250101_000000-r1");
+        fs::create_dir_all(&run).unwrap();
+        let artifact = RecordType::Artifact(ArtifactRecord {
+            name: "data".into(),
+            r#type: "dataset".into(),
+            manifest: Some(manifest),
+            ..ArtifactRecord::default()
+        });
+        let log = Framed::of(&[framed::run("r1"), framed::record(artifact), framed::exit()]);
+        fs::write(run.join("run-r1.wandb"), log.bytes).unwrap();
+        run.to_str().unwrap().to_owned()
     }
 
     /// Runs the command there, with no variable of W&B's set.
@@ -774,6 +796,8 @@ fn run_with_artifacts(desk: &Desk) -> String {
     data.add_file(&given).unwrap();
     data.add_reference("s3://bucket/key.png").unwrap();
     run.log_artifact(data).unwrap();
+    // Else the table may come first.
+    run.flush(std::time::Duration::from_secs(60)).unwrap();
     let mut table = Table::new(["n"]).unwrap();
     table.add_row((1,)).unwrap();
     run.log(Row::new().with("predictions", table)).unwrap();
@@ -853,6 +877,216 @@ fn what_can_not_be_read_of_an_artifact_is_told_by_verify_and_repair() {
     assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     let expected = ", 1 artifact (1 left out); 1 thing missing\n";
     assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+}
+
+/// Two versions of an artifact of a picture with a mask, a file and a reference.
+fn run_with_versions(desk: &Desk) -> String {
+    let run = wandb_image::init().dir(desk.0.path()).run_id("arts");
+    let run = run.start().unwrap();
+    for (n, alias) in ["best", "worse"].into_iter().enumerate() {
+        let n = n as u8;
+        let mask = ImageMask::new(3, 2, vec![n, 1, 2, 3, 4, n]).unwrap();
+        let picture = Pixels::new(3, 2, Mode::L, vec![n; 6]).unwrap();
+        let classes = Classes::new((0..5).map(|id| (id, format!("class {id}")))).unwrap();
+        let image = Image::from(picture).classes(classes).masks("truth", mask);
+        let given = desk.path("notes.txt");
+        fs::write(&given, format!("version {n}")).unwrap();
+        let mut data = Artifact::new("data", "dataset").unwrap();
+        data = data.alias(alias).unwrap();
+        data.add(image.unwrap(), &format!("image {n}")).unwrap();
+        data.add_mutable_file(&given, "notes.txt").unwrap();
+        data.add_reference("s3://bucket/key.png").unwrap();
+        run.log_artifact(data).unwrap();
+        run.flush(std::time::Duration::from_secs(60)).unwrap();
+    }
+    let mut table = Table::new(["n"]).unwrap();
+    table.add_row((1,)).unwrap();
+    run.log(Row::new().with("predictions", table)).unwrap();
+    run.finish().unwrap();
+    run.dir().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn extract_lays_out_an_artifact_as_a_download_would() {
+    let desk = Desk::new();
+    let run = run_with_versions(&desk);
+    for (asked, n) in [
+        ("data", 1),
+        ("data:latest", 1),
+        ("data:v0", 0),
+        ("data:best", 0),
+        ("data:worse", 1),
+    ] {
+        let out = format!("out {}", asked.replace(':', "-"));
+        let ran = desk.run(&["extract", &run, asked, "-o", &out]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_eq!(ran.stdout, format!("{}\n", desk.path(&out).display()));
+        assert!(
+            ran.stderr.starts_with("data (dataset): 5 files, "),
+            "{}",
+            ran.stderr
+        );
+        let expected = "; left out: 1 reference, whose files are elsewhere\n";
+        assert!(ran.stderr.ends_with(expected), "{}", ran.stderr);
+        let open = Artifact::open(desk.path(&out)).unwrap();
+        let image = open.get(&format!("image {n}")).unwrap();
+        let ids = image.mask_layers()["truth"].ids().unwrap();
+        assert_eq!(ids.as_bytes(), [n, 1, 2, 3, 4, n]);
+        assert_eq!(image.class_set().unwrap().get(4), Some("class 4"));
+        let notes = fs::read_to_string(open.path("notes.txt").unwrap()).unwrap();
+        assert_eq!(notes, format!("version {n}"));
+        assert_eq!(open.files().unwrap().len(), 5);
+    }
+    let ran = desk.run(&["extract", &run, "run-arts-predictions", "-o", "a/../table"]);
+    let lines = (ran.code, &*ran.stdout);
+    assert_eq!(
+        lines,
+        (Some(0), &*format!("{}\n", desk.path("table").display()))
+    );
+    let table = Artifact::open(desk.path("table")).unwrap();
+    assert_eq!(table.table("predictions").unwrap().columns(), ["n"]);
+}
+
+#[test]
+fn extract_says_what_there_is_and_overwrites_nothing() {
+    let desk = Desk::new();
+    let run = run_with_versions(&desk);
+    let refused = |artifact: &str, out: &str, expected: &str| {
+        let ran = desk.run(&["extract", &run, artifact, "-o", out]);
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    };
+    let expected = "holds no artifact \"dat\": give one of data, run-arts-predictions\n";
+    refused("dat", "out", expected);
+    let expected = "the artifact \"data\" has no version and no alias \"v2\" in ";
+    refused("data:v2", "out", expected);
+    refused(
+        "data:v2",
+        "out",
+        ": give one of best, latest, v0, v1, worse\n",
+    );
+    fs::create_dir(desk.path("full")).unwrap();
+    desk.write("full/notes.txt", b"mine");
+    refused(
+        "data",
+        "full",
+        "the folder isn't empty, and nothing is overwritten",
+    );
+    refused("data", "full/notes.txt", "could not open");
+    assert_eq!(fs::read(desk.path("full/notes.txt")).unwrap(), b"mine");
+
+    let stored = desk.run(&["ls", "--files", "--json", &run]);
+    let (_, artifacts) = listed_rows(&stored);
+    let notes = artifacts[1]["contents"].as_array().unwrap();
+    let notes = notes
+        .iter()
+        .find(|file| file["path"] == "notes.txt")
+        .unwrap();
+    assert_eq!(notes["size"], 9);
+    let bytes = STANDARD.decode(row_text(notes, "digest")).unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let place = Path::new(&run).join("artifacts").join(&hex[..2]).join(&hex);
+    fs::write(&place, "version X").unwrap();
+    refused("data", "out", "isn't what was logged (it has MD5 ");
+    fs::remove_file(&place).unwrap();
+    refused("data", "out", "isn't there; nothing was written\n");
+    assert!(!desk.path("out").exists());
+    fs::create_dir(desk.path("out")).unwrap();
+    let ran = desk.run(&["extract", &run, "data:best", "-o", "out"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+/// A log that somebody else wrote names what it likes.
+#[test]
+fn extract_writes_nothing_outside_of_its_folder() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let given = desk.path("given").to_str().unwrap().to_owned();
+    for path in ["../x", "/tmp/x", "a/../../x", ""] {
+        let entry = |path: &str| ArtifactManifestEntry {
+            path: path.into(),
+            digest: "sZRqySSS0jR8YjW00mERhA==".into(),
+            size: 6,
+            local_path: given.clone(),
+            ..ArtifactManifestEntry::default()
+        };
+        let run = desk.run_of(ArtifactManifest {
+            contents: vec![entry("first"), entry(path)],
+            ..ArtifactManifest::default()
+        });
+        let ran = desk.run(&["extract", &run, "data", "-o", "out"]);
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+        assert!(
+            ran.stderr.contains("leads out of the folder"),
+            "{}",
+            ran.stderr
+        );
+        assert!(!desk.path("out").exists());
+    }
+    assert!(!desk.path("x").exists());
+}
+
+#[test]
+fn ls_lists_the_files_of_artifacts_where_they_are_asked_for() {
+    let desk = Desk::new();
+    let run = run_with_artifacts(&desk);
+    let shown = desk.run(&["ls", "--files", &run]).stdout;
+    let lines: Vec<String> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let at = lines
+        .iter()
+        .position(|line| line == "ARTIFACT FILE BYTES DIGEST");
+    let files = &lines[at.unwrap() + 1..];
+    assert_eq!(files[0], "data key.png ? s3://bucket/key.png");
+    assert_eq!(files[1], "data notes.txt 5 XUFAKrxLKna5cZ2REBfFkg==");
+    let table = "run-arts-predictions predictions.table.json ";
+    assert!(files[2].starts_with(table), "{}", files[2]);
+    assert_eq!(files.len(), 3);
+}
+
+/// As the record of an artifact of many files names them.
+#[test]
+fn the_files_of_a_list_are_listed_and_laid_out() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let line = |path: &str| {
+        let digest = "sZRqySSS0jR8YjW00mERhA==";
+        let file = desk.path("given");
+        json!({"path": path, "digest": digest, "size": 6, "local_path": file}).to_string() + "\n"
+    };
+    let mut list = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    list.write_all((line("b/a") + &line("c")).as_bytes())
+        .unwrap();
+    desk.write("list.gz", &list.finish().unwrap());
+    let list = desk.path("list.gz").to_str().unwrap().to_owned();
+    let run = desk.run_of(ArtifactManifest {
+        manifest_file_path: list.clone(),
+        ..ArtifactManifest::default()
+    });
+    assert!(desk.run(&["ls", &run]).stdout.contains(" ? "));
+    let shown = desk.run(&["ls", "--files", &run]).stdout;
+    let expected = "\ndata      b/a       6  sZRqySSS0jR8YjW00mERhA==\ndata      c         6  ";
+    assert!(shown.contains(expected), "{shown}");
+    let ran = desk.run(&["extract", &run, "data", "--out", "out"]);
+    let expected = "data (dataset): 2 files, 12 bytes\n";
+    assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
+    assert_eq!(fs::read(desk.path("out/b/a")).unwrap(), b"hello\n");
+
+    fs::remove_file(&list).unwrap();
+    let ran = desk.run(&["extract", &run, "data", "--out", "none"]);
+    assert!(
+        ran.stderr.contains("the list of its files, "),
+        "{}",
+        ran.stderr
+    );
+    let ran = desk.run(&["ls", "--files", &run]);
+    assert!(
+        ran.stderr.contains("list.gz, isn't there"),
+        "{}",
+        ran.stderr
+    );
 }
 
 fn check_no_run(run: &str, expected: &str) {
@@ -1020,6 +1254,28 @@ fn a_run_can_be_verified_from_within() {
     );
 }
 
+#[test]
+fn repair_of_a_sound_run_says_that_there_was_nothing_to_do() {
+    let (desk, run) = desk_with_run();
+    fs::create_dir(desk.path("a")).unwrap();
+    let ran = desk.run(&["repair", &run, "-o", "a/../clean"]);
+    let name = Path::new(&run).file_name().unwrap();
+    let clean = desk.path("clean").join(name);
+    assert_eq!(
+        ran.stdout,
+        format!("{}\n", clean.display()),
+        "{}",
+        ran.stderr
+    );
+    let expected = format!(
+        "nothing to repair: the copy has all 1 row, 7 records, 2 files\n\
+         next: `wandb sync {}`, or resume it, and not the run that it was made of too, since both \
+         have the same run id\n",
+        clean.display()
+    );
+    assert_eq!(ran.stderr, expected);
+}
+
 #[cfg(unix)]
 #[test]
 fn repair_of_a_run_that_is_being_written_says_so() {
@@ -1075,12 +1331,13 @@ fn check_help(args: &[&str], expected: &[&str]) {
 
 #[test]
 fn help_shows_examples() {
-    check_help(&["--help"], &["log", "ls", "verify", "repair"]);
+    check_help(&["--help"], &["log", "ls", "extract", "verify", "repair"]);
     check_help(
         &["log", "--help"],
         &["Examples:", "mean-std:M,…/S,…", "under that key"],
     );
     check_help(&["ls", "--help"], &["Examples:", "present"]);
+    check_help(&["extract", "--help"], &["Examples:", "data:best"]);
     check_help(&["verify", "--help"], &["Examples:", "missing-file"]);
     check_help(&["repair", "--help"], &["Examples:", "wandb sync"]);
     check_help(&["--version"], &[env!("CARGO_PKG_VERSION")]);

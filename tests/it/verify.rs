@@ -1228,10 +1228,10 @@ run.finish()
 "#;
 
 /// A run by the Python SDK.
-fn sdk_run(client: &Client, dir: &Path, ending: &str) -> PathBuf {
+fn sdk_run(client: &Client, script: &str, dir: &Path, ending: &str) -> PathBuf {
     let mut python = client.python();
     let ran = python
-        .args(["-c", SDK])
+        .args(["-c", script])
         .arg(dir)
         .arg(ending)
         .output()
@@ -1253,7 +1253,7 @@ fn sdk_run(client: &Client, dir: &Path, ending: &str) -> PathBuf {
 fn the_sdks_own_runs_are_sound_and_stay_so() {
     let Some(client) = Client::find() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let run = sdk_run(&client, dir.path(), "finish");
+    let run = sdk_run(&client, SDK, dir.path(), "finish");
     let report = verify(&run).unwrap();
     assert!(report.faults.is_empty(), "{:#?}", report.faults);
     assert_eq!((report.rows, report.media_files), (3, 3));
@@ -1263,11 +1263,62 @@ fn the_sdks_own_runs_are_sound_and_stay_so() {
     assert!(log(&run) == log(&repaired.dir), "the log is another");
 }
 
+/// One artifact by XXH128, of a file that stays the user's and of one that is copied.
+const SDK_XXH128: &str = r#"
+import os, sys
+import wandb
+
+folder = sys.argv[1]
+run = wandb.init(project="p", dir=folder, mode="offline")
+artifact = wandb.Artifact("data", "dataset", digest_algorithm="XXH128")
+for name, policy in ("given", "immutable"), ("copied", "mutable"):
+    path = os.path.join(folder, name)
+    with open(path, "w") as file:
+        file.write(name * 50_000)
+    artifact.add_file(path, policy=policy)
+artifact.add_reference("https://example.invalid/x.png", checksum=False)
+run.log_artifact(artifact)
+run.finish()
+"#;
+
+#[test]
+fn what_the_sdk_made_with_xxh128_is_compared_and_brought_along() {
+    let Some(client) = Client::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let run = sdk_run(&client, SDK_XXH128, dir.path(), "finish");
+    let report = verify(&run).unwrap();
+    let kinds: Vec<_> = report.faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(kinds, [FaultKind::ArtifactOutside], "{:#?}", report.faults);
+    assert!(report.faults[0].message.contains("name 2 files outside"));
+
+    let given = dir.path().join("given");
+    let whole = fs::read(&given).unwrap();
+    let mut bytes = whole.clone();
+    bytes[100_000] ^= 1;
+    fs::write(&given, &bytes).unwrap();
+    let report = verify(&run).unwrap();
+    let fault = &report.faults[0];
+    assert_eq!(fault.kind, FaultKind::ArtifactChanged, "{fault}");
+    assert!(fault.message.contains("(it has XXH128 "), "{fault}");
+    let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+    assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 1));
+
+    fs::write(&given, &whole).unwrap();
+    let repaired = repair(&run, dir.path().join("whole")).unwrap();
+    fs::remove_file(&given).unwrap();
+    fs::remove_dir_all(&run).unwrap();
+    let report = verify(&repaired.dir).unwrap();
+    assert!(report.faults.is_empty(), "{:#?}", report.faults);
+    let received = client.sync(&repaired.dir);
+    let data = received.artifact("dataset", "data");
+    assert_eq!(fs::read(data.dir.join("files/given")).unwrap(), whole);
+}
+
 #[test]
 fn the_sdks_killed_run_is_named_plainly() {
     let Some(client) = Client::find() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let run = sdk_run(&client, dir.path(), "kill");
+    let run = sdk_run(&client, SDK, dir.path(), "kill");
     let report = verify(&run).unwrap();
     check(
         &report,

@@ -10,8 +10,8 @@ use wandb_image::{FileType, ImageOptions, Layout, Mode, Normalize};
 use crate::log::FileKind;
 use crate::normalize;
 
-/// Log tensors and pictures from files to a Weights & Biases run on disk, list its pictures,
-/// verify and repair it. Needs neither Python nor a network.
+/// Log tensors and pictures from files to a Weights & Biases run on disk, list its pictures, lay out
+/// its artifacts, verify and repair it. Needs neither Python nor a network.
 #[derive(Parser)]
 #[command(name = "wandb-image", version)]
 pub(crate) struct Cli {
@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Log(LogArgs),
     Ls(LsArgs),
+    Extract(ExtractArgs),
     Verify(VerifyArgs),
     Repair(RepairArgs),
 }
@@ -140,6 +141,11 @@ pub(crate) struct LsArgs {
     /// The run's directory, or its .wandb file
     pub(crate) run: PathBuf,
 
+    /// Also the files of each artifact: path, size, and MD5 or XXH128 in base64, or the address of a
+    /// reference; in JSON as its contents, with path, digest, ref and size
+    #[arg(long)]
+    pub(crate) files: bool,
+
     /// A JSON list of objects, the "kind" of which says what they are: media files (kind as W&B's
     /// _type, such as image-file, mask or table-file; key, step, path, size, caption, width, height,
     /// format, present), then artifacts (kind artifact; name, type, digest, aliases, tags, files,
@@ -156,8 +162,45 @@ Examples:
   The files that are named but missing:
       wandb-image ls --json wandb/latest-run | jq -r '.[] | select(.present == false).path'
 
+  The files of the artifacts:
+      wandb-image ls --files wandb/latest-run
+
   The artifacts of which files are missing:
       wandb-image ls --json wandb/latest-run | jq -r '.[] | select(.missing > 0).name'";
+
+/// Lay out an artifact of a run in a folder, as a download of it would
+///
+/// RUN is the directory of a run (wandb/offline-run-…) or the .wandb file in it, written by this
+/// program, its library, or the Python SDK, and needn't be synced.
+///
+/// ARTIFACT is a name, for what was logged last under it; or a name with an alias (data:best) or a
+/// version (data:v0), which is counted in this run alone: `wandb-image ls` shows the names. A table
+/// that was logged under a key is the artifact run-RUNID-KEY.
+///
+/// Each file is compared with its digest. Files are links where the system makes them, so don't
+/// write to them; references are left out, since their files are elsewhere. The folder is all that
+/// is printed on stdout.
+#[derive(Args)]
+#[command(after_long_help = EXTRACT_EXAMPLES)]
+pub(crate) struct ExtractArgs {
+    /// The run's directory, or its .wandb file
+    pub(crate) run: PathBuf,
+
+    /// The artifact: NAME, NAME:ALIAS or NAME:vN
+    pub(crate) artifact: String,
+
+    /// The folder, which is made, or is empty
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+const EXTRACT_EXAMPLES: &str = "\
+Examples:
+  The files of an artifact, as logged last:
+      wandb-image extract wandb/latest-run digits -o digits
+
+  Of the version that was the best:
+      wandb-image extract wandb/latest-run digits:best -o digits";
 
 /// Name what is wrong with runs: each fault with its place, and what to do
 ///

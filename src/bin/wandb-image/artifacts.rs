@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use serde::Serialize;
+use wandb_image::sink::extract::files_of;
 use wandb_image::sink::logged::find_log;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{ArtifactManifestEntry, ArtifactRecord, RecordType};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::table::{Align, table};
 
 /// It says what it is, as media files do.
@@ -22,7 +23,22 @@ pub(crate) struct LoggedArtifact {
     /// None of these four where the manifest is in a file of its own, as the Python SDK has it for
     /// many files.
     #[serde(flatten)]
-    contents: Option<Contents>,
+    counts: Option<Contents>,
+    /// Where they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contents: Option<Vec<Entry>>,
+}
+
+/// A file, or a reference.
+#[derive(Serialize)]
+struct Entry {
+    path: String,
+    digest: String,
+    /// The address of a reference.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    r#ref: String,
+    /// In bytes.
+    size: i64,
 }
 
 #[derive(Serialize)]
@@ -35,14 +51,44 @@ struct Contents {
     missing: usize,
 }
 
-/// Those before the first damage, which whoever lists the media files tells.
-pub(crate) fn artifacts(run: &Path) -> Result<Vec<LoggedArtifact>> {
+/// Those before the first damage, which whoever lists the media files tells; with their files, where
+/// they are asked for.
+pub(crate) fn artifacts(run: &Path, with_files: bool) -> Result<Vec<LoggedArtifact>> {
     let records = LogReader::open(find_log(run)?)?.map_while(std::result::Result::ok);
     let artifacts = records.filter_map(|record| match record.record_type? {
-        RecordType::Artifact(artifact) => Some(LoggedArtifact::from(artifact)),
+        RecordType::Artifact(artifact) => Some(artifact),
         _ => None,
     });
-    Ok(artifacts.collect())
+    let artifacts = artifacts.map(|artifact| match with_files {
+        true => LoggedArtifact::with_files(run, artifact),
+        false => Ok(LoggedArtifact::from(artifact)),
+    });
+    artifacts.collect()
+}
+
+impl LoggedArtifact {
+    fn with_files(run: &Path, artifact: ArtifactRecord) -> Result<Self> {
+        let files = files_of(run, &artifact)
+            .map_err(|error| Failure::about("the files can't be listed", error))?;
+        let counts = Some(Contents::of(&files));
+        let contents = files.into_iter().map(Entry::from).collect();
+        Ok(Self {
+            counts,
+            contents: Some(contents),
+            ..Self::from(artifact)
+        })
+    }
+}
+
+impl From<ArtifactManifestEntry> for Entry {
+    fn from(entry: ArtifactManifestEntry) -> Self {
+        Self {
+            path: entry.path,
+            digest: entry.digest,
+            r#ref: entry.r#ref,
+            size: entry.size,
+        }
+    }
 }
 
 impl From<ArtifactRecord> for LoggedArtifact {
@@ -55,7 +101,8 @@ impl From<ArtifactRecord> for LoggedArtifact {
             digest: artifact.digest,
             aliases: artifact.aliases,
             tags: artifact.tags,
-            contents: is_here.then(|| Contents::of(&manifest.contents)),
+            counts: is_here.then(|| Contents::of(&manifest.contents)),
+            contents: None,
         }
     }
 }
@@ -93,7 +140,7 @@ pub(crate) fn lines(artifacts: &[LoggedArtifact]) -> String {
 }
 
 fn row(artifact: &LoggedArtifact) -> [String; 6] {
-    let contents = artifact.contents.as_ref();
+    let contents = artifact.counts.as_ref();
     let said = |number: fn(&Contents) -> String| contents.map_or_else(|| "?".into(), number);
     [
         artifact.name.clone(),
@@ -106,4 +153,35 @@ fn row(artifact: &LoggedArtifact) -> [String; 6] {
         said(|contents| contents.size.to_string()),
         artifact.aliases.join(", "),
     ]
+}
+
+/// Nothing where they weren't asked for.
+pub(crate) fn file_lines(artifacts: &[LoggedArtifact]) -> String {
+    let of_artifact = |artifact: &LoggedArtifact| {
+        let name = artifact.name.clone();
+        let entries = artifact.contents.iter().flatten();
+        let rows = entries.map(move |entry| entry.row(&name));
+        rows.collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = artifacts.iter().flat_map(of_artifact).collect();
+    let columns = [
+        ("ARTIFACT", Align::Left),
+        ("FILE", Align::Left),
+        ("BYTES", Align::Right),
+        ("DIGEST", Align::Left),
+    ];
+    match rows.is_empty() {
+        true => String::new(),
+        false => table(columns, &rows),
+    }
+}
+
+impl Entry {
+    fn row(&self, artifact: &str) -> [String; 4] {
+        let (size, digest) = match self.r#ref.is_empty() {
+            true => (self.size.to_string(), &self.digest),
+            false => ("?".into(), &self.r#ref),
+        };
+        [artifact.into(), self.path.clone(), size, digest.clone()]
+    }
 }

@@ -21,7 +21,7 @@ enum Listed<'a> {
 
 pub(crate) fn run(args: &LsArgs) -> Result<()> {
     let media = logged::media(&args.run)?;
-    let artifacts = artifacts::artifacts(&args.run)?;
+    let artifacts = artifacts::artifacts(&args.run, args.files)?;
     let text = match args.json {
         true => json(&media.files, &artifacts)?,
         false => tables(&media.files, &artifacts),
@@ -40,9 +40,13 @@ pub(crate) fn run(args: &LsArgs) -> Result<()> {
     Ok(())
 }
 
-/// One table or two, with an empty line between them.
+/// One table or more, with an empty line between them.
 fn tables(media: &[LoggedFile], artifacts: &[LoggedArtifact]) -> String {
-    let tables = [lines(media), artifacts::lines(artifacts)];
+    let tables = [
+        lines(media),
+        artifacts::lines(artifacts),
+        artifacts::file_lines(artifacts),
+    ];
     let tables: Vec<String> = tables
         .into_iter()
         .filter(|table| !table.is_empty())

@@ -1,8 +1,9 @@
-//! The command `wandb-image`: logs tensors and pictures from files, lists what a run holds, and
-//! verifies and repairs runs.
+//! The command `wandb-image`: logs tensors and pictures from files, lists what a run holds, lays out
+//! its artifacts, and verifies and repairs runs.
 
 mod args;
 mod artifacts;
+mod extract;
 mod failure;
 mod log;
 mod ls;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Log(args) => log::run(&args.checked()),
         Command::Ls(args) => ls::run(&args),
+        Command::Extract(args) => extract::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
     };

@@ -36,9 +36,13 @@ fn failure(error: Error) -> Failure {
 
 fn next(repaired: &Repaired) -> String {
     let dir = repaired.dir.display().to_string();
+    let other = match repaired.source.is_sound() {
+        true => "the run that it was made of",
+        false => "the damaged one",
+    };
     format!(
-        "next: `wandb sync {}`, or resume it, and not the damaged one too, since both have the same \
-         run id\n",
+        "next: `wandb sync {}`, or resume it, and not {other} too, since both have the same run \
+         id\n",
         visible(&dir)
     )
 }
@@ -83,7 +87,12 @@ fn told(repaired: &Repaired) -> String {
     let warnings = repaired.uploaded.iter().map(String::as_str);
     let warnings = warnings.chain(is_being_written(repaired).then_some(UNFINISHED));
     let warnings: String = warnings.map(|text| format!("warning: {text}\n")).collect();
-    format!("{lines}{left}kept: {kept}; {all}{warnings}")
+    let is_as_before = repaired.missing_in_all == 0 && repaired.changed_in_all == 0;
+    let verdict = match is_as_before && repaired.source.is_sound() {
+        true => format!("nothing to repair: the copy has all {kept}\n"),
+        false => format!("kept: {kept}; {all}"),
+    };
+    format!("{lines}{left}{verdict}{warnings}")
 }
 
 /// Nothing of a run that has none.

@@ -1,17 +1,20 @@
 //! The artifacts of the clean run, and their files.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::Repair;
 use super::edits::{content, replaced};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::image::json::artifact::line_with_local_path;
-use crate::sink::artifacts::{Named, each_line_of, named_in};
-use crate::sink::fault::Place;
+use crate::sink::artifacts::{Named, Source, algorithm_of, each_line_of, named_in};
+use crate::sink::digest::{DigestAlgorithm, FileDigest, md5_of};
+use crate::sink::fault::{Place, cut};
+use crate::sink::log::io_error;
 use crate::sink::records::ArtifactRecord;
-use crate::sink::survey::artifact_name;
+use crate::sink::survey::{artifact_name, client_of};
 use crate::sink::wire::{self, fields};
-use crate::sink::{FilePlace, ManifestFile, Md5, RecordSink, StagedFile, Staging};
+use crate::sink::{FilePlace, ManifestFile, Md5, RecordSink, StagedFile, Staging, Stamp};
 
 // The fields of `Record`, of an artifact, of its manifest, and of an entry of that.
 pub(super) const ARTIFACT: u32 = 8;
@@ -21,8 +24,7 @@ const CONTENTS_FILE: u32 = 5;
 const LOCAL_PATH: u32 = 6;
 
 impl Repair {
-    /// Keeps an artifact whose files are all there. Those that lie in the damaged run are brought to
-    /// the clean one.
+    /// Keeps an artifact whose files are all there, and brings them to the clean run.
     pub(super) fn artifact(
         &mut self,
         artifact: &ArtifactRecord,
@@ -42,13 +44,13 @@ impl Repair {
         let named = named.map_or("", |manifest| &manifest.manifest_file_path);
         let edited = match named.is_empty() {
             true => self.with_own_files(artifact, &manifest),
-            false => self.with_own_contents(named, &manifest),
+            false => self.with_own_contents(artifact, named, &manifest),
         };
         let edited = match not_brought(edited)? {
             Ok(edited) => edited,
             Err(why) => {
-                let own = &artifact.client_id;
-                self.survey.leave_out_tables(|client| client == own);
+                let own = client_of(artifact);
+                self.survey.leave_out_tables(|client| *client == own);
                 return self.left_out(artifact, Some(why), place);
             }
         };
@@ -103,15 +105,22 @@ impl Repair {
     }
 
     /// The same of one whose contents are in a file: the clean run gets a file of its own.
-    fn with_own_contents(&mut self, named: &str, manifest: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn with_own_contents(
+        &mut self,
+        artifact: &ArtifactRecord,
+        named: &str,
+        manifest: &[u8],
+    ) -> Result<Option<Vec<u8>>> {
         let Some(contents) = self.survey.artifacts.contents(named).place else {
             return Ok(None);
         };
-        let key = contents.canonicalize().unwrap_or_else(|_| contents.clone());
+        let algorithm = algorithm_of(artifact);
+        let real = contents.canonicalize().unwrap_or_else(|_| contents.clone());
+        let key = (algorithm, real);
         let list = match self.lists.get(&key) {
             Some(known) => known.clone(),
             None => {
-                let list = not_brought(self.bring_list(&contents))?;
+                let list = not_brought(self.bring_list(&contents, algorithm))?;
                 self.lists.insert(key, list.clone());
                 list
             }
@@ -121,16 +130,20 @@ impl Repair {
     }
 
     /// Brings what a list of files names, and makes one that says where it is.
-    fn bring_list(&mut self, contents: &Path) -> Result<String> {
+    fn bring_list(
+        &mut self,
+        contents: &Path,
+        algorithm: Option<DigestAlgorithm>,
+    ) -> Result<String> {
         let staging = Staging::create_in(&self.beside())?;
         let mut file = ManifestFile::begin(&staging)?;
         each_line_of(contents, &mut |text, line| {
-            let place = self.bring(&line.into())?;
+            let place = self.bring(&Named::of_line(line, algorithm))?;
             let edited = place.and_then(|place| line_with_local_path(text, &place));
             file.add_line(edited.as_deref().unwrap_or(text))
         })?;
         let name = file.finish(&staging)?;
-        self.take(&staging.path_of(&name), &name)
+        self.take(&staging.path_of(&name), &name, None)
     }
 
     /// The folder that the clean run is in.
@@ -139,24 +152,50 @@ impl Repair {
         path.parent().unwrap_or(path).into()
     }
 
-    /// Brings a file that is the damaged run's own to the clean one, and returns where it is.
+    /// Brings a file to the clean run, and returns where it is there.
     fn bring(&mut self, named: &Named) -> Result<Option<String>> {
         if named.local_path.is_empty() {
             return Ok(None);
         }
-        let own = self.survey.artifacts.look(named).own;
-        let hash = Md5::from_base64(&named.digest).map(Md5::hex);
-        own.zip(hash)
-            .map(|(own, hash)| self.take(&own, &hash))
-            .transpose()
+        let looked = self.survey.artifacts.look(named);
+        let Some(source) = looked.source else {
+            return Ok(None);
+        };
+        let brought = self.bring_from(named, &source);
+        brought
+            .map(Some)
+            .map_err(|error| match source.path.exists() {
+                true => error,
+                // It was deleted meanwhile.
+                false => changed(&source.path),
+            })
     }
 
-    fn take(&mut self, from: &Path, hash: &str) -> Result<String> {
+    fn bring_from(&mut self, named: &Named, source: &Source) -> Result<String> {
+        let digest = named
+            .algorithm
+            .and_then(|algorithm| FileDigest::from_base64(algorithm, &named.digest));
+        let hash = match digest.and_then(FileDigest::md5) {
+            Some(md5) => md5,
+            None => hashed(source)?,
+        };
+        if let Some(place) = self.brought.get(&hash) {
+            return Ok(place.clone());
+        }
+        let place = self.take(&source.path, &hash.hex(), Some(source.stamp))?;
+        self.brought.insert(hash, place.clone());
+        if source.is_outside {
+            self.from_outside.add(&source.path);
+        }
+        Ok(place)
+    }
+
+    fn take(&mut self, from: &Path, hash: &str, stamp: Option<Stamp>) -> Result<String> {
         let place = self.directory.take_file(&StagedFile {
             from,
             place: FilePlace::Artifact(hash),
             may_move: false,
-            stamp: None,
+            stamp,
         })?;
         place.into_os_string().into_string().map_err(|path| Error::Artifact {
             reason: format!(
@@ -165,6 +204,32 @@ impl Repair {
             ),
         })
     }
+
+    /// Says what lies otherwise than before: in the clean run.
+    pub(super) fn artifacts_at_end(&mut self) {
+        let outside = std::mem::take(&mut self.from_outside);
+        if let Some(first) = outside.first {
+            let message = format!(
+                "{} of artifacts from outside of the run's directory, the first being {}: the \
+                 clean run has them in its own",
+                counted(outside.files, "file"),
+                cut(first.display().to_string())
+            );
+            self.changed(Place::default(), message);
+        }
+    }
+}
+
+/// The MD5 of a file that is known by another digest.
+fn hashed(source: &Source) -> Result<Md5> {
+    source.stamp.check(&source.path)?;
+    let hash = File::open(&source.path).and_then(md5_of);
+    let hash = hash.map_err(|error| io_error("read", &source.path, error))?;
+    source.stamp.check(&source.path).map(|_| hash)
+}
+
+fn changed(path: &Path) -> Error {
+    Error::FileChanged { path: path.into() }
 }
 
 /// Why an artifact's files couldn't be brought to the clean run, where that is no failure of the
@@ -188,18 +253,11 @@ mod tests {
     use crate::sink::verify::verify;
     use crate::{Artifact, Table};
 
-    /// Copied from one disk to another, since a link needs no copy.
     #[test]
     fn a_file_that_changes_while_it_is_copied_costs_its_artifact_and_its_table_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let Ok(out) = tempfile::tempdir_in("/dev/shm") else {
-            return;
-        };
+        let [dir, out] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let file = dir.path().join("a");
         fs::write(&file, "hello\n").unwrap();
-        if fs::hard_link(&file, out.path().join("link")).is_ok() {
-            return;
-        }
         let run = crate::init().dir(dir.path()).start().unwrap();
         let mut artifact = Artifact::new("data", "dataset").unwrap();
         artifact.add_file(&file).unwrap();

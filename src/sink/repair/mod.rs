@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use serde::Serialize;
 
+use super::artifacts::Elsewhere;
+use super::digest::DigestAlgorithm;
 use super::directory::{Directory, remove};
 use super::fault::{Fault, FaultKind, MAX_TOLD, Place, cut, placed};
 use super::framing::FILE_HEADER;
@@ -27,7 +29,7 @@ use super::scan::{Damage, Found, NO_HEADER, Payload, Scanner};
 use super::survey::{Class, Survey, classify, steps_of, survey};
 use super::verify::Report;
 use super::wire::{self, fields};
-use super::{Durability, RecordSink};
+use super::{Durability, Md5, RecordSink};
 use crate::error::{Error, Result};
 use edits::{ITEMS, content, replaced};
 use target::Target;
@@ -98,9 +100,12 @@ impl fmt::Display for Change {
 ///   doesn't know. Those in the middle that can't be read are passed over.
 /// - An image, mask or media file that is missing, or that is not what its row says, is taken out
 ///   of its row, and the rest of the row stays. Of a list of images the others stay.
-/// - The files of artifacts that lie in the run are linked to the clean one, or copied, and its
-///   records say where: also of a run that was moved. Those that lie elsewhere, as the Python SDK's,
-///   stay there. An artifact of which a file is gone, can't be read or was changed, or the digest of
+/// - The files of artifacts are linked to the clean run, or copied, and its records say where: those
+///   that lie in the damaged run, also where it was moved or copied, and those that lie elsewhere, as
+///   the Python SDK's. Of these only such as are byte by byte what the log says, by their length and
+///   their MD5 or XXH128: so a log that somebody else wrote brings no file whose digest its writer
+///   didn't know. Beyond the 16 GiB that [`verify`](super::verify::verify) reads outside of the run, files
+///   stay where they are. An artifact of which a file is gone, can't be read or was changed, or the digest of
 ///   which isn't that of its files, is left out, and a table of it is taken out of its row; the
 ///   table's own file stays. Where the run was synced and files are gone, the table stays in its row
 ///   too, since W&B has them.
@@ -228,7 +233,11 @@ struct Repair {
     /// The files that were copied.
     copied: BTreeSet<String>,
     /// Where the lists of artifacts' files are in the clean run, by where they were; or why not.
-    lists: BTreeMap<PathBuf, std::result::Result<String, String>>,
+    lists: BTreeMap<(Option<DigestAlgorithm>, PathBuf), std::result::Result<String, String>>,
+    /// Where files of artifacts are in the clean run.
+    brought: BTreeMap<Md5, String>,
+    /// Those of them that lay outside of the damaged run's directory.
+    from_outside: Elsewhere,
     /// Those that the clean run's `files` records name.
     listed: BTreeSet<String>,
     added: u64,
@@ -255,6 +264,8 @@ impl Repair {
             repaired,
             copied: BTreeSet::new(),
             lists: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            from_outside: Elsewhere::default(),
             listed: BTreeSet::new(),
             added: 0,
             usable: 0,
@@ -445,6 +456,7 @@ impl Repair {
     }
 
     fn tail(&mut self) -> Result<()> {
+        self.artifacts_at_end();
         if self.added > 0 {
             let message = format!(
                 "`files` records were added for {} files, which `wandb sync` uploads now",

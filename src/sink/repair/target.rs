@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::unrepairable;
 use crate::error::Result;
-use crate::sink::names::{OFFLINE, RUNS, id_in_name, parent_of, real_name};
+use crate::sink::names::{OFFLINE, RUNS, id_in_name, parent_of, real_name, resolved};
 use crate::sink::records::RecordType;
 use crate::sink::survey::{Class, Survey, classify};
 
@@ -34,7 +34,7 @@ impl Target {
             false => (out.to_path_buf(), run_name(survey, log, &log_id)),
         };
         Self {
-            parent,
+            parent: resolved(&parent).unwrap_or(parent),
             name,
             log_id,
             run_id,
@@ -70,7 +70,7 @@ impl Target {
     /// A record names files by text.
     pub(super) fn refuse_unnameable(&self, run: &Path, survey: &Survey) -> Result<()> {
         let place = std::path::absolute(&self.parent).unwrap_or_else(|_| self.parent.clone());
-        match survey.has_own_artifacts && place.to_str().is_none() {
+        match survey.brings_artifacts && place.to_str().is_none() {
             true => Err(unrepairable(
                 run,
                 format!(

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use super::Survey;
 use crate::error::counted;
-use crate::sink::artifacts::{ArtifactFiles, Digested, Looked, Named, State, is_md5, named_in};
+use crate::sink::Md5;
+use crate::sink::artifacts::{
+    ArtifactFiles, Digested, Looked, Named, State, algorithm_of, named_in,
+};
 use crate::sink::fault::{FaultKind, MAX_TOLD, Place, cut};
 use crate::sink::manifest::MAX_UNPACKED;
 use crate::sink::records::ArtifactRecord;
@@ -16,9 +19,9 @@ struct Amiss {
     missing: Counted,
     unreadable: Counted,
     wrong: Counted,
-    /// Those that are among the run's own, the list of them too.
-    own: u64,
-    /// Those of them that are not where the record says.
+    /// Those that repair brings to the clean run, the list of them too.
+    brought: u64,
+    /// Those of them that lie in the run, but not where the record says.
     moved: u64,
     /// A list of files that wasn't read to its end: nothing is known of what else it names.
     unread: Option<Unread>,
@@ -66,7 +69,7 @@ impl Survey {
         match amiss.why() {
             Some(why) => self.leave_out(artifact, &amiss, number, why),
             None if amiss.unread.is_some() => _ = self.unread_artifacts.insert(number),
-            None => self.has_own_artifacts |= amiss.own > 0,
+            None => self.brings_artifacts |= amiss.brought > 0,
         }
     }
 
@@ -75,7 +78,7 @@ impl Survey {
         self.left_out.insert(number, why);
         // W&B has those of a run that was synced.
         if !(self.is_synced() && amiss.is_only_missing()) {
-            self.clients_left_out.insert(artifact.client_id.clone());
+            self.clients_left_out.insert(client_of(artifact));
         }
     }
 
@@ -140,15 +143,40 @@ impl Survey {
         }
     }
 
+    /// Tells of what `wandb sync` finds as long as that stays where it is.
+    pub(super) fn artifacts_at_end(&mut self) {
+        let elsewhere = std::mem::take(&mut self.artifacts.elsewhere);
+        let Some(first) = elsewhere.first.filter(|_| !self.is_synced()) else {
+            return;
+        };
+        let first = cut(first.display().to_string());
+        let (files, stay) = match elsewhere.files {
+            1 => (
+                format!("1 file outside of this directory, {first}"),
+                "it stays",
+            ),
+            n => (
+                format!("{n} files outside of this directory, the first being {first}"),
+                "they stay",
+            ),
+        };
+        let message = format!(
+            "the artifacts name {files}: W&B gets all of them as long as {stay} there until the \
+             run is synced, so don't take the run elsewhere without; `wandb-image repair` brings \
+             them along"
+        );
+        self.fault(FaultKind::ArtifactOutside, Place::default(), message);
+    }
+
     pub(super) fn tables_at_end(&mut self) {
         let clients = std::mem::take(&mut self.clients_left_out);
         self.leave_out_tables(|client| clients.contains(client));
     }
 
     /// Keeps which tables go with their artifacts. Their own files stay.
-    pub(in crate::sink) fn leave_out_tables(&mut self, is_left_out: impl Fn(&str) -> bool) {
+    pub(in crate::sink) fn leave_out_tables(&mut self, is_left_out: impl Fn(&Md5) -> bool) {
         for (path, table) in &self.tables {
-            if is_left_out(&table.client_id) && self.whole.contains(path) {
+            if is_left_out(&table.client) && self.whole.contains(path) {
                 if !table.is_in_row {
                     self.broken_in_summary.insert(path.clone());
                 }
@@ -162,11 +190,10 @@ impl Amiss {
     /// What of an artifact's files isn't as it says.
     fn of(artifact: &ArtifactRecord, files: &mut ArtifactFiles) -> Self {
         let (mut amiss, mut digested) = (Self::default(), Digested::default());
-        let is_md5 = is_md5(artifact);
+        let algorithm = algorithm_of(artifact);
         let mut look = |amiss: &mut Self, files: &mut ArtifactFiles, named: Named| {
             digested.add(&named);
             if !named.local_path.is_empty() {
-                let named = Named { is_md5, ..named };
                 amiss.add(&named, files.look(&named));
             }
         };
@@ -180,10 +207,11 @@ impl Amiss {
             let state = match &found.place {
                 None => found.state,
                 Some(place) => {
-                    amiss.own += 1;
+                    files.saw_list(place);
+                    amiss.brought += 1;
                     amiss.moved += u64::from(place != Path::new(contents));
                     let mut take = |files: &mut ArtifactFiles, line| {
-                        look(&mut amiss, files, Named::from(line));
+                        look(&mut amiss, files, Named::of_line(line, algorithm));
                     };
                     files.read_contents(place, &mut take)
                 }
@@ -200,16 +228,18 @@ impl Amiss {
                 format!("of its contents, {}", cut(contents.into()))
             });
         }
-        let is_compared = is_md5 && !artifact.digest.is_empty() && amiss.why().is_none();
-        let digest = digested.finish().filter(|_| is_compared);
+        let is_compared = !artifact.digest.is_empty() && amiss.why().is_none();
+        let algorithm = algorithm.filter(|_| is_compared);
+        let digest = algorithm.and_then(|algorithm| digested.finish(algorithm));
         amiss.digest = digest.filter(|digest| !digest.eq_ignore_ascii_case(&artifact.digest));
         amiss
     }
 
     fn add(&mut self, named: &Named, looked: Looked) {
-        if looked.own.is_some() {
-            self.own += 1;
-            self.moved += u64::from(looked.state != State::Whole);
+        if looked.source.is_some() {
+            self.brought += 1;
+            let is_moved = !looked.state.is_there() && looked.state != State::Unknown;
+            self.moved += u64::from(is_moved);
             return;
         }
         self.add_state(looked.state, || {
@@ -220,7 +250,7 @@ impl Amiss {
 
     fn add_state(&mut self, state: State, place: impl Fn() -> String) {
         match state {
-            State::Whole | State::Unknown | State::TooLong => {}
+            State::Whole | State::Uncompared | State::Unknown | State::TooLong => {}
             State::Missing => self.missing.add(place),
             State::Unreadable(why) => self.unreadable.add(|| format!("{} ({why})", place())),
             State::Wrong(why) => self.wrong.add(|| format!("{} ({why})", place())),
@@ -251,6 +281,11 @@ impl Amiss {
 
 const UNSYNCED: &str = "`wandb sync` will not upload the artifact";
 const LEFT_OUT: &str = "repair leaves the artifact out, and takes a table of it out of its row";
+
+/// What tables know it by.
+pub(in crate::sink) fn client_of(artifact: &ArtifactRecord) -> Md5 {
+    Md5::of(artifact.client_id.as_bytes())
+}
 
 pub(in crate::sink) fn name(artifact: &ArtifactRecord) -> String {
     format!("the artifact {:?}", cut(artifact.name.clone()))

@@ -2,6 +2,7 @@
 
 use super::{Survey, Table, is_json, is_reference};
 use crate::image::json::{NamedFile, each_named, label_key};
+use crate::sink::Md5;
 use crate::sink::fault::{FaultKind, MAX_NAME, MAX_TOLD, Place, cut_to};
 use crate::sink::logged::values_of;
 use crate::sink::records::Item;
@@ -70,9 +71,9 @@ impl Survey {
     }
 
     fn table(&mut self, file: &NamedFile, place: &Place) {
-        if let Some(client_id) = file.artifact.clone() {
+        if let Some(client_id) = &file.artifact {
             let table = self.tables.entry(file.path.clone()).or_insert(Table {
-                client_id,
+                client: Md5::of(client_id.as_bytes()),
                 is_in_row: false,
             });
             table.is_in_row |= place.step.is_some();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-pub(super) use artifacts::name as artifact_name;
+pub(super) use artifacts::{client_of, name as artifact_name};
 pub(crate) use directory::is_live_log;
 pub(super) use directory::is_locked;
 
@@ -22,7 +22,7 @@ use super::records::{Item, Record, RecordType};
 use super::resumed::Upload;
 use super::stored::Files;
 use super::verify::Report;
-use super::{weight, wire};
+use super::{Md5, weight, wire};
 use crate::error::Result;
 use crate::image::json::NamedFile;
 
@@ -58,9 +58,9 @@ pub(super) struct Survey {
     /// The records of those whose files aren't all known: repair keeps them as they stand.
     pub(super) unread_artifacts: BTreeSet<u64>,
     /// Whether repair brings files of artifacts to the clean run.
-    pub(super) has_own_artifacts: bool,
-    /// The client ids of those left out whose tables go with them.
-    clients_left_out: BTreeSet<String>,
+    pub(super) brings_artifacts: bool,
+    /// The hashes of the client ids of those left out whose tables go with them.
+    clients_left_out: BTreeSet<Md5>,
     /// The files of tables that are there, and whose values go with their artifacts.
     pub(super) without_artifact: BTreeSet<String>,
     /// Media files that nothing names.
@@ -81,8 +81,8 @@ pub(super) struct Survey {
 
 /// A table that a row names, or the summary alone.
 struct Table {
-    /// Of its artifact.
-    client_id: String,
+    /// The hash of its artifact's client id, which may be as long as a record.
+    client: Md5,
     is_in_row: bool,
 }
 
@@ -168,7 +168,7 @@ impl Survey {
             tables: BTreeMap::new(),
             left_out: BTreeMap::new(),
             unread_artifacts: BTreeSet::new(),
-            has_own_artifacts: false,
+            brings_artifacts: false,
             clients_left_out: BTreeSet::new(),
             without_artifact: BTreeSet::new(),
             left_behind: None,
@@ -212,6 +212,7 @@ impl Survey {
         }
         self.report.media_files = self.whole.len() as u64;
         self.left_files();
+        self.artifacts_at_end();
         self.tables_at_end();
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fake::{Disk, FakeFolder, State, Unsynced};
 use super::{Directory, changes};
 use crate::error::{Error, Result};
+use crate::sink::digest::{DigestAlgorithm, FileDigest};
 use crate::sink::reader::LogReader;
 use crate::sink::records::{
     ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, Record, RecordType,
@@ -123,7 +124,8 @@ fn whole_artifacts(state: &State) -> usize {
             continue;
         };
         for entry in artifact.manifest.unwrap().contents {
-            let hash = Md5::from_base64(&entry.digest).unwrap().hex();
+            let digest = FileDigest::from_base64(DigestAlgorithm::Md5, &entry.digest);
+            let hash = digest.unwrap().hex();
             let path = format!("{RUN}/{}", FilePlace::Artifact(&hash).path());
             let bytes = state.read(&path).unwrap();
             assert_eq!(Md5::of(&bytes).base64(), entry.digest);

@@ -1,0 +1,459 @@
+//! Lays out an artifact of a run on disk in a folder, as a download of it would.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cap_std::fs::Dir;
+
+use super::artifacts::{ArtifactFiles, Named, Source, State, algorithm_of, named_in};
+use super::digest::{DigestAlgorithm, FileDigest};
+use super::disk::{self, Folder};
+use super::fault::cut;
+use super::log::io_error;
+use super::logged::find_log;
+use super::names::{parent_of, resolved};
+use super::reader::LogReader;
+use super::records::{ArtifactManifestEntry, ArtifactRecord, RecordType};
+use super::stored::unsafe_path;
+use crate::error::{Error, Result, beginning};
+
+/// What [`extract`] laid out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Extracted {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The artifact's name.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// Files in the folder.
+    pub files: u64,
+    /// Of them all, in bytes.
+    pub size: u64,
+    /// References, whose files are elsewhere: they are left out.
+    pub references: u64,
+    /// Where the log could not be read on: a later version of the artifact may follow.
+    pub damage: Option<Error>,
+}
+
+/// Lays out an artifact of a run that isn't synced, a table's too, in the folder `out`, as
+/// `artifact.download()` of Python does: [`Artifact::open`](crate::Artifact::open) reads it there.
+///
+/// `run` is the directory of a run, or the `.wandb` file in it; whoever wrote it. `artifact` is a
+/// name, `data`, for what was logged last under it; or a name with an alias, `data:best`, for the
+/// last that has it, or with a version, `data:v0`. Versions are counted in this run, which W&B may
+/// count otherwise: one for each digest. A table that was logged under a key is the artifact
+/// `run-<run id>-<key>`.
+///
+/// `out` is made where it isn't there, and has to be empty. Files are links where the system makes
+/// them, so that they take no room: a program that writes to one writes to the run. Each is compared
+/// with its MD5, or its XXH128. References are left out, as their files are elsewhere.
+///
+/// ```
+/// use wandb_image::sink::extract::extract;
+/// use wandb_image::{Artifact, HostTensor, IntoWandbImage};
+/// # let dir = tempfile::tempdir()?;
+///
+/// let run = wandb_image::init()
+/// #   .dir(dir.path())
+///     .start()?;
+/// let mut digits = Artifact::new("digits", "dataset")?;
+/// digits.add("zero", HostTensor::new([1, 2], vec![0.0_f32, 1.0])?.to_wandb_image()?)?;
+/// run.log_artifact(digits)?;
+/// run.finish()?;
+///
+/// let extracted = extract(run.dir().unwrap(), "digits:latest", dir.path().join("digits"))?;
+/// assert_eq!(extracted.files, 2);
+/// assert_eq!(Artifact::open(extracted.dir)?.get("zero")?.width(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Artifact`] for an artifact that isn't in the run, for a path that leads out of the folder
+/// or that it can't have, and for a file that is gone or was changed; [`Error::Io`] where there is
+/// no run, where `out` isn't empty, and where the system refuses to read or write. Nothing stays in
+/// `out` then. Damage of the log behind the artifact is no error, but [`Extracted::damage`].
+pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> Result<Extracted> {
+    let log = find_log(run)?;
+    let mut wanted = Wanted::new(artifact);
+    let damage = wanted.search(&log)?;
+    let record = match wanted.take_found() {
+        Some(record) => record,
+        None => return Err(damage.unwrap_or_else(|| wanted.not_found(&log))),
+    };
+    let mut files = ArtifactFiles::of_one(parent_of(&log));
+    let plan = Plan::of(&record, &mut files)?;
+    let out = resolved(out.as_ref()).map_err(|source| io_error("find", out.as_ref(), source))?;
+    let is_new = make_empty(&out)?;
+    plan.lay_out(&out)
+        .inspect_err(|_| plan.take_back(&out, is_new))?;
+    Ok(Extracted {
+        dir: out,
+        name: record.name,
+        kind: record.r#type,
+        files: plan.files.len() as u64,
+        size: plan.size,
+        references: plan.references,
+        damage,
+    })
+}
+
+/// The files and references of an artifact in the log of `run`, also where its record names them in
+/// a list that lies in a file of its own.
+///
+/// ```
+/// use wandb_image::Artifact;
+/// use wandb_image::sink::{extract::files_of, logged::find_log, reader::LogReader};
+/// use wandb_image::sink::records::RecordType;
+/// # let dir = tempfile::tempdir()?;
+/// # let labels = dir.path().join("labels.csv");
+/// # std::fs::write(&labels, "0,1")?;
+///
+/// let run = wandb_image::init()
+/// #   .dir(dir.path())
+///     .start()?;
+/// let mut digits = Artifact::new("digits", "dataset")?;
+/// digits.add_file(labels)?;
+/// run.log_artifact(digits)?;
+/// run.finish()?;
+///
+/// let run = run.dir().unwrap();
+/// for record in LogReader::open(find_log(run)?)? {
+///     if let Some(RecordType::Artifact(artifact)) = record?.record_type {
+///         assert_eq!(files_of(run, &artifact)?[0].path, "labels.csv");
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Artifact`] where the list isn't there, or isn't what was written; [`Error::Io`] where
+/// there is no run.
+pub fn files_of(
+    run: impl AsRef<Path>,
+    artifact: &ArtifactRecord,
+) -> Result<Vec<ArtifactManifestEntry>> {
+    let mut files = ArtifactFiles::of_one(parent_of(&find_log(run)?));
+    let all = each_named(artifact, &mut files)?;
+    Ok(all.into_values().map(Named::into_entry).collect())
+}
+
+/// By their paths. Of two of a path the last holds, as in W&B's client.
+fn each_named(
+    artifact: &ArtifactRecord,
+    files: &mut ArtifactFiles,
+) -> Result<BTreeMap<String, Named>> {
+    let of_path = |named: Named| (named.path.clone(), named);
+    let mut all: BTreeMap<_, _> = named_in(artifact).map(of_path).collect();
+    let algorithm = algorithm_of(artifact);
+    let lists = artifact.manifest.iter();
+    let lists = lists.map(|manifest| &*manifest.manifest_file_path);
+    for list in lists.filter(|list| !list.is_empty()) {
+        let found = files.contents(list);
+        let state = match &found.place {
+            None => found.state,
+            Some(place) => files.read_contents(place, &mut |_, line| {
+                all.extend([of_path(Named::of_line(line, algorithm))]);
+            }),
+        };
+        if let Some(why) = why_not(&state) {
+            let what = format!("the list of its files, {}, {why}", shown(list));
+            return Err(unusable(artifact, &what));
+        }
+    }
+    Ok(all)
+}
+
+/// What a log says is its writer's, and isn't to speak to the terminal.
+fn shown(path: &str) -> String {
+    cut(path.into()).escape_debug().to_string()
+}
+
+/// Why a file can't be used; none where it can.
+fn why_not(state: &State) -> Option<String> {
+    match state {
+        State::Whole | State::Uncompared => None,
+        State::Missing => Some("isn't there".into()),
+        State::Unknown => Some("isn't in the run, and its path says where it was alone".into()),
+        State::TooLong => Some("is longer than is read".into()),
+        State::Unreadable(why) => Some(format!("can't be read ({why})")),
+        State::Wrong(why) => Some(format!("isn't what was logged ({why})")),
+    }
+}
+
+fn unusable(artifact: &ArtifactRecord, what: &str) -> Error {
+    Error::Artifact {
+        reason: format!(
+            "the artifact {:?} can't be laid out: {what}; nothing was written",
+            beginning(&artifact.name)
+        ),
+    }
+}
+
+impl Named {
+    fn into_entry(self) -> ArtifactManifestEntry {
+        ArtifactManifestEntry {
+            path: self.path,
+            digest: self.digest,
+            r#ref: self.reference,
+            size: self.size,
+            local_path: self.local_path,
+        }
+    }
+}
+
+/// The artifact that is asked for.
+struct Wanted<'a> {
+    name: &'a str,
+    /// None for the last.
+    version: Option<&'a str>,
+    found: Option<ArtifactRecord>,
+    /// The digests of the name: a version each, by which it is counted.
+    digests: BTreeMap<String, usize>,
+    /// What may be asked for: as far as it is told.
+    names: BTreeSet<String>,
+    versions: BTreeSet<String>,
+}
+
+/// The most names that an error tells.
+const MAX_NAMES: usize = 20;
+
+impl<'a> Wanted<'a> {
+    fn new(artifact: &'a str) -> Self {
+        let (name, version) = match artifact.split_once(':') {
+            Some((name, version)) => (name, Some(version)),
+            None => (artifact, None),
+        };
+        Self {
+            name,
+            version: version.filter(|version| *version != "latest"),
+            found: None,
+            digests: BTreeMap::new(),
+            names: BTreeSet::new(),
+            versions: BTreeSet::new(),
+        }
+    }
+
+    /// Goes through a log, as far as it is whole: what ended it otherwise.
+    fn search(&mut self, log: &Path) -> Result<Option<Error>> {
+        for record in LogReader::open(log)? {
+            match record.map(|record| record.record_type) {
+                Ok(Some(RecordType::Artifact(artifact))) => self.look(artifact),
+                Ok(_) => {}
+                Err(damage) => return Ok(Some(damage)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn look(&mut self, artifact: ArtifactRecord) {
+        if artifact.name != self.name {
+            tell(&mut self.names, [beginning(&artifact.name)]);
+            return;
+        }
+        let next = self.digests.len();
+        let number = *self.digests.entry(artifact.digest.clone()).or_insert(next);
+        let version = format!("v{number}");
+        let aliases = artifact.aliases.iter().map(|alias| beginning(alias));
+        tell(&mut self.versions, aliases.chain([version.clone()]));
+        let is_wanted = self.version.is_none_or(|wanted| {
+            wanted == version || artifact.aliases.iter().any(|alias| alias == wanted)
+        });
+        if is_wanted {
+            self.found = Some(artifact);
+        }
+    }
+
+    fn take_found(&mut self) -> Option<ArtifactRecord> {
+        self.found.take()
+    }
+
+    fn not_found(&self, log: &Path) -> Error {
+        let log = log.display();
+        let reason = match (self.version, self.digests.len(), self.names.len()) {
+            (_, 0, 0) => format!(
+                "{log} holds no artifact, and not {:?}",
+                beginning(self.name)
+            ),
+            (_, 0, _) => format!(
+                "{log} holds no artifact {:?}: give one of {}",
+                beginning(self.name),
+                listed(&self.names)
+            ),
+            (version, ..) => format!(
+                "the artifact {:?} has no version and no alias {:?} in {log}: give one of {}",
+                self.name,
+                beginning(version.unwrap_or_default()),
+                listed(&self.versions)
+            ),
+        };
+        Error::Artifact { reason }
+    }
+}
+
+/// Keeps one more than is told, which shows that there are more.
+fn tell(told: &mut BTreeSet<String>, names: impl IntoIterator<Item = String>) {
+    for name in names {
+        if told.len() <= MAX_NAMES {
+            told.insert(name);
+        }
+    }
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let told = names.iter().take(MAX_NAMES);
+    let told: Vec<String> = told.map(|name| name.escape_debug().to_string()).collect();
+    let more = if names.len() > MAX_NAMES { ", …" } else { "" };
+    told.join(", ") + more
+}
+
+/// What goes where.
+struct Plan {
+    files: Vec<(String, Source, FileDigest)>,
+    size: u64,
+    references: u64,
+}
+
+impl Plan {
+    fn of(artifact: &ArtifactRecord, files: &mut ArtifactFiles) -> Result<Self> {
+        let Some(algorithm) = algorithm_of(artifact) else {
+            let what = format!(
+                "its digests are {:?}, and only MD5 and XXH128 are known here",
+                beginning(&artifact.digest_algorithm)
+            );
+            return Err(unusable(artifact, &what));
+        };
+        let mut plan = Self {
+            files: Vec::new(),
+            size: 0,
+            references: 0,
+        };
+        for named in each_named(artifact, files)?.into_values() {
+            match named.reference.is_empty() {
+                true => plan.add(artifact, named, algorithm, files)?,
+                false => plan.references += 1,
+            }
+        }
+        Ok(plan)
+    }
+
+    fn add(
+        &mut self,
+        artifact: &ArtifactRecord,
+        named: Named,
+        algorithm: DigestAlgorithm,
+        files: &mut ArtifactFiles,
+    ) -> Result<()> {
+        let path = cut(named.path.clone());
+        if let Some(reason) = unsafe_path(&named.path) {
+            let what =
+                format!("the path of its file {path:?} {reason}, and leads out of the folder");
+            return Err(unusable(artifact, &what));
+        }
+        if named.local_path.is_empty() {
+            let what = format!("where its file {path:?} is isn't said, as of one that W&B has");
+            return Err(unusable(artifact, &what));
+        }
+        let looked = files.look(&named);
+        let digest = FileDigest::from_base64(algorithm, &named.digest);
+        let (Some(source), Some(digest)) = (looked.source, digest) else {
+            let why = why_not(&looked.state).unwrap_or_else(|| "can't be compared".into());
+            let what = format!("its file {path:?}, {}, {why}", shown(&named.local_path));
+            return Err(unusable(artifact, &what));
+        };
+        self.size += named.size.max(0).cast_unsigned();
+        self.files.push((named.path, source, digest));
+        Ok(())
+    }
+
+    fn lay_out(&self, out: &Path) -> Result<()> {
+        let folder = disk::open_folder(out);
+        let folder = folder.map_err(|source| io_error("open", out, source))?;
+        self.files.iter().try_for_each(|(path, source, digest)| {
+            let cannot = |error| io_error("write", &out.join(path), error);
+            let placed = place(&folder, path, source, *digest).map_err(cannot)?;
+            match placed {
+                true => Ok(()),
+                false => Err(cannot(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{} changed meanwhile", source.path.display()),
+                ))),
+            }
+        })
+    }
+
+    /// Best effort: what is in an empty folder was put there by this.
+    fn take_back(&self, out: &Path, is_new: bool) {
+        if is_new {
+            let _ = fs::remove_dir_all(out);
+            return;
+        }
+        let parts = self.files.iter();
+        let tops = parts.filter_map(|(path, ..)| Path::new(path).components().next());
+        for top in tops.collect::<BTreeSet<_>>() {
+            let path = out.join(top);
+            let _ = match path.is_dir() && !path.is_symlink() {
+                true => fs::remove_dir_all(path),
+                false => fs::remove_file(path),
+            };
+        }
+    }
+}
+
+/// Makes a folder, or takes one that is empty. Whether it was made.
+fn make_empty(out: &Path) -> Result<bool> {
+    let refused = |text: &str| {
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, text);
+        io_error("write to", out, source)
+    };
+    match fs::read_dir(out) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(false),
+            Some(_) => Err(refused(
+                "the folder isn't empty, and nothing is overwritten: give another",
+            )),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(out).map_err(|source| io_error("create", out, source))?;
+            Ok(true)
+        }
+        Err(error) => Err(io_error("open", out, error)),
+    }
+}
+
+/// Gives a file its place, no link on the way followed. Whether it has the bytes that it is to have.
+fn place(out: &Dir, path: &str, source: &Source, digest: FileDigest) -> io::Result<bool> {
+    let mut parts: Vec<_> = Path::new(path).components().collect();
+    let Some(name) = parts.pop() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut folder = out.try_clone()?;
+    for part in parts {
+        folder = enter(&folder, &part.as_os_str().to_string_lossy())?;
+    }
+    let name = &*name.as_os_str().to_string_lossy();
+    let is_untouched = source.is_untouched();
+    match Folder::take(&folder, name, &source.path, false) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => {
+            let mut file = Folder::create_file(&folder, name)?;
+            io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
+        }
+        Ok(()) if is_untouched && !Folder::is_link(&folder, name) => return Ok(source.is_same()),
+        Ok(()) => {}
+    }
+    let found = Folder::open_file(&folder, name)?;
+    Ok(FileDigest::of(digest.algorithm(), found)? == digest)
+}
+
+fn enter(folder: &Dir, name: &str) -> io::Result<Dir> {
+    match Folder::create_folder(folder, name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Folder::open_folder(folder, name),
+    }
+}
