@@ -61,7 +61,7 @@ pub struct Extracted {
 /// #   .dir(dir.path())
 ///     .start()?;
 /// let mut digits = Artifact::new("digits", "dataset")?;
-/// digits.add("zero", HostTensor::new([1, 2], vec![0.0_f32, 1.0])?.to_wandb_image()?)?;
+/// digits.add(HostTensor::new([1, 2], vec![0.0_f32, 1.0])?.to_wandb_image()?, "zero")?;
 /// run.log_artifact(digits)?;
 /// run.finish()?;
 ///

@@ -753,6 +753,8 @@ fn a_run_that_goes_on_says_which_artifacts_have_lost_their_files() {
         let mut artifact = Artifact::new(name, "dataset").unwrap();
         artifact.add_file(&file).unwrap();
         run.log_artifact(artifact).unwrap();
+        // Else the second may come first.
+        run.flush(std::time::Duration::from_secs(60)).unwrap();
     }
     run.finish().unwrap();
     let path = run.dir().unwrap();

@@ -161,9 +161,8 @@ impl Survey {
             ),
         };
         let message = format!(
-            "the artifacts name {files}: W&B gets all of them as long as {stay} there until the \
-             run is synced, so don't take the run elsewhere without; `wandb-image repair` brings \
-             them along"
+            "the artifacts name {files}: `wandb sync` uploads them as long as {stay} there; \
+             `wandb-image repair` brings them along, for a run that goes elsewhere"
         );
         self.fault(FaultKind::ArtifactOutside, Place::default(), message);
     }
