@@ -277,6 +277,8 @@ pub(crate) struct NamedFile {
     pub(crate) format: Option<String>,
     /// The client id of the artifact that a table is of.
     pub(crate) artifact: Option<String>,
+    /// Whether masks or boxes lie over it, or over another of its list.
+    pub(crate) has_layers: bool,
 }
 
 /// The longest key of a media file, in bytes: no longer one is written.
@@ -347,6 +349,7 @@ fn described(key: &str, map: &Map<String, Value>) -> NamedFile {
         height: number_of(map, "height"),
         format: name_of(map, "format"),
         artifact: table::client_id_of(map),
+        has_layers: damaged::has_layers(map),
     }
 }
 
@@ -488,6 +491,15 @@ mod tests {
         ];
         check_named(&list, &expected);
         assert_eq!(named_files("k", &list)[1].width, Some(4));
+        let with_layers = |value| {
+            named_files("k", value)
+                .into_iter()
+                .map(|file| file.has_layers)
+        };
+        assert!(with_layers(&image).eq([true, false]));
+        assert!(with_layers(&list).eq([true, true, false]));
+        let plain = json!({"_type": "image-file", "path": "a.png"});
+        assert!(with_layers(&plain).eq([false]));
     }
 
     #[test]

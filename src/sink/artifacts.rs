@@ -67,19 +67,6 @@ pub(super) struct Source {
     pub(super) is_outside: bool,
 }
 
-impl Source {
-    /// Whether nothing was done to it since it was looked at, as far as the system says.
-    pub(super) fn is_untouched(&self) -> bool {
-        let now = self.stamp.check(&self.path);
-        now.is_ok_and(|now| now.is_untouched_since(&self.stamp))
-    }
-
-    /// Whether nobody wrote to it since.
-    pub(super) fn is_same(&self) -> bool {
-        self.stamp.check(&self.path).is_ok()
-    }
-}
-
 /// The most memory that what was seen takes, in bytes.
 const MAX_HELD: usize = 256 << 20;
 

@@ -48,9 +48,9 @@ pub struct Extracted {
 /// count otherwise: one for each digest. A table that was logged under a key is the artifact
 /// `run-<run id>-<key>`.
 ///
-/// `out` is made where it isn't there, and has to be empty. Files are links where the system makes
-/// them, so that they take no room: a program that writes to one writes to the run. Each is compared
-/// with its MD5, or its XXH128. References are left out, as their files are elsewhere.
+/// `out` is made where it isn't there, and has to be empty. Files are copies, so that whoever works
+/// with them changes nothing in the run. Each is compared with its MD5, or its XXH128. References are
+/// left out, as their files are elsewhere.
 ///
 /// ```
 /// use wandb_image::sink::extract::extract;
@@ -426,7 +426,8 @@ fn make_empty(out: &Path) -> Result<bool> {
     }
 }
 
-/// Gives a file its place, no link on the way followed. Whether it has the bytes that it is to have.
+/// Copies a file to its place, no link on the way followed. Whether it has the bytes that it is to
+/// have.
 fn place(out: &Dir, path: &str, source: &Source, digest: FileDigest) -> io::Result<bool> {
     let mut parts: Vec<_> = Path::new(path).components().collect();
     let Some(name) = parts.pop() else {
@@ -437,16 +438,8 @@ fn place(out: &Dir, path: &str, source: &Source, digest: FileDigest) -> io::Resu
         folder = enter(&folder, &part.as_os_str().to_string_lossy())?;
     }
     let name = &*name.as_os_str().to_string_lossy();
-    let is_untouched = source.is_untouched();
-    match Folder::take(&folder, name, &source.path, false) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-        Err(_) => {
-            let mut file = Folder::create_file(&folder, name)?;
-            io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
-        }
-        Ok(()) if is_untouched && !Folder::is_link(&folder, name) => return Ok(source.is_same()),
-        Ok(()) => {}
-    }
+    let mut file = Folder::create_file(&folder, name)?;
+    io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
     let found = Folder::open_file(&folder, name)?;
     Ok(FileDigest::of(digest.algorithm(), found)? == digest)
 }

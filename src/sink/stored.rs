@@ -237,6 +237,7 @@ mod tests {
             height: None,
             format: None,
             artifact: None,
+            has_layers: false,
         }
     }
 

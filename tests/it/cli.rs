@@ -936,7 +936,10 @@ fn extract_lays_out_an_artifact_as_a_download_would() {
         let notes = fs::read_to_string(open.path("notes.txt").unwrap()).unwrap();
         assert_eq!(notes, format!("version {n}"));
         assert_eq!(open.files().unwrap().len(), 5);
+        // The run stays as it is for `wandb sync`, whatever is done with its files.
+        fs::write(open.path("notes.txt").unwrap(), "mine").unwrap();
     }
+    assert_eq!(desk.run(&["verify", &run]).code, Some(0));
     let ran = desk.run(&["extract", &run, "run-arts-predictions", "-o", "a/../table"]);
     let lines = (ran.code, &*ran.stdout);
     assert_eq!(

@@ -675,8 +675,8 @@ fn of_a_list_what_is_there_stays() {
     assert_eq!(records(&desk.repair())[3], row(0, items(&kept)));
 }
 
-#[test]
-fn a_layer_is_checked_and_taken_out_alone() {
+/// A row with a picture, a mask whose file isn't there, and boxes.
+fn with_layers() -> Desk {
     let layers = |mut items: Vec<Item>| {
         for (folder, layer, kind) in [("masks", "m", "mask"), ("boxes", "b", "boxes2D")] {
             let leaf = |name: &str, value: Value| {
@@ -693,6 +693,12 @@ fn a_layer_is_checked_and_taken_out_alone() {
     desk.records[2] = files(&[PATH, "media/b", "media/m"]);
     desk.records[3] = row(0, layers(image("sample", PATH)));
     desk.write();
+    desk
+}
+
+#[test]
+fn a_layer_is_checked_and_taken_out_alone() {
+    let desk = with_layers();
     let report = desk.verify();
     check(
         &report,
@@ -708,6 +714,21 @@ fn a_layer_is_checked_and_taken_out_alone() {
     assert!(has(&["sample", "path"]) && has(&["sample", "boxes", "b", "path"]));
     assert!(!row.item.iter().any(|item| item.path().contains(&"masks")));
     assert_eq!(records(&repaired)[2], files(&[PATH, "media/b"]));
+}
+
+#[test]
+fn a_picture_that_is_gone_takes_its_layers_with_it_and_that_is_told() {
+    let desk = with_layers();
+    fs::remove_file(desk.run().join("files").join(PATH)).unwrap();
+    let repaired = desk.repair();
+    let missing = missing(&repaired);
+    let expected = "the media file, with its masks and boxes, which is not there";
+    assert!(
+        missing.iter().any(|one| one.contains(expected)),
+        "{missing:?}"
+    );
+    let row = &rows(&records(&repaired))[0];
+    assert!(!row.item.iter().any(|item| item.path().contains(&"sample")));
 }
 
 #[test]

@@ -177,9 +177,8 @@ Examples:
 /// version (data:v0), which is counted in this run alone: `wandb-image ls` shows the names. A table
 /// that was logged under a key is the artifact run-RUNID-KEY.
 ///
-/// Each file is compared with its digest. Files are links where the system makes them, so don't
-/// write to them; references are left out, since their files are elsewhere. The folder is all that
-/// is printed on stdout.
+/// Each file is copied and compared with its digest; references are left out, since their files are
+/// elsewhere. The folder is all that is printed on stdout.
 #[derive(Args)]
 #[command(after_long_help = EXTRACT_EXAMPLES)]
 pub(crate) struct ExtractArgs {

@@ -25,6 +25,12 @@ pub(crate) fn label_key(key: &str, file: &NamedFile) -> Option<[String; 2]> {
     })
 }
 
+/// Whether masks or boxes are named by a picture's value, or a list's.
+pub(super) fn has_layers(map: &Map<String, Value>) -> bool {
+    let mut folders = LABELS.iter().flat_map(|(_, folders)| folders);
+    folders.any(|folder| map.contains_key(*folder))
+}
+
 /// The names of classes that a config has, as [`label_key`] gives their places.
 pub(crate) fn label_keys(config: &Value) -> Vec<[String; 2]> {
     let of_kind = |(kind, _): &(&str, _)| {

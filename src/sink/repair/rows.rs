@@ -165,6 +165,10 @@ impl Repair {
             Some(Stored::Unreadable(reason)) => format!("can't be read ({reason})"),
             _ => String::from("is not there"),
         };
+        let layers = match file.has_layers {
+            true => ", with its masks and boxes",
+            false => "",
+        };
         let whose = if place.step.is_some() {
             "row"
         } else {
@@ -177,7 +181,7 @@ impl Repair {
         };
         self.missing(
             place,
-            format!("the media file, which {why}; the {whose} keeps its other values"),
+            format!("the media file{layers}, which {why}; the {whose} keeps its other values"),
         );
     }
 
