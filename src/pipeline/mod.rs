@@ -623,9 +623,8 @@ impl Shared {
         let n = failures.len();
         if n > 0 {
             self.tell(failures);
-            let mut state = self.lock();
-            state.told(n);
-            self.wake_writer(state);
+            self.lock().told(n);
+            self.for_writer.notify_one();
         }
     }
 

@@ -262,12 +262,12 @@ impl State {
     }
 
     /// What the writer can do now: errands first. A flush that is due, or was asked for, comes before
-    /// the next entry, and none after the end.
+    /// the next entry, and none after the end. What one that was asked for confirms is also told.
     pub(super) fn next_work(&mut self, is_flush_due: bool) -> Option<Work> {
         if !self.errands.is_empty() {
             return Some(Work::Errands(std::mem::take(&mut self.errands)));
         }
-        let is_asked = self.asked.given > self.asked.begun;
+        let is_asked = self.asked.given > self.asked.begun && self.telling == 0;
         if (is_flush_due || is_asked) && !self.is_over() {
             self.asked.begun = self.asked.given;
             return Some(Work::Flush);

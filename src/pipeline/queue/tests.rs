@@ -749,6 +749,17 @@ fn a_flush_waits_for_the_artifacts_before_it_and_for_no_later_one() {
     assert_eq!(state.last_artifact(), Some(later));
 }
 
+#[test]
+fn a_flush_that_was_asked_for_comes_after_the_failures_that_are_being_told() {
+    let mut state = State::new(Limits::default());
+    let id = state.accept_artifact();
+    assert!(state.artifact_made(id, "a", Err(planned_error())).is_some());
+    state.ask_flush();
+    assert!(state.next_work(false).is_none());
+    state.told(1);
+    assert!(matches!(state.next_work(false), Some(Work::Flush)));
+}
+
 /// What the next `flush` returns after these flushes: those that nobody asked for, and at the end
 /// that of `flush` itself, where it was done before the time was up.
 fn check_flushes(by_itself: &[bool], own: Option<bool>, is_failure: bool) {
