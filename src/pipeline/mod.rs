@@ -167,8 +167,8 @@ impl Pipeline {
 
     /// Takes an artifact, which is finished in the background.
     pub(crate) fn give_artifact(&self, artifact: Artifact) {
-        let id = self.0.lock().accept_artifact();
         let (name, shared) = (artifact.name().to_owned(), Arc::clone(&self.0));
+        let id = self.0.lock().accept_artifact(&name);
         let undone = artifact.finish(move |result| {
             shared.artifact_made(id, &name, result);
             // What was made last may end the threads, which sleep.
@@ -421,7 +421,7 @@ impl Pipeline {
         &self,
         name: &'static str,
     ) -> impl FnOnce(Result<MadeArtifact>) + Send + use<> {
-        let id = self.0.lock().accept_artifact();
+        let id = self.0.lock().accept_artifact(name);
         let shared = Arc::clone(&self.0);
         move |result| shared.artifact_made(id, name, result)
     }

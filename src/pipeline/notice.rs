@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use super::row::{Prepared, PreparedImage};
+use crate::artifact::Heading;
 use crate::error::counted_as;
 use crate::image::{LayersNoticed, Seen};
 use crate::pixels::{Observed, told as number};
@@ -12,6 +13,15 @@ use crate::pixels::{Observed, told as number};
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     tallies: BTreeMap<Subject, Tally>,
+    /// Of the artifacts of each name.
+    types: BTreeMap<String, Type>,
+}
+
+/// The type of the first artifact of a name.
+#[derive(Debug)]
+struct Type {
+    first: String,
+    said_other: bool,
 }
 
 /// Where pictures are.
@@ -58,10 +68,28 @@ impl Notices {
     }
 
     /// The same of an artifact.
-    pub(super) fn observe_artifact(&mut self, name: &str, seen: &Seen) -> Vec<String> {
-        let mut sayings = Vec::new();
-        self.add(&Subject::Artifact(name.into()), seen, &mut sayings);
+    pub(super) fn observe_artifact(&mut self, heading: &Heading, seen: &Seen) -> Vec<String> {
+        let mut sayings = Vec::from_iter(self.of_type(heading));
+        let subject = Subject::Artifact(heading.name.clone());
+        self.add(&subject, seen, &mut sayings);
         sayings
+    }
+
+    /// Said once of a name whose artifacts have two types.
+    fn of_type(&mut self, Heading { name, kind, .. }: &Heading) -> Option<String> {
+        let known = self.types.entry(name.clone()).or_insert_with(|| Type {
+            first: kind.clone(),
+            said_other: false,
+        });
+        if known.first == *kind || std::mem::replace(&mut known.said_other, true) {
+            return None;
+        }
+        let first = &known.first;
+        Some(format!(
+            "the artifact {name:?} was logged with the type {first:?} before, and with {kind:?} now: \
+             W&B keeps one type for a name, and refuses the other when it is uploaded; log it under \
+             another name, or with that type"
+        ))
     }
 
     fn add(&mut self, subject: &Subject, seen: &Seen, sayings: &mut Vec<String>) {

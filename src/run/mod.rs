@@ -319,7 +319,9 @@ impl Run {
     ///
     /// When this returns, it is accepted: files are hashed and pictures are made in the background
     /// (see [`Artifact`]), and it is written as soon as that is done, whatever rows come meanwhile: its
-    /// files are taken a few at a time, and rows are written in between.
+    /// files are taken a few at a time, and rows are written in between. Artifacts of one name are
+    /// written in the order in which they were logged, so that the last is W&B's latest version; all of
+    /// a name have one type, and the run says so where they haven't.
     /// [`flush`](Self::flush) and [`finish`](Self::finish) wait for it. Nothing of an artifact is
     /// uploaded where something in it couldn't be made: the run tells that, and they return it.
     ///
@@ -328,8 +330,9 @@ impl Run {
     /// Of a run that was moved, [`repair`](crate::sink::repair::repair) makes one that can be synced.
     ///
     /// The contents of an artifact, as a list, are in a file there too where they are over 100,000
-    /// files or 32 MiB long, and `wandb sync` deletes that once it has read it: where that sync fails later on, the artifact has to
-    /// be logged once more. [`verify`](crate::sink::verify::verify) says so.
+    /// files or 32 MiB long, and `wandb sync` deletes that once it has read it: where that sync fails
+    /// later on, the artifact has to be logged once more. [`verify`](crate::sink::verify::verify) says
+    /// so.
     ///
     /// # Errors
     ///

@@ -450,6 +450,54 @@ fn an_artifact_holds_up_no_row_and_flush_waits_for_it() {
     assert_eq!(run.stats().artifacts.written, 1);
 }
 
+/// W&B's latest version is the last in the log.
+#[test]
+fn versions_of_an_artifact_are_written_in_the_order_in_which_they_were_logged() {
+    let (run, sink) = memory();
+    let (held, release) = Held::new();
+    let mut slow = Artifact::new("data", "dataset")
+        .unwrap()
+        .alias("first")
+        .unwrap();
+    slow.add(held.to_wandb_image().unwrap(), "slow").unwrap();
+    run.log_artifact(slow).unwrap();
+    for name in ["data", "other"] {
+        let mut quick = Artifact::new(name, "dataset").unwrap();
+        quick.add_reference("s3://bucket/key").unwrap();
+        run.log_artifact(quick).unwrap();
+    }
+    while artifacts(&sink).is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(artifacts(&sink)[0].name, "other");
+    release.send(Fate::Comes).unwrap();
+    run.finish().unwrap();
+    let written = artifacts(&sink);
+    let written = written.iter().map(|one| (&*one.name, one.aliases.len()));
+    let written: Vec<_> = written.collect();
+    assert_eq!(written, [("other", 1), ("data", 2), ("data", 1)]);
+}
+
+#[test]
+fn a_name_with_two_types_is_told_once() {
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        let (run, sink) = memory();
+        for kind in ["dataset", "dataset", "model", "model"] {
+            let mut artifact = Artifact::new("data", kind).unwrap();
+            artifact.add_reference("s3://bucket/key").unwrap();
+            run.log_artifact(artifact).unwrap();
+        }
+        run.finish().unwrap();
+        assert_eq!(artifacts(&sink).len(), 4);
+    });
+    let said = warnings.texts();
+    let expected = "the artifact \"data\" was logged with the type \"dataset\" before, and with \
+                    \"model\" now";
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains(expected), "{said:?}");
+}
+
 #[test]
 fn the_end_waits_for_artifacts_and_comes_after_them() {
     let (run, sink) = memory();

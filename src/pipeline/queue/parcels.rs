@@ -21,11 +21,16 @@ pub(super) const MOST_FIRST: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
-    /// Artifacts that are neither written nor lost.
-    artifacts: BTreeSet<ArtifactId>,
+    /// Artifacts that are neither written nor lost, with their names.
+    artifacts: BTreeMap<ArtifactId, Arc<str>>,
     next_artifact: ArtifactId,
-    /// Those of them that are made, and that the writer hasn't begun.
+    /// The same by their names: each name's are written in the order in which they were logged, since
+    /// the last of them is W&B's latest version.
+    of_name: BTreeMap<Arc<str>, BTreeSet<ArtifactId>>,
+    /// Those of them that are made, and whose turn it is, but that the writer hasn't begun.
     ready: VecDeque<(ArtifactId, Box<MadeArtifact>)>,
+    /// Those that are made before an earlier one of their name is written or lost.
+    early: BTreeMap<ArtifactId, Box<MadeArtifact>>,
     /// The one that it has, and its name.
     begun: Option<(ArtifactId, String)>,
     /// How many entries go before the next files of an artifact.
@@ -80,6 +85,46 @@ impl Parcels {
         Some(Work::Artifact(artifact))
     }
 
+    fn accept(&mut self, name: &str) -> ArtifactId {
+        let (id, name) = (self.next_artifact, Arc::from(name));
+        self.next_artifact += 1;
+        let of_name = self.of_name.entry(Arc::clone(&name)).or_default();
+        of_name.insert(id);
+        self.artifacts.insert(id, name);
+        id
+    }
+
+    fn made(&mut self, id: ArtifactId, artifact: Box<MadeArtifact>) {
+        match self.is_first_of_name(id) {
+            true => self.ready.push_back((id, artifact)),
+            false => drop(self.early.insert(id, artifact)),
+        }
+    }
+
+    fn is_first_of_name(&self, id: ArtifactId) -> bool {
+        let of_name = self.artifacts.get(&id);
+        let of_name = of_name.and_then(|name| self.of_name.get(name));
+        of_name.and_then(BTreeSet::first) == Some(&id)
+    }
+
+    /// Forgets one that was written or lost, which may have kept the next of its name.
+    fn forget(&mut self, id: ArtifactId) {
+        let Some(name) = self.artifacts.remove(&id) else {
+            return;
+        };
+        let Some(of_name) = self.of_name.get_mut(&name) else {
+            return;
+        };
+        of_name.remove(&id);
+        match of_name.first() {
+            Some(next) => {
+                let next = self.early.remove_entry(next);
+                self.ready.extend(next);
+            }
+            None => drop(self.of_name.remove(&name)),
+        }
+    }
+
     /// The table, where it could be made.
     pub(super) fn take_table(&mut self, id: TableId) -> Option<Box<MadeTable>> {
         match self.tables.remove(&id)?.making {
@@ -90,24 +135,21 @@ impl Parcels {
 }
 
 impl State {
-    pub(in crate::pipeline) fn accept_artifact(&mut self) -> ArtifactId {
+    pub(in crate::pipeline) fn accept_artifact(&mut self, name: &str) -> ArtifactId {
         self.stats.artifacts.accept(1);
-        let id = self.parcels.next_artifact;
-        self.parcels.next_artifact += 1;
-        self.parcels.artifacts.insert(id);
-        id
+        self.parcels.accept(name)
     }
 
     /// The last artifact on its way, where there is any: a flush that begins now waits for those up
     /// to it.
     pub(in crate::pipeline) fn last_artifact(&self) -> Option<ArtifactId> {
-        let last = self.parcels.artifacts.last().copied();
+        let last = self.parcels.artifacts.keys().next_back().copied();
         last.filter(|_| self.phase != Phase::Ended)
     }
 
     /// Whether any up to this one is made, or waits to be written.
     pub(in crate::pipeline) fn has_artifact_up_to(&self, last: ArtifactId) -> bool {
-        let first = self.parcels.artifacts.first();
+        let first = self.parcels.artifacts.keys().next();
         first.is_some_and(|first| *first <= last) && self.phase != Phase::Ended
     }
 
@@ -154,7 +196,7 @@ impl State {
     ) -> Option<Failure> {
         let failure = match result {
             Ok(artifact) => {
-                self.parcels.ready.push_back((id, Box::new(artifact)));
+                self.parcels.made(id, Box::new(artifact));
                 None
             }
             Err(error) => Some(self.artifact_lost(id, name, error)),
@@ -176,7 +218,7 @@ impl State {
         let (id, name) = self.parcels.begun.take()?;
         match done.result {
             Ok(()) => {
-                self.parcels.artifacts.remove(&id);
+                self.parcels.forget(id);
                 self.stats.artifacts.write(1);
                 None
             }
@@ -190,7 +232,7 @@ impl State {
             name: name.into(),
             source: Arc::new(error),
         });
-        self.parcels.artifacts.remove(&id);
+        self.parcels.forget(id);
         self.stats.artifacts.fail(1);
         self.reports.note(|report| report.fail_artifact(&error));
         Failure::without_key(error)

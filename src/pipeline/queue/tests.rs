@@ -41,7 +41,8 @@ struct Play {
     /// The artifacts that aren't made yet.
     artifacts: Vec<ArtifactId>,
     /// Those that are, in order.
-    made_artifacts: VecDeque<ArtifactId>,
+    names: BTreeMap<ArtifactId, String>,
+    made_artifacts: BTreeSet<ArtifactId>,
     /// The one that the writer has begun.
     begun: Option<ArtifactId>,
     /// What flushes wait for that have begun, and the artifacts that were on their way then.
@@ -113,7 +114,8 @@ impl Play {
             }),
             staging: Arc::clone(staging),
             artifacts: Vec::new(),
-            made_artifacts: VecDeque::new(),
+            names: BTreeMap::new(),
+            made_artifacts: BTreeSet::new(),
             begun: None,
             flushes: Vec::new(),
             entries_first: 0,
@@ -268,8 +270,22 @@ impl Play {
     }
 
     fn artifact(&mut self) {
-        self.artifacts.push(self.state.accept_artifact());
+        let name = self.random.u8(..3).to_string();
+        let id = self.state.accept_artifact(&name);
+        self.artifacts.push(id);
+        self.names.insert(id, name);
         self.parcels[0] += 1;
+    }
+
+    /// Those that are made, and of whose names no earlier one is on its way.
+    fn next_artifacts(&self) -> BTreeSet<ArtifactId> {
+        let on_their_way = self.artifacts_on_their_way();
+        let is_kept = |id: &ArtifactId| {
+            let mut earlier = on_their_way.range(..id);
+            earlier.any(|earlier| self.names[earlier] == self.names[id])
+        };
+        let made = self.made_artifacts.iter().copied();
+        made.filter(|id| !is_kept(id)).collect()
     }
 
     fn artifacts_on_their_way(&self) -> BTreeSet<ArtifactId> {
@@ -322,10 +338,10 @@ impl Play {
             true => Ok(MadeArtifact::of_files(heading, [])),
             false => Err(Error::device("planned")),
         };
-        let failure = self.state.artifact_made(id, &id.to_string(), result);
+        let failure = self.state.artifact_made(id, &self.names[&id], result);
         assert_eq!(failure.is_some(), !is_made);
         match is_made {
-            true => self.made_artifacts.push_back(id),
+            true => assert!(self.made_artifacts.insert(id)),
             false => self.parcels[2] += 1,
         }
         self.tell_first(failure.into_iter().collect());
@@ -421,7 +437,8 @@ impl Play {
 
     fn begin(&mut self) {
         self.flush();
-        let has_files = self.begun.is_some() || !self.made_artifacts.is_empty();
+        let next = self.next_artifacts();
+        let has_files = self.begun.is_some() || !next.is_empty();
         let has_entry = self.state.has_ready_entry();
         let work = self.state.next_work(false);
         // Files, and then the entries that were there when these were taken.
@@ -443,9 +460,10 @@ impl Play {
             }
             Some(Work::Artifact(artifact)) => {
                 assert!(self.begun.is_none());
-                self.begun = self.made_artifacts.pop_front();
-                let name = self.begun.map(|id| id.to_string());
-                assert_eq!(Some(artifact.heading.name), name);
+                let id = artifact.heading.name.parse().unwrap();
+                assert!(next.contains(&id), "{id} before {next:?}");
+                assert!(self.made_artifacts.remove(&id));
+                self.begun = Some(id);
                 InHand::Files
             }
             Some(Work::Files) => {
@@ -738,9 +756,9 @@ fn no_flush_is_due_after_the_end() {
 fn a_flush_waits_for_the_artifacts_before_it_and_for_no_later_one() {
     let mut state = State::new(Limits::default());
     assert_eq!(state.last_artifact(), None);
-    let [first, second] = [state.accept_artifact(), state.accept_artifact()];
+    let [first, second] = [state.accept_artifact("a"), state.accept_artifact("b")];
     let last = state.last_artifact().unwrap();
-    let later = state.accept_artifact();
+    let later = state.accept_artifact("a");
     let fail = |state: &mut State, id| drop(state.artifact_made(id, "a", Err(planned_error())));
     fail(&mut state, second);
     assert!(state.has_artifact_up_to(last));
@@ -749,10 +767,48 @@ fn a_flush_waits_for_the_artifacts_before_it_and_for_no_later_one() {
     assert_eq!(state.last_artifact(), Some(later));
 }
 
+/// The description of the one that is begun, and done with.
+fn write_next(state: &mut State) -> Option<String> {
+    let Some(Work::Artifact(artifact)) = state.next_work(false) else {
+        return None;
+    };
+    assert!(state.artifact_done(done(Ok(()))).is_none());
+    Some(artifact.heading.description)
+}
+
+fn version(of: &str) -> Result<MadeArtifact> {
+    let mut heading = Heading::new("data".into(), "dataset".into());
+    heading.description = of.into();
+    Ok(MadeArtifact::of_files(heading, []))
+}
+
+/// Else the latest version would be an earlier one.
+#[test]
+fn the_versions_of_an_artifact_are_written_in_the_order_in_which_they_were_logged() {
+    let mut state = State::new(Limits::default());
+    let [first, second, third] = ["data"; 3].map(|name| state.accept_artifact(name));
+    let other = state.accept_artifact("other");
+    state.artifact_made(third, "data", version("third"));
+    state.artifact_made(second, "data", version("second"));
+    assert!(write_next(&mut state).is_none());
+    state.artifact_made(other, "other", version("other"));
+    assert_eq!(write_next(&mut state).as_deref(), Some("other"));
+    assert!(
+        state
+            .artifact_made(first, "data", Err(planned_error()))
+            .is_some()
+    );
+    state.told(1);
+    for expected in [Some("second"), Some("third"), None] {
+        assert_eq!(write_next(&mut state).as_deref(), expected);
+    }
+    assert!(state.is_settled());
+}
+
 #[test]
 fn a_flush_that_was_asked_for_comes_after_the_failures_that_are_being_told() {
     let mut state = State::new(Limits::default());
-    let id = state.accept_artifact();
+    let id = state.accept_artifact("a");
     assert!(state.artifact_made(id, "a", Err(planned_error())).is_some());
     state.ask_flush();
     assert!(state.next_work(false).is_none());

@@ -96,8 +96,8 @@ impl Writer {
         &mut self,
         mut artifact: MadeArtifact,
     ) -> Vec<String> {
-        let name = &artifact.heading.name;
-        let mut sayings = self.notices.observe_artifact(name, &artifact.seen);
+        let notices = &mut self.notices;
+        let mut sayings = notices.observe_artifact(&artifact.heading, &artifact.seen);
         sayings.append(&mut artifact.sayings);
         self.taking = Some(Taking::new(artifact));
         sayings
