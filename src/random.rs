@@ -3,9 +3,15 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// A generator of its own: it draws nothing from the program's, so its numbers stay those of its
-/// seed, and a program that is seeded draws no name twice.
+/// seed, and a program that is seeded draws no name twice. Nor do processes that were forked from one.
 pub(crate) fn generator() -> fastrand::Rng {
-    fastrand::Rng::with_seed(RandomState::new().hash_one(()))
+    let seed = seed(&RandomState::new(), std::process::id());
+    fastrand::Rng::with_seed(seed)
+}
+
+/// The keys of the state are the parent's in each process that was forked.
+fn seed(state: &RandomState, process: u32) -> u64 {
+    state.hash_one(process)
 }
 
 #[cfg(test)]
@@ -21,5 +27,11 @@ mod tests {
         assert_eq!((fastrand::u64(..), fastrand::u64(..)), numbers);
         fastrand::seed(7);
         assert_ne!(generator().u64(..), first);
+    }
+
+    #[test]
+    fn processes_that_were_forked_draw_other_numbers() {
+        let inherited = RandomState::new();
+        assert_ne!(seed(&inherited, 7), seed(&inherited, 8));
     }
 }

@@ -267,9 +267,13 @@ impl State {
         if !self.errands.is_empty() {
             return Some(Work::Errands(std::mem::take(&mut self.errands)));
         }
-        let is_asked = self.asked.given > self.asked.begun && self.telling == 0;
+        let asked = match self.telling {
+            0 => self.asked.given,
+            _ => self.asked.begun,
+        };
+        let is_asked = asked > self.asked.begun;
         if (is_flush_due || is_asked) && !self.is_over() {
-            self.asked.begun = self.asked.given;
+            self.asked.begun = asked;
             return Some(Work::Flush);
         }
         let work = match self.has_ready_work() {

@@ -810,10 +810,16 @@ fn a_flush_that_was_asked_for_comes_after_the_failures_that_are_being_told() {
     let mut state = State::new(Limits::default());
     let id = state.accept_artifact("a");
     assert!(state.artifact_made(id, "a", Err(planned_error())).is_some());
-    state.ask_flush();
+    let number = state.ask_flush();
     assert!(state.next_work(false).is_none());
+    // One that is due by itself is not the one that was asked for.
+    assert!(matches!(state.next_work(true), Some(Work::Flush)));
+    assert!(state.flushed(done(Ok(()))).is_none());
+    assert!(!state.has_flushed(number));
     state.told(1);
     assert!(matches!(state.next_work(false), Some(Work::Flush)));
+    assert!(state.flushed(done(Ok(()))).is_none());
+    assert!(state.has_flushed(number));
 }
 
 /// What the next `flush` returns after these flushes: those that nobody asked for, and at the end
