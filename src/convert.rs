@@ -532,3 +532,28 @@ impl ImageOptions {
         zero("max_side", self.max_side.map(|side| side as usize))
     }
 }
+
+/// An image of a tensor of one grey pixel, which is read so.
+#[cfg(test)]
+pub(crate) fn image_read_by(read: impl FnOnce() -> Result<HostTensor> + Send + 'static) -> Image {
+    struct Read(std::sync::Mutex<Option<Snapshot>>);
+
+    impl IntoWandbImage for Read {
+        fn to_host(&self) -> Result<HostTensor> {
+            unreachable!("the snapshot is asked for")
+        }
+        fn shape(&self) -> Result<Vec<usize>> {
+            Ok(vec![1, 1])
+        }
+        fn dtype(&self) -> Result<DType> {
+            Ok(DType::U8)
+        }
+        fn snapshot(&self) -> Result<Snapshot> {
+            Ok(self.0.lock().unwrap().take().unwrap())
+        }
+    }
+
+    let snapshot = Snapshot::new([1, 1], DType::U8, read);
+    let tensor = Read(std::sync::Mutex::new(Some(snapshot)));
+    tensor.to_wandb_image().unwrap()
+}

@@ -434,7 +434,8 @@ mod tests {
 
     use super::super::workshop::Workshop;
     use super::*;
-    use crate::tensor::{DType, HostTensor, Snapshot};
+    use crate::convert::image_read_by;
+    use crate::tensor::HostTensor;
 
     /// What takes longer never comes.
     const LONG: Duration = Duration::from_secs(20);
@@ -490,16 +491,14 @@ mod tests {
     fn a_name_is_free_again_where_there_is_no_room() {
         let picture = |name: &'static str, draft: &Arc<Draft>| {
             let again = Arc::clone(draft);
-            let read = move || {
+            image_read_by(move || {
                 let inner = again.add_image(
                     crate::Pixels::new(1, 1, crate::Mode::L, vec![0])?.into(),
                     name,
                 );
                 assert!(inner.unwrap_err().to_string().contains("wait for itself"));
                 HostTensor::new([1, 1], vec![0_u8])
-            };
-            let snapshot = Snapshot::new([1, 1], DType::U8, read);
-            crate::IntoWandbImage::to_wandb_image(&Read(Mutex::new(Some(snapshot)))).unwrap()
+            })
         };
         let draft = Arc::new(draft(1, 1));
         draft.add_image(picture("inner", &draft), "outer").unwrap();
@@ -515,22 +514,5 @@ mod tests {
         }
         let entries = draft.files.lock();
         assert!(!entries.contains_key("inner.image-file.json"));
-    }
-
-    struct Read(Mutex<Option<Snapshot>>);
-
-    impl crate::IntoWandbImage for Read {
-        fn to_host(&self) -> Result<HostTensor> {
-            unreachable!("the snapshot is asked for")
-        }
-        fn shape(&self) -> Result<Vec<usize>> {
-            Ok(vec![1, 1])
-        }
-        fn dtype(&self) -> Result<DType> {
-            Ok(DType::U8)
-        }
-        fn snapshot(&self) -> Result<Snapshot> {
-            Ok(self.0.lock().unwrap().take().unwrap())
-        }
     }
 }

@@ -11,12 +11,12 @@ use tracing::{Dispatch, Event, Metadata, Subscriber, dispatcher};
 use super::{Run, init};
 use crate::artifact::Artifact;
 use crate::artifact::workshop::Workshop;
-use crate::convert::IntoWandbImage;
+use crate::convert::image_read_by;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::memory::Load;
 use crate::sink::{MemorySink, RecordSink, StagedFile, records};
-use crate::tensor::{DType, HostTensor, Snapshot};
+use crate::tensor::HostTensor;
 
 /// Logs what it is told into the run itself.
 struct Listener {
@@ -91,29 +91,10 @@ impl Drop for LogsLast {
 /// A picture of a tensor that logs into the run when it is dropped.
 fn picture(run: &Run) -> Image {
     let tensor = LogsLast(run.clone());
-    let read = move || {
+    image_read_by(move || {
         let _tensor = &tensor;
         HostTensor::new([1, 1], vec![0_u8])
-    };
-    let snapshot = Snapshot::new([1, 1], DType::U8, read);
-    Read(Mutex::new(Some(snapshot))).to_wandb_image().unwrap()
-}
-
-struct Read(Mutex<Option<Snapshot>>);
-
-impl IntoWandbImage for Read {
-    fn to_host(&self) -> Result<HostTensor> {
-        unreachable!("the snapshot is asked for")
-    }
-    fn shape(&self) -> Result<Vec<usize>> {
-        Ok(vec![1, 1])
-    }
-    fn dtype(&self) -> Result<DType> {
-        Ok(DType::U8)
-    }
-    fn snapshot(&self) -> Result<Snapshot> {
-        Ok(self.0.lock().unwrap().take().unwrap())
-    }
+    })
 }
 
 /// Does it on a thread that may wait for itself, and is refused.
