@@ -295,13 +295,45 @@ impl Artifact {
     ///
     /// As for [`add_dir`](Self::add_dir).
     pub fn add_dir_as(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
-        let path = path.as_ref();
+        self.add_each(path.as_ref(), name, Draft::add_file)
+    }
+
+    /// The same of a folder whose files may change afterwards, as
+    /// [`add_mutable_file`](Self::add_mutable_file): they are copied before this returns. It is what a
+    /// folder takes whose files grow in place from one version to the next.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_dir`](Self::add_dir).
+    ///
+    /// ```
+    /// use wandb_image::Artifact;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let folder = dir.path();
+    /// # std::fs::write(folder.join("labels.csv"), "0,zero\n")?;
+    ///
+    /// let mut digits = Artifact::new("digits", "dataset")?;
+    /// digits.add_mutable_dir(folder, "")?; // "" for the top of the artifact
+    /// std::fs::write(folder.join("labels.csv"), "0,zero\n1,one\n")?; // for the next version
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "policy")]
+    pub fn add_mutable_dir(&mut self, path: impl AsRef<Path>, name: &str) -> Result<()> {
+        self.add_each(path.as_ref(), name, Draft::add_copy)
+    }
+
+    fn add_each(
+        &mut self,
+        path: &Path,
+        name: &str,
+        add: impl Fn(&Draft, &Path, &str) -> Result<()>,
+    ) -> Result<()> {
         let walked = folder::each_file(path, &mut |path, within| {
             let name = match name {
                 "" => within.into(),
                 _ => format!("{name}/{within}"),
             };
-            self.draft.add_file(path, &name)
+            add(&self.draft, path, &name)
         })?;
         let sayings = walked.sayings(&self.heading.name, path);
         let room = MAX_SAYINGS.saturating_sub(self.sayings.len());

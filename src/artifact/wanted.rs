@@ -88,9 +88,8 @@ impl Wanted {
             n => format!(" and {n} more ({})", self.lister()),
         };
         format!(
-            "there is no {one} of this name, but the {many} {}{more}; or {}",
-            shown.join(", "),
-            super::opened::AGAIN
+            "there is no {one} of this name, but the {many} {}{more}",
+            shown.join(", ")
         )
     }
 

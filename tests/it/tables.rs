@@ -572,14 +572,15 @@ fn a_synchronous_run_returns_what_becomes_of_an_artifact() {
     assert_eq!(run.stats().artifacts.written, 1);
 }
 
-#[test]
-fn a_mutable_file_is_copied_before_it_changes() {
+fn check_copied(add: impl FnOnce(&mut Artifact, &Path) -> wandb_image::Result<()>) {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("weights.bin");
+    let folder = dir.path().join("models");
+    fs::create_dir_all(folder.join("deep")).unwrap();
+    let path = folder.join("deep/weights.bin");
     fs::write(&path, "first").unwrap();
     let run = wandb_image::init().dir(dir.path()).start().unwrap();
     let mut artifact = Artifact::new("weights", "model").unwrap();
-    artifact.add_mutable_file(&path, "weights.bin").unwrap();
+    add(&mut artifact, &folder).unwrap();
     fs::write(&path, "second").unwrap();
     run.log_artifact(artifact).unwrap();
     run.finish().unwrap();
@@ -589,6 +590,18 @@ fn a_mutable_file_is_copied_before_it_changes() {
         .unwrap()
         .join(format!("artifacts/{}/{hash}", &hash[..2]));
     assert_eq!(fs::read_to_string(kept).unwrap(), "first");
+}
+
+#[test]
+fn a_mutable_file_is_copied_before_it_changes() {
+    check_copied(|artifact, folder| {
+        artifact.add_mutable_file(folder.join("deep/weights.bin"), "weights.bin")
+    });
+}
+
+#[test]
+fn files_of_a_mutable_folder_are_copied_before_they_change() {
+    check_copied(|artifact, folder| artifact.add_mutable_dir(folder, "models"));
 }
 
 #[test]
