@@ -12,9 +12,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wandb_image::sink::records::{
-    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, RecordType,
+    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, Record, RecordType,
 };
-use wandb_image::{Artifact, Classes, Image, ImageMask, Mode, Pixels, Row, Table};
+use wandb_image::{Artifact, Classes, Image, ImageMask, Mode, Pixels, Row, Run, Table};
 
 use crate::child::without_wandb;
 use crate::framed::{self, Framed};
@@ -64,19 +64,25 @@ impl Desk {
         self
     }
 
-    /// A run whose log names one artifact, of this.
-    fn run_of(&self, manifest: ArtifactManifest) -> String {
+    /// A run of these records.
+    fn run_of(&self, records: &[Record]) -> String {
         let run = self.path("offline-run-20250101_000000-r1");
         fs::create_dir_all(&run).unwrap();
-        let artifact = RecordType::Artifact(ArtifactRecord {
-            name: "data".into(),
-            r#type: "dataset".into(),
-            manifest: Some(manifest),
-            ..ArtifactRecord::default()
-        });
-        let log = Framed::of(&[framed::run("r1"), framed::record(artifact), framed::exit()]);
-        fs::write(run.join("run-r1.wandb"), log.bytes).unwrap();
+        let log = [&[framed::run("r1")], records, &[framed::exit()]].concat();
+        fs::write(run.join("run-r1.wandb"), Framed::of(&log).bytes).unwrap();
         run.to_str().unwrap().to_owned()
+    }
+
+    /// Writes a list of these files, each of which is `given`: where it is.
+    fn list_of(&self, name: &str, paths: &[&str]) -> String {
+        let mut list = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for path in paths {
+            let file = self.path("given");
+            let line = json!({"path": path, "digest": HELLO, "size": 6, "local_path": file});
+            writeln!(list, "{line}").unwrap();
+        }
+        self.write(name, &list.finish().unwrap());
+        self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Runs the command there, with no variable of W&B's set.
@@ -112,6 +118,45 @@ impl Desk {
     /// Nothing was logged: there is no run.
     fn has_no_run(&self) -> bool {
         !self.path("wandb").exists()
+    }
+}
+
+/// The MD5 of `hello` and a line feed.
+const HELLO: &str = "sZRqySSS0jR8YjW00mERhA==";
+
+/// A record as whoever wrote it might have it.
+fn artifact(name: &str, digest: &str, manifest: ArtifactManifest) -> Record {
+    framed::record(RecordType::Artifact(ArtifactRecord {
+        name: name.into(),
+        r#type: "dataset".into(),
+        digest: digest.into(),
+        manifest: Some(manifest),
+        ..ArtifactRecord::default()
+    }))
+}
+
+fn in_list(list: &str) -> ArtifactManifest {
+    ArtifactManifest {
+        manifest_file_path: list.into(),
+        ..ArtifactManifest::default()
+    }
+}
+
+/// A file of six bytes, which is given.
+fn entry(path: &str, given: &Path) -> ArtifactManifestEntry {
+    ArtifactManifestEntry {
+        path: path.into(),
+        digest: HELLO.into(),
+        size: 6,
+        local_path: given.to_str().unwrap().into(),
+        ..ArtifactManifestEntry::default()
+    }
+}
+
+fn in_record(contents: Vec<ArtifactManifestEntry>) -> ArtifactManifest {
+    ArtifactManifest {
+        contents,
+        ..ArtifactManifest::default()
     }
 }
 
@@ -796,6 +841,11 @@ fn run_with_artifacts(desk: &Desk) -> String {
     data.add_file(&given).unwrap();
     data.add_reference("s3://bucket/key.png").unwrap();
     run.log_artifact(data).unwrap();
+    ended_with_table(&run)
+}
+
+/// Ends a run with a table: its directory.
+fn ended_with_table(run: &Run) -> String {
     // Else the table may come first.
     run.flush(std::time::Duration::from_secs(60)).unwrap();
     let mut table = Table::new(["n"]).unwrap();
@@ -897,13 +947,8 @@ fn run_with_versions(desk: &Desk) -> String {
         data.add_mutable_file(&given, "notes.txt").unwrap();
         data.add_reference("s3://bucket/key.png").unwrap();
         run.log_artifact(data).unwrap();
-        run.flush(std::time::Duration::from_secs(60)).unwrap();
     }
-    let mut table = Table::new(["n"]).unwrap();
-    table.add_row((1,)).unwrap();
-    run.log(Row::new().with("predictions", table)).unwrap();
-    run.finish().unwrap();
-    run.dir().unwrap().to_str().unwrap().to_owned()
+    ended_with_table(&run)
 }
 
 #[test]
@@ -987,7 +1032,7 @@ fn extract_says_what_there_is_and_overwrites_nothing() {
         .unwrap();
     assert_eq!(notes["size"], 9);
     let bytes = STANDARD.decode(row_text(notes, "digest")).unwrap();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bytes);
     let place = Path::new(&run).join("artifacts").join(&hex[..2]).join(&hex);
     fs::write(&place, "version X").unwrap();
     refused("data", "out", "isn't what was logged (it has MD5 ");
@@ -1004,19 +1049,9 @@ fn extract_says_what_there_is_and_overwrites_nothing() {
 fn extract_writes_nothing_outside_of_its_folder() {
     let desk = Desk::new();
     desk.write("given", b"hello\n");
-    let given = desk.path("given").to_str().unwrap().to_owned();
     for path in ["../x", "/tmp/x", "a/../../x", ""] {
-        let entry = |path: &str| ArtifactManifestEntry {
-            path: path.into(),
-            digest: "sZRqySSS0jR8YjW00mERhA==".into(),
-            size: 6,
-            local_path: given.clone(),
-            ..ArtifactManifestEntry::default()
-        };
-        let run = desk.run_of(ArtifactManifest {
-            contents: vec![entry("first"), entry(path)],
-            ..ArtifactManifest::default()
-        });
+        let entries = ["first", path].map(|path| entry(path, &desk.path("given")));
+        let run = desk.run_of(&[artifact("data", "", in_record(entries.into()))]);
         let ran = desk.run(&["extract", &run, "data", "-o", "out"]);
         assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
         assert!(
@@ -1027,6 +1062,10 @@ fn extract_writes_nothing_outside_of_its_folder() {
         assert!(!desk.path("out").exists());
     }
     assert!(!desk.path("x").exists());
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
@@ -1054,20 +1093,8 @@ fn ls_lists_the_files_of_artifacts_where_they_are_asked_for() {
 fn the_files_of_a_list_are_listed_and_laid_out() {
     let desk = Desk::new();
     desk.write("given", b"hello\n");
-    let line = |path: &str| {
-        let digest = "sZRqySSS0jR8YjW00mERhA==";
-        let file = desk.path("given");
-        json!({"path": path, "digest": digest, "size": 6, "local_path": file}).to_string() + "\n"
-    };
-    let mut list = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    list.write_all((line("b/a") + &line("c")).as_bytes())
-        .unwrap();
-    desk.write("list.gz", &list.finish().unwrap());
-    let list = desk.path("list.gz").to_str().unwrap().to_owned();
-    let run = desk.run_of(ArtifactManifest {
-        manifest_file_path: list.clone(),
-        ..ArtifactManifest::default()
-    });
+    let list = desk.list_of("list.gz", &["b/a", "c"]);
+    let run = desk.run_of(&[artifact("data", "", in_list(&list))]);
     assert!(desk.run(&["ls", &run]).stdout.contains(" ? "));
     let shown = desk.run(&["ls", "--files", &run]).stdout;
     let expected = "\ndata      b/a       6  sZRqySSS0jR8YjW00mERhA==\ndata      c         6  ";
