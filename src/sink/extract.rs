@@ -351,8 +351,7 @@ impl Plan {
     ) -> Result<()> {
         let path = cut(named.path.clone());
         if let Some(reason) = unsafe_path(&named.path) {
-            let what =
-                format!("the path of its file {path:?} {reason}, and leads out of the folder");
+            let what = format!("the path of its file {path:?} {reason}");
             return Err(unusable(artifact, &what));
         }
         if named.local_path.is_empty() {
