@@ -1115,12 +1115,53 @@ fn the_files_of_a_list_are_listed_and_laid_out() {
         "{}",
         ran.stderr
     );
-    let ran = desk.run(&["ls", "--files", &run]);
-    assert!(
-        ran.stderr.contains("list.gz, isn't there"),
-        "{}",
-        ran.stderr
+}
+
+/// As after `wandb sync`, which deletes the lists of the Python SDK.
+#[test]
+fn ls_lists_all_but_the_files_whose_list_is_gone() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let lists = ["gone.gz", "list.gz"].map(|name| desk.list_of(name, &["a"]));
+    let own = in_record(vec![entry("b", &desk.path("given"))]);
+    let item = |name: &str, value: &str| framed::item(&["cat", name], &format!("{value:?}"));
+    let cat = [("_type", "image-file"), ("path", "media/images/cat.png")];
+    let cat = cat.map(|(name, value)| item(name, value));
+    let run = desk.run_of(&[
+        framed::row(0, cat.into()),
+        artifact("gone", "", in_list(&lists[0])),
+        artifact("listed", "", in_list(&lists[1])),
+        artifact("own", "", own),
+    ]);
+    fs::remove_file(&lists[0]).unwrap();
+    let shown = desk.run(&["ls", "--files", &run]);
+    let expected = "\
+KEY  STEP  PATH                            BYTES  CAPTION
+cat     0  media/images/cat.png (missing)      ?
+
+ARTIFACT  TYPE     FILES  REFERENCES  BYTES  ALIASES
+gone      dataset      ?           ?      ?
+listed    dataset      1           0      6
+own       dataset      1           0      6
+
+ARTIFACT  FILE  BYTES  DIGEST
+listed    a         6  sZRqySSS0jR8YjW00mERhA==
+own       b         6  sZRqySSS0jR8YjW00mERhA==
+";
+    assert_eq!((&*shown.stdout, shown.code), (expected, Some(1)));
+    let expected = format!(
+        "error: the files of the artifact \"gone\" aren't \
+         known: the list of its files, {}, isn't there\n",
+        lists[0]
     );
+    assert_eq!(shown.stderr, expected);
+
+    let shown = desk.run(&["ls", "--files", "--json", &run]);
+    let (media, artifacts) = listed_rows(&shown);
+    assert_eq!(shown.code, Some(1));
+    assert_eq!((media.len(), artifacts.len()), (1, 3));
+    assert_eq!(artifacts[0].get("contents"), None);
+    assert_eq!(artifacts[1]["contents"][0]["path"], "a");
 }
 
 fn check_no_run(run: &str, expected: &str) {
