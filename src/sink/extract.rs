@@ -15,7 +15,7 @@ use super::disk::{self, Folder};
 use super::fault::cut;
 use super::log::io_error;
 use super::logged::find_log;
-use super::names::{parent_of, resolved};
+use super::names::{name_of, parent_of, resolved};
 use super::reader::LogReader;
 use super::records::{ArtifactManifestEntry, ArtifactRecord, RecordType};
 use super::stored::unsafe_path;
@@ -78,7 +78,7 @@ pub struct Extracted {
 /// [`Error::Artifact`] for an artifact that isn't in the run, for a path that leads out of the folder
 /// or that it can't have, for a file that is gone or was changed, and for names of files that take
 /// over 256 MiB of memory; [`Error::Io`] where there is no run, where `out` isn't empty, and where
-/// the system refuses to read or write. Nothing stays in `out` then. Damage of the log behind
+/// the system refuses to read or write. Nothing of it stays in `out` then. Damage of the log behind
 /// the artifact is no error, but [`Extracted::damage`].
 pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> Result<Extracted> {
     let log = find_log(run)?;
@@ -92,8 +92,12 @@ pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> 
     let plan = Plan::of(&record, &mut files)?;
     let out = resolved(out.as_ref()).map_err(|source| io_error("find", out.as_ref(), source))?;
     let is_new = make_empty(&out)?;
-    plan.lay_out(&out)
-        .inspect_err(|_| plan.take_back(&out, is_new))?;
+    plan.lay_out(&out).inspect_err(|_| {
+        if is_new {
+            // It stays where another has put something into it.
+            let _ = fs::remove_dir(&out);
+        }
+    })?;
     Ok(Extracted {
         dir: out,
         name: record.name,
@@ -451,37 +455,25 @@ impl Plan {
         Ok(())
     }
 
+    /// Where that fails, what it made is gone.
     fn lay_out(&self, out: &Path) -> Result<()> {
         let folder = disk::open_folder(out);
-        let folder = folder.map_err(|source| io_error("open", out, source))?;
-        self.files.iter().try_for_each(|(path, source, digest)| {
+        let mut placed = Placed {
+            out: folder.map_err(|source| io_error("open", out, source))?,
+            made: Vec::new(),
+        };
+        let laid_out = self.files.iter().try_for_each(|(path, source, digest)| {
             let cannot = |error| io_error("write", &out.join(path), error);
-            let placed = place(&folder, path, source, *digest).map_err(cannot)?;
-            match placed {
-                true => Ok(()),
-                false => Err(cannot(io::Error::new(
+            match placed.place(Path::new(path), source, *digest) {
+                Err(error) => Err(cannot(error)),
+                Ok(true) => Ok(()),
+                Ok(false) => Err(cannot(io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!("{} changed meanwhile", source.path.display()),
                 ))),
             }
-        })
-    }
-
-    /// Best effort: what is in an empty folder was put there by this.
-    fn take_back(&self, out: &Path, is_new: bool) {
-        if is_new {
-            let _ = fs::remove_dir_all(out);
-            return;
-        }
-        let parts = self.files.iter();
-        let tops = parts.filter_map(|(path, ..)| Path::new(path).components().next());
-        for top in tops.collect::<BTreeSet<_>>() {
-            let path = out.join(top);
-            let _ = match path.is_dir() && !path.is_symlink() {
-                true => fs::remove_dir_all(path),
-                false => fs::remove_file(path),
-            };
-        }
+        });
+        laid_out.inspect_err(|_| placed.take_back())
     }
 }
 
@@ -499,36 +491,80 @@ fn make_empty(out: &Path) -> Result<bool> {
             )),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(out).map_err(|source| io_error("create", out, source))?;
+            let cannot = |source| io_error("create", out, source);
+            fs::create_dir_all(parent_of(out)).map_err(cannot)?;
+            // Of two that make it at a time one alone has made it.
+            fs::create_dir(out).map_err(cannot)?;
             Ok(true)
         }
         Err(error) => Err(io_error("open", out, error)),
     }
 }
 
-/// Copies a file to its place, no link on the way followed. Whether it has the bytes that it is to
-/// have.
-fn place(out: &Dir, path: &str, source: &Source, digest: FileDigest) -> io::Result<bool> {
-    let mut parts: Vec<_> = Path::new(path).components().collect();
-    let Some(name) = parts.pop() else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let mut folder = out.try_clone()?;
-    for part in parts {
-        folder = enter(&folder, &part.as_os_str().to_string_lossy())?;
-    }
-    let name = &*name.as_os_str().to_string_lossy();
-    let mut file = Folder::create_file(&folder, name)?;
-    io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
-    let found = Folder::open_file(&folder, name)?;
-    Ok(FileDigest::of(digest.algorithm(), found)? == digest)
+/// What was put into a folder.
+struct Placed<'a> {
+    out: Dir,
+    /// In the order in which it was made: nothing that another put there.
+    made: Vec<Made<'a>>,
 }
 
-fn enter(folder: &Dir, name: &str) -> io::Result<Dir> {
-    match Folder::create_folder(folder, name) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Folder::open_folder(folder, name),
+/// Its path in the folder.
+enum Made<'a> {
+    Folder(&'a Path),
+    File(&'a Path),
+}
+
+impl<'a> Placed<'a> {
+    /// Copies a file to its place, no link on the way followed. Whether it has the bytes that it is
+    /// to have.
+    fn place(&mut self, path: &'a Path, source: &Source, digest: FileDigest) -> io::Result<bool> {
+        let mut folder = self.out.try_clone()?;
+        for (part, name) in folders_of(path) {
+            folder = self.enter(&folder, part, name)?;
+        }
+        let name = name_of(path).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut file = Folder::create_file(&folder, name)?;
+        self.made.push(Made::File(path));
+        io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
+        let found = Folder::open_file(&folder, name)?;
+        Ok(FileDigest::of(digest.algorithm(), found)? == digest)
     }
+
+    fn enter(&mut self, folder: &Dir, path: &'a Path, name: &str) -> io::Result<Dir> {
+        match Folder::create_folder(folder, name) {
+            Ok(()) => self.made.push(Made::Folder(path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        Folder::open_folder(folder, name)
+    }
+
+    /// Best effort: a folder into which another put something stays.
+    fn take_back(&self) {
+        for made in self.made.iter().rev() {
+            let _ = self.remove(made);
+        }
+    }
+
+    fn remove(&self, made: &Made) -> io::Result<()> {
+        let (Made::Folder(path) | Made::File(path)) = *made;
+        let mut folder = self.out.try_clone()?;
+        for (_, name) in folders_of(path) {
+            folder = Folder::open_folder(&folder, name)?;
+        }
+        let name = name_of(path).ok_or(io::ErrorKind::InvalidInput)?;
+        match made {
+            Made::Folder(_) => folder.remove_dir(name),
+            Made::File(_) => Folder::remove_file(&folder, name),
+        }
+    }
+}
+
+/// The folders on the way to a file, the outermost first: the path and the name of each.
+fn folders_of(path: &Path) -> impl Iterator<Item = (&Path, &str)> {
+    let folders: Vec<_> = path.ancestors().skip(1).collect();
+    let folders = folders.into_iter().rev();
+    folders.filter_map(|folder| Some((folder, name_of(folder)?)))
 }
 
 #[cfg(test)]

@@ -1068,6 +1068,53 @@ fn extract_writes_nothing_outside_of_its_folder() {
     assert!(!desk.path("x").exists());
 }
 
+/// One puts its files into the folder, and those of it stay.
+#[test]
+fn of_extracts_into_one_folder_none_takes_the_files_of_another() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let paths = ["a/b", "a/c", "d"];
+    let entries = paths.map(|path| entry(path, &desk.path("given")));
+    let run = desk.run_of(&[artifact("data", "", in_record(entries.into()))]);
+    for round in 0..40 {
+        let out = desk.path(&format!("out {round}"));
+        if round % 2 == 1 {
+            fs::create_dir(&out).unwrap();
+        }
+        let start = std::sync::Barrier::new(8);
+        let laid_out = std::thread::scope(|scope| {
+            let extract = || {
+                start.wait();
+                wandb_image::sink::extract::extract(&run, "data", &out).is_ok()
+            };
+            let extracts: Vec<_> = (0..8).map(|_| scope.spawn(extract)).collect();
+            let laid_out = extracts.into_iter().map(|extract| extract.join().unwrap());
+            laid_out.filter(|is_laid_out| *is_laid_out).count()
+        });
+        assert_eq!(laid_out, 1, "in round {round}");
+        for path in paths {
+            assert_eq!(fs::read(out.join(path)).unwrap(), b"hello\n");
+        }
+    }
+}
+
+/// A name is that of a file and of a folder.
+#[test]
+fn what_extract_began_is_taken_back() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let entries = ["a/b/c", "d", "d/e"].map(|path| entry(path, &desk.path("given")));
+    let run = desk.run_of(&[artifact("data", "", in_record(entries.into()))]);
+    fs::create_dir(desk.path("there")).unwrap();
+    for (out, is_there) in [("there", true), ("new", false)] {
+        let ran = desk.run(&["extract", &run, "data", "-o", out]);
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+        assert!(ran.stderr.contains("could not write"), "{}", ran.stderr);
+        let left = fs::read_dir(desk.path(out));
+        assert_eq!(left.map(Iterator::count).ok(), is_there.then_some(0));
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
