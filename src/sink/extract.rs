@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;
 
+use super::ManifestHasher;
 use super::artifacts::{
     ArtifactFiles, MAX_CONTENTS, MAX_HELD, Named, Source, State, algorithm_of, named_in,
 };
@@ -52,7 +53,8 @@ pub struct Extracted {
 ///
 /// `out` is made where it isn't there, and has to be empty. Files are copies, so that whoever works
 /// with them changes nothing in the run; one that is named under many paths is copied to each. Each
-/// is compared with its MD5, or its XXH128. References are left out, as their files are elsewhere.
+/// is compared with its MD5, or its XXH128, and what is named with the artifact's digest. References
+/// are left out, as their files are elsewhere.
 ///
 /// ```
 /// use wandb_image::sink::extract::extract;
@@ -76,10 +78,11 @@ pub struct Extracted {
 /// # Errors
 ///
 /// [`Error::Artifact`] for an artifact that isn't in the run, for a path that leads out of the folder
-/// or that it can't have, for a file that is gone or was changed, and for names of files that take
-/// over 256 MiB of memory; [`Error::Io`] where there is no run, where `out` isn't empty, and where
-/// the system refuses to read or write. Nothing of it stays in `out` then. Damage of the log behind
-/// the artifact is no error, but [`Extracted::damage`].
+/// or that it can't have, for a file that is gone or was changed, for what isn't what the artifact's
+/// digest was made of, and for names of files that take over 256 MiB of memory; [`Error::Io`] where
+/// there is no run, where `out` isn't empty, and where the system refuses to read or write. Nothing
+/// of it stays in `out` then. Damage of the log behind the artifact is no error, but
+/// [`Extracted::damage`].
 pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> Result<Extracted> {
     let log = find_log(run)?;
     let mut wanted = Wanted::new(artifact);
@@ -243,6 +246,15 @@ impl Contents {
             }
             None => self.named.clear(),
         }
+    }
+
+    /// The digest of an artifact that names this.
+    fn digest(&self, algorithm: DigestAlgorithm) -> String {
+        let mut hasher = ManifestHasher::by(algorithm);
+        for (path, named) in &self.named {
+            hasher.update(path, &named.digest);
+        }
+        hasher.finish()
     }
 
     fn into_named(self) -> impl Iterator<Item = Named> {
@@ -417,6 +429,14 @@ impl Plan {
         };
         let contents = Contents::of(artifact, files, MAX_HELD);
         let contents = contents.map_err(|what| unusable(artifact, &what))?;
+        let digest = contents.digest(algorithm);
+        if !artifact.digest.is_empty() && !digest.eq_ignore_ascii_case(&artifact.digest) {
+            let what = format!(
+                "it has the digest {:?}, but what it names has {digest}, as another version would",
+                beginning(&artifact.digest)
+            );
+            return Err(unusable(artifact, &what));
+        }
         for named in contents.into_named() {
             match named.reference.is_empty() {
                 true => plan.add(artifact, named, algorithm, files)?,

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5};
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -1113,6 +1114,26 @@ fn what_extract_began_is_taken_back() {
         let left = fs::read_dir(desk.path(out));
         assert_eq!(left.map(Iterator::count).ok(), is_there.then_some(0));
     }
+}
+
+/// As in the Python SDK's folder for what it is about to upload, where its name says nothing of it.
+#[test]
+fn extract_refuses_a_list_of_another_version() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let list = desk.list_of("list.gz", &["a", "b"]);
+    let manifest = format!("wandb-artifact-manifest-v1\na:{HELLO}\nb:{HELLO}\n");
+    let digest = hex(&Md5::digest(manifest));
+    let run = desk.run_of(&[artifact("data", &digest, in_list(&list))]);
+    let ran = desk.run(&["extract", &run, "data", "-o", "out"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    desk.list_of("list.gz", &["a", "c"]);
+    let ran = desk.run(&["extract", &run, "data", "-o", "other"]);
+    assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+    let expected = "the artifact \"data\" can't be laid out: it has the digest \"";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    assert!(!desk.path("other").exists());
+    assert!(desk.run(&["verify", &run]).stdout.contains("the digest"));
 }
 
 fn hex(bytes: &[u8]) -> String {
