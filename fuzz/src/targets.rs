@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use wandb_image::sink::records::{
     ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, HistoryRecord, Record, RecordType,
 };
-use wandb_image::sink::{MediaFile, RecordSink, image_path, logged, reader::LogReader};
+use wandb_image::sink::{FilePlace, MediaFile, RecordSink, image_path, logged, reader::LogReader};
 use wandb_image::tensor::Elements;
 use wandb_image::{
     Artifact, BoundingBoxes2D, BoxFormat, Cell, DType, Domain, Error, FileType, Grid, HostTensor,
@@ -301,14 +301,15 @@ fn check_repair(log: &[u8], files: &[Vec<u8>], whole: Option<Vec<&str>>) {
     let images = run.join("files/media/images");
     std::fs::create_dir_all(&images).expect("a directory can be made");
     std::fs::write(images.join("a.png"), "picture").expect("a file can be written");
-    let artifacts = run.join("artifacts");
-    std::fs::create_dir(&artifacts).expect("a directory can be made");
     for file in files
         .iter()
         .map(|file| &**file)
         .chain([b"picture" as &[u8]])
     {
-        std::fs::write(artifacts.join(hex(&md5(file))), file).expect("a file can be written");
+        let place = run.join(own_place(file));
+        let folder = place.parent().expect("it lies in the run");
+        std::fs::create_dir_all(folder).expect("a directory can be made");
+        std::fs::write(place, file).expect("a file can be written");
     }
     std::fs::write(run.join("run-a.wandb"), log).expect("a file can be written");
     check_extract(&run, dir.path());
@@ -496,6 +497,11 @@ fn log_of_records(mut bytes: Bytes<'_>) -> Chosen {
     }
 }
 
+/// Where a run has a file of an artifact.
+fn own_place(file: &[u8]) -> String {
+    FilePlace::Artifact(&hex(&md5(file))).path()
+}
+
 /// A file outside of the run.
 const OUTSIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
@@ -523,7 +529,7 @@ fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> Artifa
         1 | 2 => manifest.contents = entries,
         _ => {
             let file = contents_file(&entries, bytes);
-            manifest.manifest_file_path = format!("/moved/artifacts/{}", hex(&md5(&file)));
+            manifest.manifest_file_path = format!("/moved/{}", own_place(&file));
             files.push(file);
         }
     }
@@ -551,7 +557,7 @@ fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
         _ => picture,
     };
     let places = [
-        format!("/moved/artifacts/{}", hex(&md5(b"picture"))),
+        format!("/moved/{}", own_place(b"picture")),
         "/moved/artifacts/other".into(),
         "artifacts/other".into(),
         "/".into(),
@@ -560,13 +566,23 @@ fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
     ];
     let references = ["", "", "", "s3://bucket/key", "file:///etc/passwd"];
     ArtifactManifestEntry {
-        path: bytes
-            .one_of(&["a.txt", "media/images/a.png", "../a", "/etc/passwd", ""])
-            .into(),
+        path: artifact_path(bytes.u8()).into(),
         digest,
         r#ref: bytes.one_of(&references).into(),
         size: bytes.one_of(&[7, 7, 7, 0, -1, i64::MAX, outside.len() as i64]),
         local_path: bytes.one_of(&places),
+    }
+}
+
+/// One of those that are refused, or of two that can't be together, or another.
+fn artifact_path(choice: u8) -> &'static str {
+    match choice % 5 {
+        _ if choice >= 240 => "a.txt/b",
+        0 => "a.txt",
+        1 => "media/images/a.png",
+        2 => "../a",
+        3 => "/etc/passwd",
+        _ => "",
     }
 }
 
