@@ -1,14 +1,15 @@
 //! One function a target: any bytes go in, and what comes out must have the properties that are
 //! asserted here. `scripts/fuzz.sh` runs them under libFuzzer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use wandb_image::sink::records::{
     ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, HistoryRecord, Record, RecordType,
 };
-use wandb_image::sink::{MediaFile, RecordSink, image_path, logged, reader::LogReader};
+use wandb_image::sink::{FilePlace, MediaFile, RecordSink, image_path, logged, reader::LogReader};
 use wandb_image::tensor::Elements;
 use wandb_image::{
     Artifact, BoundingBoxes2D, BoxFormat, Cell, DType, Domain, Error, FileType, Grid, HostTensor,
@@ -266,7 +267,8 @@ fn with_checksums(mut log: Vec<u8>) -> Vec<u8> {
 }
 
 /// Any run is verified, and repaired or refused: what repair writes is sound and names no file outside
-/// of it, and nothing of a sound run is missing in it, nor a row that damage elsewhere left whole.
+/// of it, and nothing of a sound run is missing in it, nor a row that damage elsewhere left whole. An
+/// artifact of it is laid out as it was logged, or nothing of it, and nowhere else.
 pub fn repair(data: &[u8]) {
     let mut bytes = Bytes(data);
     match bytes.u8() {
@@ -299,16 +301,18 @@ fn check_repair(log: &[u8], files: &[Vec<u8>], whole: Option<Vec<&str>>) {
     let images = run.join("files/media/images");
     std::fs::create_dir_all(&images).expect("a directory can be made");
     std::fs::write(images.join("a.png"), "picture").expect("a file can be written");
-    let artifacts = run.join("artifacts");
-    std::fs::create_dir(&artifacts).expect("a directory can be made");
     for file in files
         .iter()
         .map(|file| &**file)
         .chain([b"picture" as &[u8]])
     {
-        std::fs::write(artifacts.join(hex(&md5(file))), file).expect("a file can be written");
+        let place = run.join(own_place(file));
+        let folder = place.parent().expect("it lies in the run");
+        std::fs::create_dir_all(folder).expect("a directory can be made");
+        std::fs::write(place, file).expect("a file can be written");
     }
     std::fs::write(run.join("run-a.wandb"), log).expect("a file can be written");
+    check_extract(&run, dir.path());
     let report = verify(&run).expect("it can be read");
     let Ok(repaired) = repair(&run, dir.path().join("out")) else {
         assert!(!report.is_sound(), "a sound run is not repaired");
@@ -336,6 +340,77 @@ fn check_repair(log: &[u8], files: &[Vec<u8>], whole: Option<Vec<&str>>) {
         let found: Vec<_> = records.iter().filter_map(row).filter_map(mark).collect();
         assert_eq!(found, whole, "the rows that were repaired, and those to be");
     }
+}
+
+/// Lays the last artifact of a run out in a folder of `dir`, in which nothing else is but the run.
+fn check_extract(run: &Path, dir: &Path) {
+    use wandb_image::sink::extract::{ArtifactLists, extract};
+
+    let log = logged::find_log(run).expect("it was written");
+    let records = LogReader::open(log).into_iter().flatten();
+    let artifacts = records
+        .map_while(Result::ok)
+        .filter_map(|record| match record.record_type {
+            Some(RecordType::Artifact(artifact)) => Some(artifact),
+            _ => None,
+        });
+    let Some(artifact) = artifacts.last() else {
+        return;
+    };
+    let before = files_below(dir);
+    let out = dir.join("extracted");
+    let extracted = extract(run, &artifact.name, &out);
+    let (laid_out, others): (BTreeMap<_, _>, BTreeMap<_, _>) = files_below(dir)
+        .into_iter()
+        .partition(|(path, _)| path.starts_with(&out));
+    assert!(others == before, "something outside of the folder changed");
+    let Ok(extracted) = extracted else {
+        assert!(!out.exists(), "{laid_out:?}");
+        return;
+    };
+    let mut lists = ArtifactLists::open(run).expect("there is a log");
+    let named = lists.files_of(&artifact).expect("it was laid out");
+    let files = named.iter().filter(|entry| entry.r#ref.is_empty());
+    let algorithm = &*artifact.digest_algorithm;
+    assert!(["", "MANIFEST_MD5", "MANIFEST_XXH128"].contains(&algorithm));
+    for entry in files.clone() {
+        let file = &laid_out[&out.join(&entry.path)];
+        assert_eq!(file.len() as i64, entry.size);
+        let digest = base64(&md5(file));
+        assert!(algorithm == "MANIFEST_XXH128" || digest == entry.digest);
+    }
+    assert_eq!(laid_out.len(), files.count());
+    assert_eq!(laid_out.len() as u64, extracted.files);
+    let size: usize = laid_out.values().map(Vec::len).sum();
+    assert_eq!(size as u64, extracted.size);
+    if algorithm != "MANIFEST_XXH128" && !artifact.digest.is_empty() {
+        let digest = manifest_digest(&named);
+        assert!(artifact.digest.eq_ignore_ascii_case(&digest));
+    }
+}
+
+/// The files in a folder and in those in it, with their bytes.
+fn files_below(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).expect("it can be listed") {
+        let path = entry.expect("it can be listed").path();
+        match path.is_dir() {
+            true => files.extend(files_below(&path)),
+            false => _ = files.insert(path.clone(), std::fs::read(path).expect("it can be read")),
+        }
+    }
+    files
+}
+
+/// By MD5.
+fn manifest_digest(entries: &[ArtifactManifestEntry]) -> String {
+    let digests = entries.iter().map(|entry| (&*entry.path, &*entry.digest));
+    let digests: BTreeMap<_, _> = digests.collect();
+    let lines = digests
+        .iter()
+        .map(|(path, digest)| format!("{path}:{digest}\n"));
+    let manifest = format!("wandb-artifact-manifest-v1\n{}", lines.collect::<String>());
+    hex(&md5(manifest.as_bytes()))
 }
 
 /// The key under which each row has a number of its own.
@@ -422,6 +497,11 @@ fn log_of_records(mut bytes: Bytes<'_>) -> Chosen {
     }
 }
 
+/// Where a run has a file of an artifact.
+fn own_place(file: &[u8]) -> String {
+    FilePlace::Artifact(&hex(&md5(file))).path()
+}
+
 /// A file outside of the run.
 const OUTSIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
@@ -436,10 +516,11 @@ fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> Artifa
         run_id: "a".into(),
         r#type: bytes.one_of(&["dataset", "run_table", ""]).into(),
         name: of_name.into(),
-        digest: text(bytes.take(2)),
-        digest_algorithm: bytes
-            .one_of(&["MANIFEST_MD5", "", "MANIFEST_XXH128"])
-            .into(),
+        digest: match bytes.take(2) {
+            [b'=', _] => manifest_digest(&entries),
+            digest => text(digest),
+        },
+        digest_algorithm: digest_algorithm(bytes.u8()).into(),
         ..ArtifactRecord::default()
     };
     let mut manifest = ArtifactManifest::default();
@@ -448,12 +529,22 @@ fn artifact_of_pieces(bytes: &mut Bytes<'_>, files: &mut Vec<Vec<u8>>) -> Artifa
         1 | 2 => manifest.contents = entries,
         _ => {
             let file = contents_file(&entries, bytes);
-            manifest.manifest_file_path = format!("/moved/artifacts/{}", hex(&md5(&file)));
+            manifest.manifest_file_path = format!("/moved/{}", own_place(&file));
             files.push(file);
         }
     }
     artifact.manifest = Some(manifest);
     artifact
+}
+
+/// One of those that are known, or another.
+fn digest_algorithm(choice: u8) -> &'static str {
+    match choice % 3 {
+        _ if choice >= 240 => "MANIFEST_SHA512",
+        0 => "MANIFEST_MD5",
+        1 => "",
+        _ => "MANIFEST_XXH128",
+    }
 }
 
 fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
@@ -466,7 +557,7 @@ fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
         _ => picture,
     };
     let places = [
-        format!("/moved/artifacts/{}", hex(&md5(b"picture"))),
+        format!("/moved/{}", own_place(b"picture")),
         "/moved/artifacts/other".into(),
         "artifacts/other".into(),
         "/".into(),
@@ -475,13 +566,23 @@ fn entry_of_pieces(bytes: &mut Bytes<'_>) -> ArtifactManifestEntry {
     ];
     let references = ["", "", "", "s3://bucket/key", "file:///etc/passwd"];
     ArtifactManifestEntry {
-        path: bytes
-            .one_of(&["a.txt", "media/images/a.png", "../a", "/etc/passwd", ""])
-            .into(),
+        path: artifact_path(bytes.u8()).into(),
         digest,
         r#ref: bytes.one_of(&references).into(),
         size: bytes.one_of(&[7, 7, 7, 0, -1, i64::MAX, outside.len() as i64]),
         local_path: bytes.one_of(&places),
+    }
+}
+
+/// One of those that are refused, or of two that can't be together, or another.
+fn artifact_path(choice: u8) -> &'static str {
+    match choice % 5 {
+        _ if choice >= 240 => "a.txt/b",
+        0 => "a.txt",
+        1 => "media/images/a.png",
+        2 => "../a",
+        3 => "/etc/passwd",
+        _ => "",
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) struct Source {
 }
 
 /// The most memory that what was seen takes, in bytes.
-const MAX_HELD: usize = 256 << 20;
+pub(super) const MAX_HELD: usize = 256 << 20;
 
 /// The files of a run's artifacts. Each is read once, as far as there is room to keep what was seen.
 pub(super) struct ArtifactFiles {

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;
 
-use super::artifacts::{ArtifactFiles, Named, Source, State, algorithm_of, named_in};
+use super::ManifestHasher;
+use super::artifacts::{
+    ArtifactFiles, MAX_CONTENTS, MAX_HELD, Named, Source, State, algorithm_of, named_in,
+};
 use super::digest::{DigestAlgorithm, FileDigest};
 use super::disk::{self, Folder};
 use super::fault::cut;
 use super::log::io_error;
 use super::logged::find_log;
-use super::names::{parent_of, resolved};
+use super::names::{name_of, parent_of, resolved};
 use super::reader::LogReader;
 use super::records::{ArtifactManifestEntry, ArtifactRecord, RecordType};
 use super::stored::unsafe_path;
@@ -49,8 +52,9 @@ pub struct Extracted {
 /// `run-<run id>-<key>`.
 ///
 /// `out` is made where it isn't there, and has to be empty. Files are copies, so that whoever works
-/// with them changes nothing in the run. Each is compared with its MD5, or its XXH128. References are
-/// left out, as their files are elsewhere.
+/// with them changes nothing in the run; one that is named under many paths is copied to each. Each
+/// is compared with its MD5, or its XXH128, and what is named with the artifact's digest. References
+/// are left out, as their files are elsewhere.
 ///
 /// ```
 /// use wandb_image::sink::extract::extract;
@@ -74,9 +78,11 @@ pub struct Extracted {
 /// # Errors
 ///
 /// [`Error::Artifact`] for an artifact that isn't in the run, for a path that leads out of the folder
-/// or that it can't have, and for a file that is gone or was changed; [`Error::Io`] where there is
-/// no run, where `out` isn't empty, and where the system refuses to read or write. Nothing stays in
-/// `out` then. Damage of the log behind the artifact is no error, but [`Extracted::damage`].
+/// or that it can't have, for a file that is gone or was changed, for what isn't what the artifact's
+/// digest was made of, and for names of files that take over 256 MiB of memory; [`Error::Io`] where
+/// there is no run, where `out` isn't empty, and where the system refuses to read or write. Nothing
+/// of it stays in `out` then. Damage of the log behind the artifact is no error, but
+/// [`Extracted::damage`].
 pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> Result<Extracted> {
     let log = find_log(run)?;
     let mut wanted = Wanted::new(artifact);
@@ -89,8 +95,12 @@ pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> 
     let plan = Plan::of(&record, &mut files)?;
     let out = resolved(out.as_ref()).map_err(|source| io_error("find", out.as_ref(), source))?;
     let is_new = make_empty(&out)?;
-    plan.lay_out(&out)
-        .inspect_err(|_| plan.take_back(&out, is_new))?;
+    plan.lay_out(&out).inspect_err(|_| {
+        if is_new {
+            // It stays where another has put something into it.
+            let _ = fs::remove_dir(&out);
+        }
+    })?;
     Ok(Extracted {
         dir: out,
         name: record.name,
@@ -102,12 +112,12 @@ pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> 
     })
 }
 
-/// The files and references of an artifact in the log of `run`, also where its record names them in
-/// a list that lies in a file of its own.
+/// Reads what the artifacts of a run name, also where a record names its files in a list that lies in
+/// a file of its own.
 ///
 /// ```
 /// use wandb_image::Artifact;
-/// use wandb_image::sink::{extract::files_of, logged::find_log, reader::LogReader};
+/// use wandb_image::sink::{extract::ArtifactLists, logged::find_log, reader::LogReader};
 /// use wandb_image::sink::records::RecordType;
 /// # let dir = tempfile::tempdir()?;
 /// # let labels = dir.path().join("labels.csv");
@@ -122,51 +132,135 @@ pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> 
 /// run.finish()?;
 ///
 /// let run = run.dir().unwrap();
+/// let mut lists = ArtifactLists::open(run)?;
 /// for record in LogReader::open(find_log(run)?)? {
 ///     if let Some(RecordType::Artifact(artifact)) = record?.record_type {
-///         assert_eq!(files_of(run, &artifact)?[0].path, "labels.csv");
+///         assert_eq!(lists.files_of(&artifact)?[0].path, "labels.csv");
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Errors
-///
-/// [`Error::Artifact`] where the list isn't there, or isn't what was written; [`Error::Io`] where
-/// there is no run.
-pub fn files_of(
-    run: impl AsRef<Path>,
-    artifact: &ArtifactRecord,
-) -> Result<Vec<ArtifactManifestEntry>> {
-    let mut files = ArtifactFiles::of_one(parent_of(&find_log(run)?));
-    let all = each_named(artifact, &mut files)?;
-    Ok(all.into_values().map(Named::into_entry).collect())
+pub struct ArtifactLists {
+    files: ArtifactFiles,
+    room: usize,
 }
 
-/// By their paths. Of two of a path the last holds, as in W&B's client.
-fn each_named(
-    artifact: &ArtifactRecord,
-    files: &mut ArtifactFiles,
-) -> Result<BTreeMap<String, Named>> {
-    let of_path = |named: Named| (named.path.clone(), named);
-    let mut all: BTreeMap<_, _> = named_in(artifact).map(of_path).collect();
-    let algorithm = algorithm_of(artifact);
-    let lists = artifact.manifest.iter();
-    let lists = lists.map(|manifest| &*manifest.manifest_file_path);
-    for list in lists.filter(|list| !list.is_empty()) {
-        let found = files.contents(list);
-        let state = match &found.place {
-            None => found.state,
-            Some(place) => files.read_contents(place, &mut |_, line| {
-                all.extend([of_path(Named::of_line(line, algorithm))]);
-            }),
+impl ArtifactLists {
+    /// Of the directory of a run, or the `.wandb` file in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where there is no run.
+    pub fn open(run: impl AsRef<Path>) -> Result<Self> {
+        let files = ArtifactFiles::new(parent_of(&find_log(run)?));
+        let room = MAX_HELD;
+        Ok(Self { files, room })
+    }
+
+    /// The files and references of an artifact of the run, in the order of their paths.
+    ///
+    /// A log that somebody else wrote may name any number of lists: no more is given out than takes
+    /// 256 MiB of memory, and no more is read of them than 4 GiB, of all the artifacts together. What
+    /// fails takes no room.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Artifact`] where a list isn't there, isn't what was written, or is more than that.
+    pub fn files_of(&mut self, artifact: &ArtifactRecord) -> Result<Vec<ArtifactManifestEntry>> {
+        let contents = Contents::of(artifact, &mut self.files, self.room);
+        let contents = contents.map_err(|what| Error::Artifact {
+            reason: format!(
+                "the files of the artifact {:?} aren't known: {what}",
+                beginning(&artifact.name)
+            ),
+        })?;
+        self.room = contents.room.unwrap_or_default();
+        Ok(contents.into_named().map(Named::into_entry).collect())
+    }
+}
+
+/// What an artifact names, as far as there is room for that.
+struct Contents {
+    /// By their paths, which they lack. Of two of a path the last holds, as in W&B's client.
+    named: BTreeMap<String, Named>,
+    /// Bytes that are left; none where there was too little.
+    room: Option<usize>,
+}
+
+impl Contents {
+    /// Or why it isn't known.
+    fn of(
+        artifact: &ArtifactRecord,
+        files: &mut ArtifactFiles,
+        room: usize,
+    ) -> std::result::Result<Self, String> {
+        let mut contents = Self {
+            named: BTreeMap::new(),
+            room: Some(room),
         };
-        if let Some(why) = why_not(&state) {
-            let what = format!("the list of its files, {}, {why}", shown(list));
-            return Err(unusable(artifact, &what));
+        named_in(artifact).for_each(|named| contents.add(named));
+        let algorithm = algorithm_of(artifact);
+        let lists = artifact.manifest.iter();
+        let lists = lists.map(|manifest| &*manifest.manifest_file_path);
+        for list in lists.filter(|list| !list.is_empty()) {
+            let found = files.contents(list);
+            let state = match &found.place {
+                None => found.state,
+                Some(place) => files.read_contents(place, &mut |_, line| {
+                    contents.add(Named::of_line(line, algorithm));
+                }),
+            };
+            let why = match state {
+                State::Unknown => Some(format!(
+                    "isn't read, as lists of over {} GiB were",
+                    MAX_CONTENTS >> 30
+                )),
+                state => why_not(&state),
+            };
+            if let Some(why) = why {
+                return Err(format!("the list of its files, {}, {why}", shown(list)));
+            }
+        }
+        match contents.room {
+            Some(_) => Ok(contents),
+            None => Err(format!(
+                "what is named takes over {} MiB of memory",
+                MAX_HELD >> 20
+            )),
         }
     }
-    Ok(all)
+
+    fn add(&mut self, mut named: Named) {
+        let texts = [
+            &named.path,
+            &named.digest,
+            &named.local_path,
+            &named.reference,
+        ];
+        let len = texts.map(String::len).iter().sum::<usize>() + size_of::<(String, Named)>();
+        self.room = self.room.and_then(|room| room.checked_sub(len));
+        match self.room {
+            Some(_) => {
+                let path = std::mem::take(&mut named.path);
+                self.named.insert(path, named);
+            }
+            None => self.named.clear(),
+        }
+    }
+
+    /// The digest of an artifact that names this.
+    fn digest(&self, algorithm: DigestAlgorithm) -> String {
+        let mut hasher = ManifestHasher::by(algorithm);
+        for (path, named) in &self.named {
+            hasher.update(path, &named.digest);
+        }
+        hasher.finish()
+    }
+
+    fn into_named(self) -> impl Iterator<Item = Named> {
+        let named = self.named.into_iter();
+        named.map(|(path, named)| Named { path, ..named })
+    }
 }
 
 /// What a log says is its writer's, and isn't to speak to the terminal.
@@ -333,7 +427,17 @@ impl Plan {
             size: 0,
             references: 0,
         };
-        for named in each_named(artifact, files)?.into_values() {
+        let contents = Contents::of(artifact, files, MAX_HELD);
+        let contents = contents.map_err(|what| unusable(artifact, &what))?;
+        let digest = contents.digest(algorithm);
+        if !artifact.digest.is_empty() && !digest.eq_ignore_ascii_case(&artifact.digest) {
+            let what = format!(
+                "it has the digest {:?}, but what it names has {digest}, as another version would",
+                beginning(&artifact.digest)
+            );
+            return Err(unusable(artifact, &what));
+        }
+        for named in contents.into_named() {
             match named.reference.is_empty() {
                 true => plan.add(artifact, named, algorithm, files)?,
                 false => plan.references += 1,
@@ -351,8 +455,7 @@ impl Plan {
     ) -> Result<()> {
         let path = cut(named.path.clone());
         if let Some(reason) = unsafe_path(&named.path) {
-            let what =
-                format!("the path of its file {path:?} {reason}, and leads out of the folder");
+            let what = format!("the path of its file {path:?} {reason}");
             return Err(unusable(artifact, &what));
         }
         if named.local_path.is_empty() {
@@ -366,42 +469,31 @@ impl Plan {
             let what = format!("its file {path:?}, {}, {why}", shown(&named.local_path));
             return Err(unusable(artifact, &what));
         };
-        self.size += named.size.max(0).cast_unsigned();
+        let size = named.size.max(0).cast_unsigned();
+        self.size = self.size.saturating_add(size);
         self.files.push((named.path, source, digest));
         Ok(())
     }
 
+    /// Where that fails, what it made is gone.
     fn lay_out(&self, out: &Path) -> Result<()> {
         let folder = disk::open_folder(out);
-        let folder = folder.map_err(|source| io_error("open", out, source))?;
-        self.files.iter().try_for_each(|(path, source, digest)| {
+        let mut placed = Placed {
+            out: folder.map_err(|source| io_error("open", out, source))?,
+            made: Vec::new(),
+        };
+        let laid_out = self.files.iter().try_for_each(|(path, source, digest)| {
             let cannot = |error| io_error("write", &out.join(path), error);
-            let placed = place(&folder, path, source, *digest).map_err(cannot)?;
-            match placed {
-                true => Ok(()),
-                false => Err(cannot(io::Error::new(
+            match placed.place(Path::new(path), source, *digest) {
+                Err(error) => Err(cannot(error)),
+                Ok(true) => Ok(()),
+                Ok(false) => Err(cannot(io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!("{} changed meanwhile", source.path.display()),
                 ))),
             }
-        })
-    }
-
-    /// Best effort: what is in an empty folder was put there by this.
-    fn take_back(&self, out: &Path, is_new: bool) {
-        if is_new {
-            let _ = fs::remove_dir_all(out);
-            return;
-        }
-        let parts = self.files.iter();
-        let tops = parts.filter_map(|(path, ..)| Path::new(path).components().next());
-        for top in tops.collect::<BTreeSet<_>>() {
-            let path = out.join(top);
-            let _ = match path.is_dir() && !path.is_symlink() {
-                true => fs::remove_dir_all(path),
-                false => fs::remove_file(path),
-            };
-        }
+        });
+        laid_out.inspect_err(|_| placed.take_back())
     }
 }
 
@@ -419,34 +511,118 @@ fn make_empty(out: &Path) -> Result<bool> {
             )),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(out).map_err(|source| io_error("create", out, source))?;
+            let cannot = |source| io_error("create", out, source);
+            fs::create_dir_all(parent_of(out)).map_err(cannot)?;
+            // Of two that make it at a time one alone has made it.
+            fs::create_dir(out).map_err(cannot)?;
             Ok(true)
         }
         Err(error) => Err(io_error("open", out, error)),
     }
 }
 
-/// Copies a file to its place, no link on the way followed. Whether it has the bytes that it is to
-/// have.
-fn place(out: &Dir, path: &str, source: &Source, digest: FileDigest) -> io::Result<bool> {
-    let mut parts: Vec<_> = Path::new(path).components().collect();
-    let Some(name) = parts.pop() else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let mut folder = out.try_clone()?;
-    for part in parts {
-        folder = enter(&folder, &part.as_os_str().to_string_lossy())?;
-    }
-    let name = &*name.as_os_str().to_string_lossy();
-    let mut file = Folder::create_file(&folder, name)?;
-    io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
-    let found = Folder::open_file(&folder, name)?;
-    Ok(FileDigest::of(digest.algorithm(), found)? == digest)
+/// What was put into a folder.
+struct Placed<'a> {
+    out: Dir,
+    /// In the order in which it was made: nothing that another put there.
+    made: Vec<Made<'a>>,
 }
 
-fn enter(folder: &Dir, name: &str) -> io::Result<Dir> {
-    match Folder::create_folder(folder, name) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Folder::open_folder(folder, name),
+/// Its path in the folder.
+enum Made<'a> {
+    Folder(&'a Path),
+    File(&'a Path),
+}
+
+impl<'a> Placed<'a> {
+    /// Copies a file to its place, no link on the way followed. Whether it has the bytes that it is
+    /// to have.
+    fn place(&mut self, path: &'a Path, source: &Source, digest: FileDigest) -> io::Result<bool> {
+        let mut folder = self.out.try_clone()?;
+        for (part, name) in folders_of(path) {
+            folder = self.enter(&folder, part, name)?;
+        }
+        let name = name_of(path).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut file = Folder::create_file(&folder, name)?;
+        self.made.push(Made::File(path));
+        io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
+        let found = Folder::open_file(&folder, name)?;
+        Ok(FileDigest::of(digest.algorithm(), found)? == digest)
+    }
+
+    fn enter(&mut self, folder: &Dir, path: &'a Path, name: &str) -> io::Result<Dir> {
+        match Folder::create_folder(folder, name) {
+            Ok(()) => self.made.push(Made::Folder(path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        Folder::open_folder(folder, name)
+    }
+
+    /// Best effort: a folder into which another put something stays.
+    fn take_back(&self) {
+        for made in self.made.iter().rev() {
+            let _ = self.remove(made);
+        }
+    }
+
+    fn remove(&self, made: &Made) -> io::Result<()> {
+        let (Made::Folder(path) | Made::File(path)) = *made;
+        let mut folder = self.out.try_clone()?;
+        for (_, name) in folders_of(path) {
+            folder = Folder::open_folder(&folder, name)?;
+        }
+        let name = name_of(path).ok_or(io::ErrorKind::InvalidInput)?;
+        match made {
+            Made::Folder(_) => folder.remove_dir(name),
+            Made::File(_) => Folder::remove_file(&folder, name),
+        }
+    }
+}
+
+/// The folders on the way to a file, the outermost first: the path and the name of each.
+fn folders_of(path: &Path) -> impl Iterator<Item = (&Path, &str)> {
+    let folders: Vec<_> = path.ancestors().skip(1).collect();
+    let folders = folders.into_iter().rev();
+    folders.filter_map(|folder| Some((folder, name_of(folder)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::records::ArtifactManifest;
+
+    fn artifact(paths: &[&str]) -> ArtifactRecord {
+        let entry = |path: &&str| ArtifactManifestEntry {
+            path: path.to_string(),
+            ..ArtifactManifestEntry::default()
+        };
+        ArtifactRecord {
+            name: "data".into(),
+            manifest: Some(ArtifactManifest {
+                contents: paths.iter().map(entry).collect(),
+                ..ArtifactManifest::default()
+            }),
+            ..ArtifactRecord::default()
+        }
+    }
+
+    #[test]
+    fn the_artifacts_of_a_run_share_the_memory_for_what_they_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lists = ArtifactLists {
+            files: ArtifactFiles::new(dir.path().into()),
+            room: 3 * (size_of::<(String, Named)>() + 1),
+        };
+        let paths = |found: Result<Vec<ArtifactManifestEntry>>| {
+            let paths = found.unwrap().into_iter().map(|entry| entry.path);
+            paths.collect::<Vec<_>>()
+        };
+        assert_eq!(paths(lists.files_of(&artifact(&["b", "a"]))), ["a", "b"]);
+        let error = lists.files_of(&artifact(&["a", "b"])).unwrap_err();
+        let expected = "aren't known: what is named takes over 256 MiB of memory";
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(paths(lists.files_of(&artifact(&["c"]))), ["c"]);
+        assert!(lists.files_of(&artifact(&["d"])).is_err());
     }
 }

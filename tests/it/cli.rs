@@ -7,14 +7,15 @@ use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5};
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wandb_image::sink::records::{
-    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, RecordType,
+    ArtifactManifest, ArtifactManifestEntry, ArtifactRecord, Record, RecordType,
 };
-use wandb_image::{Artifact, Classes, Image, ImageMask, Mode, Pixels, Row, Table};
+use wandb_image::{Artifact, Classes, Image, ImageMask, Mode, Pixels, Row, Run, Table};
 
 use crate::child::without_wandb;
 use crate::framed::{self, Framed};
@@ -64,19 +65,25 @@ impl Desk {
         self
     }
 
-    /// A run whose log names one artifact, of this.
-    fn run_of(&self, manifest: ArtifactManifest) -> String {
+    /// A run of these records.
+    fn run_of(&self, records: &[Record]) -> String {
         let run = self.path("offline-run-20250101_000000-r1");
         fs::create_dir_all(&run).unwrap();
-        let artifact = RecordType::Artifact(ArtifactRecord {
-            name: "data".into(),
-            r#type: "dataset".into(),
-            manifest: Some(manifest),
-            ..ArtifactRecord::default()
-        });
-        let log = Framed::of(&[framed::run("r1"), framed::record(artifact), framed::exit()]);
-        fs::write(run.join("run-r1.wandb"), log.bytes).unwrap();
+        let log = [&[framed::run("r1")], records, &[framed::exit()]].concat();
+        fs::write(run.join("run-r1.wandb"), Framed::of(&log).bytes).unwrap();
         run.to_str().unwrap().to_owned()
+    }
+
+    /// Writes a list of these files, each of which is `given`: where it is.
+    fn list_of(&self, name: &str, paths: &[&str]) -> String {
+        let mut list = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for path in paths {
+            let file = self.path("given");
+            let line = json!({"path": path, "digest": HELLO, "size": 6, "local_path": file});
+            writeln!(list, "{line}").unwrap();
+        }
+        self.write(name, &list.finish().unwrap());
+        self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Runs the command there, with no variable of W&B's set.
@@ -112,6 +119,45 @@ impl Desk {
     /// Nothing was logged: there is no run.
     fn has_no_run(&self) -> bool {
         !self.path("wandb").exists()
+    }
+}
+
+/// The MD5 of `hello` and a line feed.
+const HELLO: &str = "sZRqySSS0jR8YjW00mERhA==";
+
+/// A record as whoever wrote it might have it.
+fn artifact(name: &str, digest: &str, manifest: ArtifactManifest) -> Record {
+    framed::record(RecordType::Artifact(ArtifactRecord {
+        name: name.into(),
+        r#type: "dataset".into(),
+        digest: digest.into(),
+        manifest: Some(manifest),
+        ..ArtifactRecord::default()
+    }))
+}
+
+fn in_list(list: &str) -> ArtifactManifest {
+    ArtifactManifest {
+        manifest_file_path: list.into(),
+        ..ArtifactManifest::default()
+    }
+}
+
+/// A file of six bytes, which is given.
+fn entry(path: &str, given: &Path) -> ArtifactManifestEntry {
+    ArtifactManifestEntry {
+        path: path.into(),
+        digest: HELLO.into(),
+        size: 6,
+        local_path: given.to_str().unwrap().into(),
+        ..ArtifactManifestEntry::default()
+    }
+}
+
+fn in_record(contents: Vec<ArtifactManifestEntry>) -> ArtifactManifest {
+    ArtifactManifest {
+        contents,
+        ..ArtifactManifest::default()
     }
 }
 
@@ -796,6 +842,11 @@ fn run_with_artifacts(desk: &Desk) -> String {
     data.add_file(&given).unwrap();
     data.add_reference("s3://bucket/key.png").unwrap();
     run.log_artifact(data).unwrap();
+    ended_with_table(&run)
+}
+
+/// Ends a run with a table: its directory.
+fn ended_with_table(run: &Run) -> String {
     // Else the table may come first.
     run.flush(std::time::Duration::from_secs(60)).unwrap();
     let mut table = Table::new(["n"]).unwrap();
@@ -897,13 +948,8 @@ fn run_with_versions(desk: &Desk) -> String {
         data.add_mutable_file(&given, "notes.txt").unwrap();
         data.add_reference("s3://bucket/key.png").unwrap();
         run.log_artifact(data).unwrap();
-        run.flush(std::time::Duration::from_secs(60)).unwrap();
     }
-    let mut table = Table::new(["n"]).unwrap();
-    table.add_row((1,)).unwrap();
-    run.log(Row::new().with("predictions", table)).unwrap();
-    run.finish().unwrap();
-    run.dir().unwrap().to_str().unwrap().to_owned()
+    ended_with_table(&run)
 }
 
 #[test]
@@ -987,7 +1033,7 @@ fn extract_says_what_there_is_and_overwrites_nothing() {
         .unwrap();
     assert_eq!(notes["size"], 9);
     let bytes = STANDARD.decode(row_text(notes, "digest")).unwrap();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bytes);
     let place = Path::new(&run).join("artifacts").join(&hex[..2]).join(&hex);
     fs::write(&place, "version X").unwrap();
     refused("data", "out", "isn't what was logged (it has MD5 ");
@@ -1004,29 +1050,94 @@ fn extract_says_what_there_is_and_overwrites_nothing() {
 fn extract_writes_nothing_outside_of_its_folder() {
     let desk = Desk::new();
     desk.write("given", b"hello\n");
-    let given = desk.path("given").to_str().unwrap().to_owned();
-    for path in ["../x", "/tmp/x", "a/../../x", ""] {
-        let entry = |path: &str| ArtifactManifestEntry {
-            path: path.into(),
-            digest: "sZRqySSS0jR8YjW00mERhA==".into(),
-            size: 6,
-            local_path: given.clone(),
-            ..ArtifactManifestEntry::default()
-        };
-        let run = desk.run_of(ArtifactManifest {
-            contents: vec![entry("first"), entry(path)],
-            ..ArtifactManifest::default()
-        });
+    for (path, expected) in [
+        ("../x", "the path of its file \"../x\" holds `..`; nothing"),
+        (
+            "/tmp/x",
+            "the path of its file \"/tmp/x\" is absolute; nothing",
+        ),
+        ("a/../../x", "\"a/../../x\" holds `..`; nothing"),
+        ("", "the path of its file \"\" is empty; nothing"),
+    ] {
+        let entries = ["first", path].map(|path| entry(path, &desk.path("given")));
+        let run = desk.run_of(&[artifact("data", "", in_record(entries.into()))]);
         let ran = desk.run(&["extract", &run, "data", "-o", "out"]);
         assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
-        assert!(
-            ran.stderr.contains("leads out of the folder"),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
         assert!(!desk.path("out").exists());
     }
     assert!(!desk.path("x").exists());
+}
+
+/// One puts its files into the folder, and those of it stay.
+#[test]
+fn of_extracts_into_one_folder_none_takes_the_files_of_another() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let paths = ["a/b", "a/c", "d"];
+    let entries = paths.map(|path| entry(path, &desk.path("given")));
+    let run = desk.run_of(&[artifact("data", "", in_record(entries.into()))]);
+    for round in 0..40 {
+        let out = desk.path(&format!("out {round}"));
+        if round % 2 == 1 {
+            fs::create_dir(&out).unwrap();
+        }
+        let start = std::sync::Barrier::new(8);
+        let laid_out = std::thread::scope(|scope| {
+            let extract = || {
+                start.wait();
+                wandb_image::sink::extract::extract(&run, "data", &out).is_ok()
+            };
+            let extracts: Vec<_> = (0..8).map(|_| scope.spawn(extract)).collect();
+            let laid_out = extracts.into_iter().map(|extract| extract.join().unwrap());
+            laid_out.filter(|is_laid_out| *is_laid_out).count()
+        });
+        assert_eq!(laid_out, 1, "in round {round}");
+        for path in paths {
+            assert_eq!(fs::read(out.join(path)).unwrap(), b"hello\n");
+        }
+    }
+}
+
+/// A name is that of a file and of a folder.
+#[test]
+fn what_extract_began_is_taken_back() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let entries = ["a/b/c", "d", "d/e"].map(|path| entry(path, &desk.path("given")));
+    let run = desk.run_of(&[artifact("data", "", in_record(entries.into()))]);
+    fs::create_dir(desk.path("there")).unwrap();
+    for (out, is_there) in [("there", true), ("new", false)] {
+        let ran = desk.run(&["extract", &run, "data", "-o", out]);
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+        assert!(ran.stderr.contains("could not write"), "{}", ran.stderr);
+        let left = fs::read_dir(desk.path(out));
+        assert_eq!(left.map(Iterator::count).ok(), is_there.then_some(0));
+    }
+}
+
+/// As in the Python SDK's folder for what it is about to upload, where its name says nothing of it.
+#[test]
+fn extract_refuses_a_list_of_another_version() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let list = desk.list_of("list.gz", &["a", "b"]);
+    let manifest = format!("wandb-artifact-manifest-v1\na:{HELLO}\nb:{HELLO}\n");
+    let digest = hex(&Md5::digest(manifest));
+    let run = desk.run_of(&[artifact("data", &digest, in_list(&list))]);
+    let ran = desk.run(&["extract", &run, "data", "-o", "out"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    desk.list_of("list.gz", &["a", "c"]);
+    let ran = desk.run(&["extract", &run, "data", "-o", "other"]);
+    assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+    let expected = "the artifact \"data\" can't be laid out: it has the digest \"";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    assert!(!desk.path("other").exists());
+    assert!(desk.run(&["verify", &run]).stdout.contains("the digest"));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
@@ -1054,20 +1165,8 @@ fn ls_lists_the_files_of_artifacts_where_they_are_asked_for() {
 fn the_files_of_a_list_are_listed_and_laid_out() {
     let desk = Desk::new();
     desk.write("given", b"hello\n");
-    let line = |path: &str| {
-        let digest = "sZRqySSS0jR8YjW00mERhA==";
-        let file = desk.path("given");
-        json!({"path": path, "digest": digest, "size": 6, "local_path": file}).to_string() + "\n"
-    };
-    let mut list = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    list.write_all((line("b/a") + &line("c")).as_bytes())
-        .unwrap();
-    desk.write("list.gz", &list.finish().unwrap());
-    let list = desk.path("list.gz").to_str().unwrap().to_owned();
-    let run = desk.run_of(ArtifactManifest {
-        manifest_file_path: list.clone(),
-        ..ArtifactManifest::default()
-    });
+    let list = desk.list_of("list.gz", &["b/a", "c"]);
+    let run = desk.run_of(&[artifact("data", "", in_list(&list))]);
     assert!(desk.run(&["ls", &run]).stdout.contains(" ? "));
     let shown = desk.run(&["ls", "--files", &run]).stdout;
     let expected = "\ndata      b/a       6  sZRqySSS0jR8YjW00mERhA==\ndata      c         6  ";
@@ -1084,12 +1183,53 @@ fn the_files_of_a_list_are_listed_and_laid_out() {
         "{}",
         ran.stderr
     );
-    let ran = desk.run(&["ls", "--files", &run]);
-    assert!(
-        ran.stderr.contains("list.gz, isn't there"),
-        "{}",
-        ran.stderr
+}
+
+/// As after `wandb sync`, which deletes the lists of the Python SDK.
+#[test]
+fn ls_lists_all_but_the_files_whose_list_is_gone() {
+    let desk = Desk::new();
+    desk.write("given", b"hello\n");
+    let lists = ["gone.gz", "list.gz"].map(|name| desk.list_of(name, &["a"]));
+    let own = in_record(vec![entry("b", &desk.path("given"))]);
+    let item = |name: &str, value: &str| framed::item(&["cat", name], &format!("{value:?}"));
+    let cat = [("_type", "image-file"), ("path", "media/images/cat.png")];
+    let cat = cat.map(|(name, value)| item(name, value));
+    let run = desk.run_of(&[
+        framed::row(0, cat.into()),
+        artifact("gone", "", in_list(&lists[0])),
+        artifact("listed", "", in_list(&lists[1])),
+        artifact("own", "", own),
+    ]);
+    fs::remove_file(&lists[0]).unwrap();
+    let shown = desk.run(&["ls", "--files", &run]);
+    let expected = "\
+KEY  STEP  PATH                            BYTES  CAPTION
+cat     0  media/images/cat.png (missing)      ?
+
+ARTIFACT  TYPE     FILES  REFERENCES  BYTES  ALIASES
+gone      dataset      ?           ?      ?
+listed    dataset      1           0      6
+own       dataset      1           0      6
+
+ARTIFACT  FILE  BYTES  DIGEST
+listed    a         6  sZRqySSS0jR8YjW00mERhA==
+own       b         6  sZRqySSS0jR8YjW00mERhA==
+";
+    assert_eq!((&*shown.stdout, shown.code), (expected, Some(1)));
+    let expected = format!(
+        "error: the files of the artifact \"gone\" aren't \
+         known: the list of its files, {}, isn't there\n",
+        lists[0]
     );
+    assert_eq!(shown.stderr, expected);
+
+    let shown = desk.run(&["ls", "--files", "--json", &run]);
+    let (media, artifacts) = listed_rows(&shown);
+    assert_eq!(shown.code, Some(1));
+    assert_eq!((media.len(), artifacts.len()), (1, 3));
+    assert_eq!(artifacts[0].get("contents"), None);
+    assert_eq!(artifacts[1]["contents"][0]["path"], "a");
 }
 
 fn check_no_run(run: &str, expected: &str) {

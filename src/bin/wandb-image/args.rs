@@ -134,7 +134,9 @@ Examples:
 /// media file of the run, and an artifact of the type run_table.
 ///
 /// A log that is torn or damaged is listed as far as it is whole; then an error names the byte
-/// where reading ended, and the exit code is 1.
+/// where reading ended, and the exit code is 1. So it is where --files can't list those of an
+/// artifact, since the list of them is gone or was changed, or more is named than fits 256 MiB of
+/// memory.
 #[derive(Args)]
 #[command(after_long_help = LS_EXAMPLES)]
 pub(crate) struct LsArgs {
@@ -177,8 +179,8 @@ Examples:
 /// version (data:v0), which is counted in this run alone: `wandb-image ls` shows the names. A table
 /// that was logged under a key is the artifact run-RUNID-KEY.
 ///
-/// Each file is copied and compared with its digest; references are left out, since their files are
-/// elsewhere. The folder is all that is printed on stdout.
+/// Each file is copied and compared with its digest, and all with the artifact's; references are left
+/// out, since their files are elsewhere. The folder is all that is printed on stdout.
 #[derive(Args)]
 #[command(after_long_help = EXTRACT_EXAMPLES)]
 pub(crate) struct ExtractArgs {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use serde::Serialize;
-use wandb_image::sink::extract::files_of;
+use wandb_image::Error;
+use wandb_image::sink::extract::ArtifactLists;
 use wandb_image::sink::logged::find_log;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{ArtifactManifestEntry, ArtifactRecord, RecordType};
@@ -52,31 +53,63 @@ struct Contents {
 }
 
 /// Those before the first damage, which whoever lists the media files tells; with their files, where
-/// they are asked for.
-pub(crate) fn artifacts(run: &Path, with_files: bool) -> Result<Vec<LoggedArtifact>> {
+/// they are asked for. And why some are without those.
+pub(crate) fn artifacts(
+    run: &Path,
+    with_files: bool,
+) -> Result<(Vec<LoggedArtifact>, Option<Failure>)> {
+    let mut lists = ArtifactLists::open(run)?;
+    let mut unlisted = Unlisted::default();
     let records = LogReader::open(find_log(run)?)?.map_while(std::result::Result::ok);
     let artifacts = records.filter_map(|record| match record.record_type? {
         RecordType::Artifact(artifact) => Some(artifact),
         _ => None,
     });
     let artifacts = artifacts.map(|artifact| match with_files {
-        true => LoggedArtifact::with_files(run, artifact),
-        false => Ok(LoggedArtifact::from(artifact)),
+        true => match lists.files_of(&artifact) {
+            Ok(files) => LoggedArtifact::with_files(files, artifact),
+            Err(error) => {
+                unlisted.add(error);
+                LoggedArtifact::from(artifact)
+            }
+        },
+        false => LoggedArtifact::from(artifact),
     });
-    artifacts.collect()
+    let artifacts = artifacts.collect();
+    Ok((artifacts, unlisted.failure()))
+}
+
+/// Artifacts whose files can't be listed.
+#[derive(Default)]
+struct Unlisted {
+    count: u64,
+    first: Option<Error>,
+}
+
+impl Unlisted {
+    fn add(&mut self, error: Error) {
+        self.count += 1;
+        self.first.get_or_insert(error);
+    }
+
+    fn failure(self) -> Option<Failure> {
+        let first = self.first?;
+        Some(match self.count {
+            1 => Failure::from(first),
+            n => Failure::about(format!("the files of {n} artifacts can't be listed"), first),
+        })
+    }
 }
 
 impl LoggedArtifact {
-    fn with_files(run: &Path, artifact: ArtifactRecord) -> Result<Self> {
-        let files = files_of(run, &artifact)
-            .map_err(|error| Failure::about("the files can't be listed", error))?;
+    fn with_files(files: Vec<ArtifactManifestEntry>, artifact: ArtifactRecord) -> Self {
         let counts = Some(Contents::of(&files));
         let contents = files.into_iter().map(Entry::from).collect();
-        Ok(Self {
+        Self {
             counts,
             contents: Some(contents),
             ..Self::from(artifact)
-        })
+        }
     }
 }
 
@@ -124,7 +157,7 @@ impl Contents {
     }
 }
 
-pub(crate) fn lines(artifacts: &[LoggedArtifact]) -> String {
+pub(crate) fn lines(artifacts: &[LoggedArtifact]) -> impl Iterator<Item = String> {
     let columns = [
         ("ARTIFACT", Align::Left),
         ("TYPE", Align::Left),
@@ -133,10 +166,7 @@ pub(crate) fn lines(artifacts: &[LoggedArtifact]) -> String {
         ("BYTES", Align::Right),
         ("ALIASES", Align::Left),
     ];
-    match artifacts {
-        [] => String::new(),
-        artifacts => table(columns, &artifacts.iter().map(row).collect::<Vec<_>>()),
-    }
+    table(columns, artifacts.iter().map(row))
 }
 
 fn row(artifact: &LoggedArtifact) -> [String; 6] {
@@ -156,24 +186,18 @@ fn row(artifact: &LoggedArtifact) -> [String; 6] {
 }
 
 /// Nothing where they weren't asked for.
-pub(crate) fn file_lines(artifacts: &[LoggedArtifact]) -> String {
-    let of_artifact = |artifact: &LoggedArtifact| {
-        let name = artifact.name.clone();
+pub(crate) fn file_lines(artifacts: &[LoggedArtifact]) -> impl Iterator<Item = String> {
+    let rows = artifacts.iter().flat_map(|artifact| {
         let entries = artifact.contents.iter().flatten();
-        let rows = entries.map(move |entry| entry.row(&name));
-        rows.collect::<Vec<_>>()
-    };
-    let rows: Vec<_> = artifacts.iter().flat_map(of_artifact).collect();
+        entries.map(|entry| entry.row(&artifact.name))
+    });
     let columns = [
         ("ARTIFACT", Align::Left),
         ("FILE", Align::Left),
         ("BYTES", Align::Right),
         ("DIGEST", Align::Left),
     ];
-    match rows.is_empty() {
-        true => String::new(),
-        false => table(columns, &rows),
-    }
+    table(columns, rows)
 }
 
 impl Entry {

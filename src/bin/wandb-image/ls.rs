@@ -8,7 +8,7 @@ use wandb_image::sink::logged::{self, LoggedFile};
 use crate::args::LsArgs;
 use crate::artifacts::{self, LoggedArtifact};
 use crate::failure::{Failure, Result};
-use crate::print::print;
+use crate::print::print_by;
 use crate::table::{Align, table};
 
 /// One of the things that a run holds.
@@ -21,12 +21,14 @@ enum Listed<'a> {
 
 pub(crate) fn run(args: &LsArgs) -> Result<()> {
     let media = logged::media(&args.run)?;
-    let artifacts = artifacts::artifacts(&args.run, args.files)?;
-    let text = match args.json {
-        true => json(&media.files, &artifacts)?,
-        false => tables(&media.files, &artifacts),
-    };
-    print(&text)?;
+    let (artifacts, unlisted) = artifacts::artifacts(&args.run, args.files)?;
+    print_by(|stdout| match args.json {
+        true => json(&media.files, &artifacts, stdout),
+        false => tables(&media.files, &artifacts, stdout),
+    })?;
+    if let (Some(unlisted), Some(_)) = (&unlisted, &media.damage) {
+        let _ = write!(io::stderr(), "{}", unlisted.report());
+    }
     if let Some(damage) = media.damage {
         return Err(Failure::about(
             "the list ends early (`wandb-image repair` reads on)",
@@ -37,33 +39,44 @@ pub(crate) fn run(args: &LsArgs) -> Result<()> {
         // A closed stderr is no reason to fail.
         let _ = writeln!(io::stderr(), "no media");
     }
-    Ok(())
+    unlisted.map_or(Ok(()), Err)
 }
 
 /// One table or more, with an empty line between them.
-fn tables(media: &[LoggedFile], artifacts: &[LoggedArtifact]) -> String {
-    let tables = [
-        lines(media),
-        artifacts::lines(artifacts),
-        artifacts::file_lines(artifacts),
+fn tables(
+    media: &[LoggedFile],
+    artifacts: &[LoggedArtifact],
+    stdout: &mut dyn Write,
+) -> io::Result<()> {
+    let tables: [Box<dyn Iterator<Item = String>>; 3] = [
+        Box::new(lines(media)),
+        Box::new(artifacts::lines(artifacts)),
+        Box::new(artifacts::file_lines(artifacts)),
     ];
-    let tables: Vec<String> = tables
-        .into_iter()
-        .filter(|table| !table.is_empty())
-        .collect();
-    tables.join("\n")
+    let mut before = "";
+    for table in tables {
+        for line in table {
+            write!(stdout, "{before}{line}")?;
+            before = "";
+        }
+        before = "\n";
+    }
+    Ok(())
 }
 
 /// One list: the media files, then the artifacts.
-fn json(media: &[LoggedFile], artifacts: &[LoggedArtifact]) -> Result<String> {
+fn json(
+    media: &[LoggedFile],
+    artifacts: &[LoggedArtifact],
+    stdout: &mut dyn Write,
+) -> io::Result<()> {
     let artifacts = artifacts.iter().map(Listed::Artifact);
     let all = media.iter().map(Listed::Media).chain(artifacts);
-    let json = serde_json::to_string_pretty(&all.collect::<Vec<_>>());
-    let json = json.map_err(|error| Failure::new(format!("the list is no JSON: {error}")))?;
-    Ok(json + "\n")
+    serde_json::to_writer_pretty(&mut *stdout, &all.collect::<Vec<_>>())?;
+    writeln!(stdout)
 }
 
-fn lines(files: &[LoggedFile]) -> String {
+fn lines(files: &[LoggedFile]) -> impl Iterator<Item = String> {
     let row = |file: &LoggedFile| {
         let size = file
             .size
@@ -84,8 +97,5 @@ fn lines(files: &[LoggedFile]) -> String {
         ("BYTES", Align::Right),
         ("CAPTION", Align::Left),
     ];
-    match files {
-        [] => String::new(),
-        files => table(columns, &files.iter().map(row).collect::<Vec<_>>()),
-    }
+    table(columns, files.iter().map(row))
 }

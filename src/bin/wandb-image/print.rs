@@ -1,16 +1,17 @@
 //! What goes to stdout.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 
 use crate::failure::{Failure, Result};
 
-/// A reader that has seen enough, such as `head`, is no failure.
 pub(crate) fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    print_by(|stdout| stdout.write_all(text.as_bytes()))
+}
+
+/// Prints piece by piece. A reader that has seen enough, such as `head`, is no failure.
+pub(crate) fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("could not write to stdout: {error}")))
         }

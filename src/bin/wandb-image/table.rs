@@ -6,17 +6,22 @@ pub(crate) enum Align {
     Right,
 }
 
-/// A line of headings, then one per row. Control characters are shown escaped, so that a row
-/// stays a line and no text speaks to the terminal.
-pub(crate) fn table<const N: usize>(columns: [(&str, Align); N], rows: &[[String; N]]) -> String {
-    let shown = |row: &[String; N]| row.each_ref().map(|cell| visible(cell));
+/// A line of headings, then one per row; none where there is no row. Control characters are shown
+/// escaped, so that a row stays a line and no text speaks to the terminal.
+///
+/// The rows are gone through twice, and not kept.
+pub(crate) fn table<const N: usize>(
+    columns: [(&str, Align); N],
+    rows: impl Iterator<Item = [String; N]> + Clone,
+) -> impl Iterator<Item = String> {
     let headings = columns.map(|(heading, _)| heading.to_string());
-    let rows: Vec<_> = std::iter::once(headings)
-        .chain(rows.iter().map(shown))
-        .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    rows.iter().map(|row| line(row, columns, widths)).collect()
+    let headings = rows.clone().next().map(|_| headings);
+    let shown = rows.map(|row| row.map(|cell| visible(&cell)));
+    let rows = headings.into_iter().chain(shown);
+    let widths = rows.clone().fold([0; N], |widths: [usize; N], row| {
+        std::array::from_fn(|column| widths[column].max(row[column].chars().count()))
+    });
+    rows.map(move |row| line(&row, columns, widths))
 }
 
 fn line<const N: usize>(
@@ -56,10 +61,11 @@ mod tests {
         let row = |cells: [&str; 3]| cells.map(String::from);
         let rows = [row(["é", "10", "a\nb\u{1b}[31m"]), row(["longer", "7", ""])];
         assert_eq!(
-            table(columns, &rows),
+            table(columns, rows.into_iter()).collect::<String>(),
             "NAME     N  TEXT\n\
              é       10  a\\nb\\u{1b}[31m\n\
              longer   7\n"
         );
+        assert_eq!(table(columns, std::iter::empty()).next(), None);
     }
 }
