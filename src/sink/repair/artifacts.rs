@@ -251,9 +251,9 @@ impl Repair {
             return Ok(place.clone());
         }
         let place = self.take(&source.path, &md5.hex(), Some(source.stamp))?;
-        if !is_linked(source, Path::new(&place)) && !is_copy(md5, Path::new(&place))? {
-            fs::remove_file(&place)
-                .map_err(|error| io_error("remove", Path::new(&place), error))?;
+        let brought = Path::new(&place);
+        if !is_linked(source, brought) && !is_copy(source, md5, brought)? {
+            fs::remove_file(brought).map_err(|error| io_error("remove", brought, error))?;
             return Err(changed(&source.path));
         }
         self.brought.insert(md5.into(), place.clone());
@@ -330,9 +330,14 @@ fn is_linked(source: &Source, place: &Path) -> bool {
     Stamp::of(place).is_ok_and(|now| now.is_of_same_file_as(&source.stamp))
 }
 
-fn is_copy(md5: Md5, place: &Path) -> Result<bool> {
+/// Whether it has the same bytes, as where the disk has no links. It may be a link to what took the
+/// place of the file, which then is what can't be read.
+fn is_copy(source: &Source, md5: Md5, place: &Path) -> Result<bool> {
+    if !place.is_file() {
+        return Ok(false);
+    }
     let found = File::open(place).and_then(md5_of);
-    let found = found.map_err(|error| io_error("read", place, error))?;
+    let found = found.map_err(|error| io_error("read", &source.path, error))?;
     Ok(found == md5)
 }
 
