@@ -17,7 +17,7 @@ use crate::image::json::artifact::ManifestLine;
 
 /// The most that is read, in bytes, of files outside of the run, where a log that somebody else
 /// wrote may name anything.
-const MAX_OUTSIDE: u64 = 16 << 30;
+pub(super) const MAX_OUTSIDE: u64 = 16 << 30;
 
 /// The most that is read, in bytes, packed or unpacked, of files of contents outside of the run, and
 /// of the run's own beyond the first time that each is named.
@@ -57,11 +57,12 @@ pub(super) struct Looked {
     pub(super) source: Option<Source>,
 }
 
-/// Where the bytes of a file are. They are those that its digest says, or lie in the run itself: a
-/// log that somebody else wrote leads to no other.
+/// Where the bytes of a file are that its digest says: a log that somebody else wrote leads to no
+/// other.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
+    pub(super) digest: FileDigest,
     /// What it was before it was looked at.
     pub(super) stamp: Stamp,
     pub(super) is_outside: bool,
@@ -70,17 +71,46 @@ pub(super) struct Source {
 /// The most memory that what was seen takes, in bytes.
 pub(super) const MAX_HELD: usize = 256 << 20;
 
+/// What is read and kept of the files of a run's artifacts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes outside of the run that are read.
+    pub(super) outside: u64,
+    /// Bytes of memory that what was seen takes.
+    pub(super) held: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            outside: MAX_OUTSIDE,
+            held: MAX_HELD,
+        }
+    }
+}
+
+/// Where a file lies, no link leading out of there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lies {
+    /// Among the files of the run's artifacts.
+    Own,
+    /// Elsewhere in the run's directory.
+    Inside,
+    Outside,
+}
+
 /// The files of a run's artifacts. Each is read once, as far as there is room to keep what was seen.
 pub(super) struct ArtifactFiles {
     run: PathBuf,
+    limits: Limits,
     /// No link leads from there.
     real_run: Option<PathBuf>,
     /// The folder of its artifacts, where that lies in it.
     real_own: Option<PathBuf>,
     held: usize,
     seen: BTreeMap<[String; 2], Looked>,
-    /// Of the run's own files.
-    hashes: BTreeMap<(DigestAlgorithm, PathBuf), FileDigest>,
+    /// Of the files in the run's directory, and what they were then.
+    hashes: BTreeMap<(DigestAlgorithm, PathBuf), (Stamp, FileDigest)>,
     /// The run's own files of contents that were read.
     read: BTreeSet<PathBuf>,
     /// Bytes of other contents that may still be read.
@@ -89,6 +119,8 @@ pub(super) struct ArtifactFiles {
     outside: u64,
     /// What is there and lies outside of the run's directory.
     pub(super) elsewhere: Elsewhere,
+    /// What of that isn't compared, since there is no room for it.
+    pub(super) beyond: Elsewhere,
 }
 
 /// Files outside of the run's directory: how many, and the first.
@@ -121,12 +153,13 @@ pub(super) struct Named {
 
 impl ArtifactFiles {
     /// Of the run in this folder.
-    pub(super) fn new(run: PathBuf) -> Self {
+    pub(super) fn new(run: PathBuf, limits: Limits) -> Self {
         let real_run = run.canonicalize().ok();
         let real_own = run.join(ARTIFACTS).canonicalize().ok();
         let is_inside = |own: &PathBuf| real_run.as_ref().is_some_and(|run| own.starts_with(run));
         Self {
             run,
+            limits,
             real_own: real_own.filter(is_inside),
             real_run,
             held: 0,
@@ -134,17 +167,24 @@ impl ArtifactFiles {
             hashes: BTreeMap::new(),
             read: BTreeSet::new(),
             contents: MAX_CONTENTS,
-            outside: MAX_OUTSIDE,
+            outside: limits.outside,
             elsewhere: Elsewhere::default(),
+            beyond: Elsewhere::default(),
         }
     }
 
     /// The same for one artifact that was asked for: all of its files are read.
     pub(super) fn of_one(run: PathBuf) -> Self {
-        Self {
+        let limits = Limits {
             outside: u64::MAX,
-            ..Self::new(run)
-        }
+            ..Limits::default()
+        };
+        Self::new(run, limits)
+    }
+
+    /// Before the same files are looked at in the same order once more: there is room for as many.
+    pub(super) fn begin_again(&mut self) {
+        self.outside = self.limits.outside;
     }
 
     pub(super) fn look(&mut self, named: &Named) -> Looked {
@@ -158,7 +198,7 @@ impl ArtifactFiles {
         }
         let looked = self.look_now(named);
         self.held += 2 * (key[0].len() + key[1].len()) + size_of::<([String; 2], Looked)>();
-        if self.held < MAX_HELD {
+        if self.held < self.limits.held {
             self.seen.insert(key, looked.clone());
         }
         looked
@@ -173,37 +213,49 @@ impl ArtifactFiles {
                 None => return no_digest(algorithm),
             },
         };
-        let (is_own, is_outside) = (self.is_own(local), !self.is_inside(local));
+        let lies = self.lies(local);
         let stamp = Stamp::of(local).ok();
         let state = match local.is_absolute() {
-            true => self.check(local, named.size, digest, is_own),
+            true => self.check(local, named.size, digest, lies),
             false => State::Unknown,
         };
-        if is_outside && state.is_there() {
-            self.elsewhere.add(local);
-        }
-        let is_source = state == State::Whole || (state.is_there() && !is_outside);
-        let given = stamp.filter(|_| is_source).map(|stamp| Source {
-            path: local.into(),
-            stamp,
-            is_outside,
-        });
-        let source = match is_own {
-            true => given.or_else(|| self.copy_of(named, digest)),
-            false => self.copy_of(named, digest).or(given),
+        let given = match (stamp, digest) {
+            (Some(stamp), Some(digest)) if state == State::Whole => Some(Source {
+                path: local.into(),
+                digest,
+                stamp,
+                is_outside: lies == Lies::Outside,
+            }),
+            _ => None,
         };
+        let source = match lies {
+            Lies::Own => given.or_else(|| self.copy_of(named, digest)),
+            _ => self.copy_of(named, digest).or(given),
+        };
+        if lies == Lies::Outside && state.is_there() && digest.is_some() {
+            self.elsewhere.add(local);
+            if source.is_none() {
+                self.beyond.add(local);
+            }
+        }
         Looked { state, source }
     }
 
-    /// Whether it lies among the files of the run's artifacts, no link leading out of them, nor out
-    /// of the run.
-    fn is_own(&self, file: &Path) -> bool {
-        lies_in(file, self.real_own.as_deref())
+    fn lies(&self, file: &Path) -> Lies {
+        let real = file.canonicalize();
+        let is_in = |folder: &Option<PathBuf>| match (&real, folder) {
+            (Ok(file), Some(folder)) => file.starts_with(folder),
+            _ => false,
+        };
+        match (is_in(&self.real_own), is_in(&self.real_run)) {
+            (true, _) => Lies::Own,
+            (false, true) => Lies::Inside,
+            (false, false) => Lies::Outside,
+        }
     }
 
-    /// Whether it lies in the run's directory, no link leading out of that.
-    fn is_inside(&self, file: &Path) -> bool {
-        lies_in(file, self.real_run.as_deref())
+    pub(super) fn is_outside(&self, file: &Path) -> bool {
+        self.lies(file) == Lies::Outside
     }
 
     /// The file in the run's directory, wherever that was when the record was written.
@@ -216,59 +268,55 @@ impl ArtifactFiles {
         let places = places.into_iter().chain(places_in_run(&named.local_path));
         let files: Vec<PathBuf> = places.map(|place| self.run.join(place)).collect();
         files.into_iter().find_map(|path| {
-            let stamp = Stamp::of(&path).ok().filter(|_| self.is_inside(&path))?;
-            let is_own = self.is_own(&path);
-            let state = self.check(&path, named.size, Some(digest), is_own);
+            let stamp = Stamp::of(&path).ok()?;
+            let lies = Some(self.lies(&path)).filter(|lies| *lies != Lies::Outside)?;
+            let state = self.check(&path, named.size, Some(digest), lies);
             (state == State::Whole).then_some(Source {
                 path,
+                digest,
                 stamp,
                 is_outside: false,
             })
         })
     }
 
-    fn check(&mut self, path: &Path, size: i64, digest: Option<FileDigest>, is_own: bool) -> State {
+    fn check(&mut self, path: &Path, size: i64, digest: Option<FileDigest>, lies: Lies) -> State {
         match length(path) {
             Err(state) => state,
-            Ok(found) if u64::try_from(size) != Ok(found) => {
-                State::Wrong(format!("it has {found} bytes, but {size} were logged"))
-            }
-            Ok(found) => self.compare(path, found, digest, is_own),
+            Ok(found) if u64::try_from(size) != Ok(found) => match lies {
+                Lies::Outside => State::Wrong(OTHER_LENGTH.into()),
+                _ => State::Wrong(format!("it has {found} bytes, but {size} were logged")),
+            },
+            Ok(found) => self.compare(path, found, digest, lies),
         }
     }
 
-    fn compare(
-        &mut self,
-        path: &Path,
-        len: u64,
-        digest: Option<FileDigest>,
-        is_own: bool,
-    ) -> State {
+    fn compare(&mut self, path: &Path, len: u64, digest: Option<FileDigest>, lies: Lies) -> State {
         let Some(digest) = digest else {
             return State::Uncompared;
         };
         let found = match len {
             // One that says it is empty may be a system's, which a read waits for.
             0 => FileDigest::of(digest.algorithm(), io::empty()).map(Some),
-            _ => self.hashed(digest.algorithm(), path, len, is_own),
+            _ => self.hashed(digest.algorithm(), path, len, lies),
         };
         match found {
-            Ok(Some(is)) => matches(is, digest),
+            Ok(Some(is)) => matches(is, digest, lies),
             Ok(None) => State::Uncompared,
             Err(error) => not_there(&error),
         }
     }
 
-    /// The hash of a file; none of one outside for which there is no room. Each of the run's own is
-    /// read once, however often it is named.
+    /// The hash of a file; none of one outside for which there is no room. Each in the run's
+    /// directory is read once, however often it is named.
     fn hashed(
         &mut self,
         algorithm: DigestAlgorithm,
         path: &Path,
         len: u64,
-        is_own: bool,
+        lies: Lies,
     ) -> io::Result<Option<FileDigest>> {
-        if !is_own {
+        if lies == Lies::Outside {
             let Some(left) = self.outside.checked_sub(len) else {
                 return Ok(None);
             };
@@ -276,49 +324,54 @@ impl ArtifactFiles {
             return hashed(algorithm, path, len).map(Some);
         }
         let key = (algorithm, path.canonicalize()?);
-        if let Some(known) = self.hashes.get(&key) {
-            return Ok(Some(*known));
+        let stamp = Stamp::of(&key.1).map_err(io::Error::other)?;
+        match self.hashes.get(&key) {
+            Some((known, hash)) if stamp.is_untouched_since(known) => Ok(Some(*hash)),
+            _ => {
+                let hash = hashed(algorithm, &key.1, len)?;
+                self.hashes.insert(key, (stamp, hash));
+                Ok(Some(hash))
+            }
         }
-        let hash = hashed(algorithm, &key.1, len)?;
-        self.hashes.insert(key, hash);
-        Ok(Some(hash))
     }
 
     /// Counts a list of files that lies outside of the run.
     pub(super) fn saw_list(&mut self, list: &Path) {
-        if !self.is_inside(list) {
+        if self.is_outside(list) {
             self.elsewhere.add(list);
         }
     }
 
-    /// A file of contents: where the record says that it is, or among the run's own.
+    /// A file of contents: among the run's own, or where the record says that it is.
     pub(super) fn contents(&mut self, named: &str) -> Contents {
         let (given, md5) = (Path::new(named), hash_of(named));
-        let is_own = self.is_own(given);
+        let lies = self.lies(given);
         let state = match given.is_absolute() {
-            true => self.check_contents(given, md5, is_own),
+            true => self.check_contents(given, md5, lies),
             false => State::Missing,
         };
-        if state.is_there() {
-            let place = Some(given.into());
-            return Contents { state, place };
-        }
-        let own = md5.filter(|_| !is_own).and_then(|md5| {
-            let path = self.run.join(FilePlace::Artifact(&md5.hex()).path());
-            let is_whole =
-                self.is_own(&path) && self.check_contents(&path, Some(md5), true) == State::Whole;
-            is_whole.then_some(path)
-        });
-        Contents { state, place: own }
+        let given = state.is_there().then(|| given.into());
+        let place = match lies {
+            Lies::Own => given,
+            _ => md5.and_then(|md5| self.own_contents(md5)).or(given),
+        };
+        Contents { state, place }
+    }
+
+    fn own_contents(&mut self, md5: Md5) -> Option<PathBuf> {
+        let path = self.run.join(FilePlace::Artifact(&md5.hex()).path());
+        let is_own = self.lies(&path) == Lies::Own;
+        let is_whole = is_own && self.check_contents(&path, Some(md5), Lies::Own) == State::Whole;
+        is_whole.then_some(path)
     }
 
     /// The name of one that this crate wrote is its MD5.
-    fn check_contents(&mut self, path: &Path, md5: Option<Md5>, is_own: bool) -> State {
+    fn check_contents(&mut self, path: &Path, md5: Option<Md5>, lies: Lies) -> State {
         match length(path) {
             Err(state) => state,
             Ok(0) => State::Wrong("it is empty".into()),
             Ok(len) if len > MAX_UNPACKED => State::TooLong,
-            Ok(len) => self.compare(path, len, md5.map(FileDigest::from), is_own),
+            Ok(len) => self.compare(path, len, md5.map(FileDigest::from), lies),
         }
     }
 
@@ -328,7 +381,8 @@ impl ArtifactFiles {
         path: &Path,
         take: &mut dyn FnMut(&mut Self, ManifestLine),
     ) -> State {
-        let own = self.is_own(path).then(|| path.canonicalize().ok());
+        let is_own = self.lies(path) == Lies::Own;
+        let own = is_own.then(|| path.canonicalize().ok());
         let is_first = own.flatten().is_some_and(|own| self.read.insert(own));
         let most = if is_first {
             MAX_UNPACKED
@@ -361,7 +415,7 @@ impl ArtifactFiles {
 pub(super) struct Contents {
     /// What stands where the record says that it is.
     pub(super) state: State,
-    /// Where it is: there, or among the run's own files.
+    /// Where it is: among the run's own files, or there.
     pub(super) place: Option<PathBuf>,
 }
 
@@ -394,6 +448,13 @@ pub(super) struct Digested {
 }
 
 impl Digested {
+    /// Of what the artifact's record names itself.
+    pub(super) fn of(artifact: &ArtifactRecord) -> Self {
+        let mut digested = Self::default();
+        named_in(artifact).for_each(|named| digested.add(&named));
+        digested
+    }
+
     pub(super) fn add(&mut self, named: &Named) {
         self.held += named.path.len() + named.digest.len() + size_of::<[String; 2]>();
         if self.held < MAX_HELD {
@@ -473,13 +534,6 @@ impl Named {
     }
 }
 
-fn lies_in(file: &Path, folder: Option<&Path>) -> bool {
-    folder.is_some_and(|folder| {
-        file.canonicalize()
-            .is_ok_and(|file| file.starts_with(folder))
-    })
-}
-
 fn no_digest(algorithm: DigestAlgorithm) -> Looked {
     let state = State::Wrong(format!("its digest is no {} in base64", algorithm.name()));
     Looked {
@@ -488,10 +542,16 @@ fn no_digest(algorithm: DigestAlgorithm) -> Looked {
     }
 }
 
-fn matches(found: FileDigest, expected: FileDigest) -> State {
-    match found == expected {
-        true => State::Whole,
-        false => State::Wrong(format!(
+// What is said of a file outside of the run. Its length and its digest are what guards it: who gets
+// to see what is said of a log could write another that names it by them.
+const OTHER_LENGTH: &str = "its length isn't that which was logged";
+const OTHER_BYTES: &str = "its bytes aren't those that were logged";
+
+fn matches(found: FileDigest, expected: FileDigest, lies: Lies) -> State {
+    match lies {
+        _ if found == expected => State::Whole,
+        Lies::Outside => State::Wrong(OTHER_BYTES.into()),
+        _ => State::Wrong(format!(
             "it has {} {}, but {} was logged",
             found.algorithm().name(),
             found.hex(),

@@ -182,6 +182,34 @@ impl Sha256Hasher {
     }
 }
 
+/// The same of the MD5 and of the digest that a manifest has, which may be another.
+pub(super) struct BothHasher {
+    md5: Md5Hasher,
+    other: Option<Hasher>,
+}
+
+impl BothHasher {
+    pub(super) fn new(algorithm: DigestAlgorithm) -> Self {
+        let is_other = algorithm != DigestAlgorithm::Md5;
+        Self {
+            md5: Md5Hasher::default(),
+            other: is_other.then(|| algorithm.hasher()),
+        }
+    }
+
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        self.md5.update(piece);
+        if let Some(other) = &mut self.other {
+            other.update(piece);
+        }
+    }
+
+    pub(super) fn finish(self) -> (Md5, FileDigest) {
+        let md5 = self.md5.finish();
+        (md5, self.other.map_or_else(|| md5.into(), Hasher::finish))
+    }
+}
+
 /// Hashes what is read through it.
 pub(super) struct Md5Reader<R> {
     source: R,

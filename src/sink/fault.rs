@@ -80,6 +80,9 @@ pub enum FaultKind {
     /// The list of an artifact's files is longer than is read, so that nothing is known of them. A
     /// note.
     ArtifactUnread,
+    /// There is nothing to compare the files of an artifact with, or the list of them that lies
+    /// outside of the run's directory: repair leaves it out. A note.
+    ArtifactUncompared,
     /// The digest of an artifact isn't that of the files that it names.
     ArtifactDigest,
     /// The files of an artifact lie in the run, but its record says where the run was before.
@@ -109,6 +112,7 @@ impl FaultKind {
                 | Self::ListedMissing
                 | Self::NoClassLabels
                 | Self::ArtifactUnread
+                | Self::ArtifactUncompared
                 | Self::ArtifactOutside
                 | Self::TemporaryFile
                 | Self::UnnamedFiles

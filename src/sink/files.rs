@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use super::digest::{Md5Reader, md5_of};
+use super::digest::md5_of;
 use super::disk::{DiskFile, Folder, Identity};
 use super::log::io_error;
-use super::{ARTIFACTS, Durability, Md5, StagedFile};
+use super::staging::each_piece;
+use super::{ARTIFACTS, Durability, Md5, Md5Hasher, StagedFile};
 use crate::error::Result;
 
 /// The run's folder of media files.
@@ -231,11 +232,13 @@ impl<F: Folder> Files<F> {
         let brought = match bring(root, file) {
             Err(_) if was_moved(folder, name, file) => return Ok(()),
             // Something was done to it since it was hashed: be it that it was linked.
-            Ok(None) if !is_untouched => root.open_file(PART).and_then(md5_of).map(Some),
+            Ok(None) if !is_untouched => {
+                let found = root.open_file(PART).and_then(md5_of).map(Some);
+                found.map_err(|source| io_error("read", file.from, source))
+            }
             brought => brought,
         };
         let taken = brought
-            .map_err(cannot)
             .and_then(|hash| hash.map_or(Ok(()), |hash| file.compare(hash)))
             .and_then(|()| match self.durability {
                 Durability::Process => Ok(()),
@@ -308,7 +311,8 @@ fn was_moved<F: Folder>(folder: &F, name: &str, file: &StagedFile<'_>) -> bool {
 
 /// Brings a file of elsewhere to `files/`: linked, and copied where that can't be, as on another
 /// disk. The hash of what was copied.
-fn bring<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<Option<Md5>> {
+fn bring<F: Folder>(root: &F, file: &StagedFile<'_>) -> Result<Option<Md5>> {
+    let cannot = |source| io_error("take over", file.from, source);
     let take = || root.take(PART, file.from, file.may_move);
     let taken = take().or_else(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => root.remove_file(PART).and_then(|()| take()),
@@ -316,16 +320,24 @@ fn bring<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<Option<Md5>> 
     });
     match taken {
         // One that has taken its place since it was looked at.
-        Ok(()) if root.is_link(PART) => Err(io::ErrorKind::NotFound.into()),
+        Ok(()) if root.is_link(PART) => Err(cannot(io::ErrorKind::NotFound.into())),
         Err(error) if error.kind() != io::ErrorKind::NotFound => copy(root, file).map(Some),
-        taken => taken.map(|()| None),
+        taken => taken.map(|()| None).map_err(cannot),
     }
 }
 
-fn copy<F: Folder>(root: &F, file: &StagedFile<'_>) -> io::Result<Md5> {
-    let mut source = Md5Reader::new(File::open(file.from)?);
-    io::copy(&mut source, &mut create(root)?)?;
-    Ok(source.finish())
+fn copy<F: Folder>(root: &F, file: &StagedFile<'_>) -> Result<Md5> {
+    let cannot = |source| io_error("take over", file.from, source);
+    let source = File::open(file.from);
+    let mut source = source.map_err(|source| io_error("read", file.from, source))?;
+    let mut to = create(root).map_err(cannot)?;
+    let mut hasher = Md5Hasher::default();
+    let mut take = |piece: &[u8]| {
+        hasher.update(piece);
+        to.write_all(piece).map_err(cannot)
+    };
+    each_piece(&mut source, &mut take, file.from)?;
+    Ok(hasher.finish())
 }
 
 /// What has become of a folder.

@@ -82,6 +82,12 @@ impl Staging {
         fs::rename(&begun.path, &path).map_err(|source| io_error("name", &path, source))
     }
 
+    /// Best effort: what stays goes with the folder.
+    pub(super) fn discard(begun: Begun) {
+        drop(begun.file);
+        let _ = fs::remove_file(begun.path);
+    }
+
     pub(crate) fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -314,6 +320,11 @@ impl Stamp {
         self.is_same_as(earlier) && self.node == earlier.node
     }
 
+    /// Whether it is one file by its number, whatever was done to it.
+    pub(super) fn is_of_same_file_as(&self, other: &Self) -> bool {
+        self.node.is_same_file_as(&other.node)
+    }
+
     /// What the file is now; refused where it isn't what it was.
     pub(crate) fn check(self, path: &Path) -> Result<Self> {
         let now = Self::of(path)?;
@@ -347,6 +358,10 @@ mod node {
                 touched: (file.ctime(), file.ctime_nsec()),
             }
         }
+
+        pub(super) fn is_same_file_as(&self, other: &Self) -> bool {
+            (self.device, self.number) == (other.device, other.number)
+        }
     }
 }
 
@@ -364,6 +379,10 @@ mod node {
         pub(super) fn of(file: &Metadata) -> Self {
             let made = file.created().ok();
             Self { made }
+        }
+
+        pub(super) fn is_same_file_as(&self, other: &Self) -> bool {
+            self == other
         }
     }
 }

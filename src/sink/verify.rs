@@ -50,13 +50,16 @@ impl Report {
 /// their MD5, or their XXH128 where the artifact has that. Outside of the run at most 16 GiB are read
 /// in all; of files beyond that the size alone is compared. That there are files outside is a note
 /// ([`FaultKind::ArtifactOutside`]), since a run that goes to another machine leaves them behind. Of
-/// a run that was
+/// one that isn't what was logged no message tells its length or its digest. Of a run that was
 /// synced nothing is said of those that are gone, since the SDK's are deleted then.
 ///
 /// A list of an artifact's files that lies in a file of its own is compared with the MD5 that it is
 /// named by, where it is, and read up to 1 GiB, unpacked: this crate writes no longer one, and of
 /// another's it is a note that its files aren't known ([`FaultKind::ArtifactUnread`]). Outside of the
-/// run, and where a list is named again, at most 4 GiB are read in all. The digest of an artifact is
+/// run, and where a list is named again, at most 4 GiB are read in all, and a list outside is looked
+/// into only where it has the digest of its artifact: where there is none to compare it with, that is
+/// a note ([`FaultKind::ArtifactUncompared`]), as for an artifact whose digests are of another kind than
+/// MD5 and XXH128. The digest of an artifact is
 /// compared with that of what it names, where that takes less than 256 MiB of memory.
 ///
 /// Of each kind of fault the first 1,000 are told, and the others counted

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use prost::Message;
 use tempfile::TempDir;
+use wandb_image::sink::extract::extract;
 use wandb_image::sink::logged::find_log;
 use wandb_image::sink::reader::LogReader;
 use wandb_image::sink::records::{
@@ -577,21 +578,21 @@ fn digests_are_compared_as_they_were_made_and_those_of_another_kind_are_not() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let local = file.path().to_str().unwrap();
     let xxh128 = "BrBatnM6YYV4r1+UiS85UA==";
-    let is_sound = |algorithm: &str, text: &str, size: i64| {
+    let found = |algorithm: &str, text: &str, size: i64| {
         fs::write(file.path(), text).unwrap();
         let dir = claiming_by(algorithm, vec![claim(xxh128, size, local)], "");
         let run = dir.path().join("offline-run-20250101_000000-r1");
         let is_sound = verify(&run).unwrap().is_sound();
         let repaired = repair(&run, dir.path().join("repaired")).unwrap();
-        assert_eq!(repaired.artifacts, u64::from(is_sound));
-        is_sound
+        (is_sound, repaired.artifacts)
     };
-    assert!(is_sound("MANIFEST_XXH128", "abc", 3));
-    assert!(!is_sound("MANIFEST_XXH128", "abd", 3));
-    assert!(!is_sound("MANIFEST_XXH128", "abc", 4));
-    assert!(!is_sound("MANIFEST_MD5", "abc", 3));
-    assert!(!is_sound("", "abc", 3));
-    assert!(is_sound("ANOTHER", "abd", 3));
+    assert_eq!(found("MANIFEST_XXH128", "abc", 3), (true, 1));
+    assert_eq!(found("MANIFEST_XXH128", "abd", 3), (false, 0));
+    assert_eq!(found("MANIFEST_XXH128", "abc", 4), (false, 0));
+    assert_eq!(found("MANIFEST_MD5", "abc", 3), (false, 0));
+    assert_eq!(found("", "abc", 3), (false, 0));
+    // Nobody knows whether it is what was logged.
+    assert_eq!(found("ANOTHER", "abd", 3), (true, 0));
 }
 
 /// A run whose log names these files of an artifact.
@@ -659,13 +660,13 @@ fn what_a_log_claims_of_files_is_not_followed_into_devices() {
     check(
         changed,
         claim(HELLO_BASE64, -1, "/proc/self/status"),
-        "it has 0 bytes, but -1",
+        "its length isn't that which was logged",
     );
     // It is no longer read than it says it is.
     check(
         changed,
         claim(HELLO_BASE64, 0, "/proc/self/status"),
-        "was logged",
+        "its bytes aren't those that were logged",
     );
     check(
         changed,
@@ -675,7 +676,7 @@ fn what_a_log_claims_of_files_is_not_followed_into_devices() {
     check(
         changed,
         claim(HELLO_BASE64, i64::MAX, "/etc/hostname"),
-        "bytes, but 9223372036854775807",
+        "its length isn't that which was logged",
     );
 }
 
@@ -725,6 +726,9 @@ fn files_from_outside_of_a_run_are_told_and_brought_to_the_clean_one() {
     };
     let place = repaired.dir.join(HELLO).to_str().unwrap().to_owned();
     assert_eq!(places(&repaired.dir), [&*place, "no/such/place", &*place]);
+    // It may be written to where it was.
+    let number = |path: &Path| fs::metadata(path).unwrap().ino();
+    assert_ne!(number(&file), number(Path::new(&place)));
     // What a relative path leads to isn't known, also where such a file is here.
     fs::remove_file(&file).unwrap();
     assert_eq!(fs::read_to_string(&place).unwrap(), "hello\n");
@@ -764,6 +768,61 @@ fn no_file_outside_of_a_run_is_brought_but_that_which_its_digest_says() {
             !repaired.dir.join("artifacts").exists(),
             "{algorithm} {digest}"
         );
+        // The clean run doesn't go on naming it either.
+        assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 1));
+        assert_eq!(repaired.missing_in_all, 1);
+    }
+}
+
+#[test]
+fn an_artifact_that_nothing_is_known_to_compare_with_is_left_out_and_told() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "hello\n").unwrap();
+    let entry = claim(HELLO_BASE64, 6, file.path().to_str().unwrap());
+    let dir = claiming_by("ANOTHER", vec![entry], "");
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    let report = verify(&run).unwrap();
+    let mut faults = report.faults.iter();
+    let told = faults.find(|fault| fault.kind == FaultKind::ArtifactUncompared);
+    let told = told.unwrap().to_string();
+    assert!(told.contains("its digests are \"ANOTHER\""), "{told}");
+    assert!(told.contains("repair leaves the artifact out"), "{told}");
+    assert_eq!(outside(&run), None);
+    let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+    let missing = repaired.missing[0].to_string();
+    assert!(
+        missing.contains("\"data\", since its digests are \"ANOTHER\", and only MD5 and XXH128"),
+        "{missing}"
+    );
+    assert!(missing.contains("the file \"a\" at "), "{missing}");
+}
+
+/// Who is shown what is said of a log could write another that names the file by that.
+#[test]
+fn of_a_file_outside_of_a_run_neither_length_nor_digest_is_told() {
+    let staged = tempfile::tempdir().unwrap();
+    let secret = staged.path().join("secret");
+    fs::write(&secret, "a secret of thirty-four characters").unwrap();
+    let xxh128 = "BrBatnM6YYV4r1+UiS85UA==";
+    let md5 = md5_hex(b"a secret of thirty-four characters");
+    for (algorithm, digest, size) in [
+        ("", HELLO_BASE64, 6),
+        ("", HELLO_BASE64, 34),
+        ("MANIFEST_XXH128", xxh128, 3),
+        ("MANIFEST_XXH128", xxh128, 34),
+    ] {
+        let entry = claim(digest, size, secret.to_str().unwrap());
+        let dir = claiming_by(algorithm, vec![entry], "");
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        let report = verify(&run).unwrap();
+        let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+        let extracted = extract(&run, "data", dir.path().join("extracted")).unwrap_err();
+        let told = format!("{:?} {:?} {extracted}", report.faults, repaired.missing);
+        assert!(told.contains("was written to after"), "{told}");
+        let is_named = |what: &str| told.contains(what);
+        assert!(!is_named("34 bytes") && !is_named("it has MD5"), "{told}");
+        assert!(!is_named("it has XXH128"), "{told}");
+        assert!(!is_named(&md5), "{told}");
     }
 }
 
@@ -1033,12 +1092,60 @@ fn contents_are_compared_with_the_md5_that_they_are_named_by() {
     fs::write(&contents, packed(&line("b"))).unwrap();
     let expected = [
         "the file of its contents, ",
-        "it has MD5 ",
+        "its bytes aren't those that were logged",
         "will not upload",
     ];
     check(&run, FaultKind::ArtifactChanged, &expected);
     let repaired = repair(&run, dir.path().join("repaired")).unwrap();
     assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 1));
+}
+
+/// The list of another project, say: what it names isn't for who only knows where it is.
+#[test]
+fn a_list_outside_of_a_run_is_brought_only_where_it_has_the_digest_of_its_artifact() {
+    let place = tempfile::tempdir().unwrap();
+    let list = place.path().join("1_2.manifest_contents.jl.gz");
+    let gone = "{\"path\":\"gone\",\"digest\":\"d\",\"local_path\":\"/no/such\",\"size\":1}\n";
+    fs::write(&list, packed(&line("private"))).unwrap();
+    let right = md5_hex(b"wandb-artifact-manifest-v1\nprivate:s3://b/private\n");
+    let run_of = |digest: &str, algorithm: &str| {
+        claimed(ArtifactRecord {
+            digest: digest.into(),
+            digest_algorithm: algorithm.into(),
+            ..artifact_of(Vec::new(), list.to_str().unwrap())
+        })
+    };
+    let check = |digest: &str, algorithm: &str, expected: &str| {
+        let dir = run_of(digest, algorithm);
+        let run = dir.path().join("offline-run-20250101_000000-r1");
+        let report = verify(&run).unwrap();
+        let repaired = repair(&run, dir.path().join("repaired")).unwrap();
+        assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 1));
+        assert!(!repaired.dir.join("artifacts").exists());
+        let told = format!("{:?} {:?}", report.faults, repaired.missing);
+        assert!(told.contains(expected), "{told}");
+        for hidden in ["private", "gone", &right] {
+            assert!(!told.contains(hidden), "{hidden}: {told}");
+        }
+    };
+    check("", "", "its record has no digest to compare it with");
+    check(
+        &right,
+        "ANOTHER",
+        "lies outside of the run, and its digests are",
+    );
+    check(&md5_hex(b"other"), "", "what it names has another: ");
+    let dir = run_of(&right, "");
+    let run = dir.path().join("offline-run-20250101_000000-r1");
+    assert!(outside(&run).is_some());
+    let repaired = repaired(&run, &dir.path().join("repaired"));
+    assert_eq!((repaired.artifacts, repaired.missing_in_all), (1, 0));
+    assert_eq!(outside(&repaired.dir), None);
+    let manifest = artifacts(&repaired.dir).remove(0).manifest.unwrap();
+    assert!(Path::new(&manifest.manifest_file_path).starts_with(&repaired.dir));
+    // Nor what such a list names of files that are gone.
+    fs::write(&list, packed(gone)).unwrap();
+    check("", "", "its record has no digest");
 }
 
 /// As the Python SDK's `ArtifactManifest.digest` has it: by the paths in their order.
@@ -1070,7 +1177,9 @@ fn the_digest_of_an_artifact_is_compared_with_what_it_names() {
         let (report, dir) = verified(&md5_hex(b"other"), entries, contents);
         let found = faults(&report);
         assert_eq!(found[0].kind, FaultKind::ArtifactDigest, "{found:?}");
-        assert!(found[0].message.contains(&digest), "{}", found[0]);
+        // That of a list outside of the run is what guards it.
+        let is_told = found[0].message.contains(&digest);
+        assert_eq!(is_told, contents.is_empty(), "{}", found[0]);
         let run = dir.path().join("offline-run-20250101_000000-r1");
         let repaired = repair(run, dir.path().join("repaired")).unwrap();
         assert_eq!((repaired.artifacts, repaired.artifacts_left_out), (0, 1));

@@ -11,12 +11,13 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use prost::Message;
 use serde::Serialize;
 
 use super::artifacts::Elsewhere;
-use super::digest::DigestAlgorithm;
+use super::digest::{DigestAlgorithm, FileDigest};
 use super::directory::{Directory, remove};
 use super::fault::{Fault, FaultKind, MAX_TOLD, Place, cut, placed};
 use super::framing::FILE_HEADER;
@@ -29,7 +30,7 @@ use super::scan::{Damage, Found, NO_HEADER, Payload, Scanner};
 use super::survey::{Class, Survey, classify, steps_of, survey};
 use super::verify::Report;
 use super::wire::{self, fields};
-use super::{Durability, Md5, RecordSink};
+use super::{Durability, RecordSink, Staging};
 use crate::error::{Error, Result};
 use edits::{ITEMS, content, replaced};
 use target::Target;
@@ -100,15 +101,18 @@ impl fmt::Display for Change {
 ///   doesn't know. Those in the middle that can't be read are passed over.
 /// - An image, mask or media file that is missing, or that is not what its row says, is taken out
 ///   of its row, and the rest of the row stays. Of a list of images the others stay.
-/// - The files of artifacts are linked to the clean run, or copied, and its records say where: those
-///   that lie in the damaged run, also where it was moved or copied, and those that lie elsewhere, as
-///   the Python SDK's. Of these only such as are byte by byte what the log says, by their length and
-///   their MD5 or XXH128: so a log that somebody else wrote brings no file whose digest its writer
-///   didn't know. Beyond the 16 GiB that [`verify`](super::verify::verify) reads outside of the run, files
-///   stay where they are. An artifact of which a file is gone, can't be read or was changed, or the digest of
-///   which isn't that of its files, is left out, and a table of it is taken out of its row; the
-///   table's own file stays. Where the run was synced and files are gone, the table stays in its row
-///   too, since W&B has them.
+/// - The files of artifacts come into the clean run, and its records say where. Those that lie in the
+///   damaged run, also where it was moved or copied, are linked where the disk has links; those that
+///   lie elsewhere, as the Python SDK's, are copied. Only such are brought as are byte by byte what the
+///   log says, by their length and their MD5 or XXH128, and of lists of files elsewhere those that have
+///   the digest of their artifact: so a log that somebody else wrote brings no file whose digest its
+///   writer didn't know. Beyond the 16 GiB that [`verify`](super::verify::verify) reads outside of the
+///   run, files stay where they are, and that is among what is changed.
+/// - An artifact of which a file is gone, can't be read or was changed, or the digest of which isn't
+///   that of its files, is left out, and a table of it is taken out of its row; the table's own file
+///   stays. So is one whose files, or whose list of them elsewhere, can't be compared, since its
+///   digests are of a kind that isn't known here, or since it has none. Where the run was synced and
+///   files are gone, the table stays in its row too, since W&B has them.
 /// - A file that no `files` record names gets one, so that `wandb sync` uploads it.
 /// - A lost run record is made anew, with the run id that the log's name says; then the project
 ///   and the config are gone, unless later records say them.
@@ -234,10 +238,14 @@ struct Repair {
     copied: BTreeSet<String>,
     /// Where the lists of artifacts' files are in the clean run, by where they were; or why not.
     lists: BTreeMap<(Option<DigestAlgorithm>, PathBuf), std::result::Result<String, String>>,
-    /// Where files of artifacts are in the clean run.
-    brought: BTreeMap<Md5, String>,
+    /// Where files of artifacts are in the clean run, by their digests.
+    brought: BTreeMap<FileDigest, String>,
     /// Those of them that lay outside of the damaged run's directory.
     from_outside: Elsewhere,
+    /// Those that the clean run names there.
+    left_outside: Elsewhere,
+    /// What is on its way to the clean run, in the folder beside it; none before the first.
+    staging: Option<Rc<Staging>>,
     /// Those that the clean run's `files` records name.
     listed: BTreeSet<String>,
     added: u64,
@@ -248,7 +256,8 @@ struct Repair {
 }
 
 impl Repair {
-    fn new(survey: Survey, directory: Directory, run_id: String) -> Self {
+    fn new(mut survey: Survey, directory: Directory, run_id: String) -> Self {
+        survey.artifacts.begin_again();
         let repaired = Repaired {
             dir: directory.path().into(),
             source: survey.report.clone(),
@@ -266,6 +275,8 @@ impl Repair {
             lists: BTreeMap::new(),
             brought: BTreeMap::new(),
             from_outside: Elsewhere::default(),
+            left_outside: Elsewhere::default(),
+            staging: None,
             listed: BTreeSet::new(),
             added: 0,
             usable: 0,

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::Survey;
-use crate::error::counted;
+use crate::error::{beginning, counted};
 use crate::sink::Md5;
 use crate::sink::artifacts::{
-    ArtifactFiles, Digested, Looked, Named, State, algorithm_of, named_in,
+    ArtifactFiles, Digested, Elsewhere, Looked, MAX_OUTSIDE, Named, State, algorithm_of, named_in,
 };
 use crate::sink::fault::{FaultKind, MAX_TOLD, Place, cut};
 use crate::sink::manifest::MAX_UNPACKED;
@@ -27,6 +27,12 @@ struct Amiss {
     unread: Option<Unread>,
     /// The digest of its files, where that isn't what the record says, and all else is.
     digest: Option<String>,
+    /// Files that are there, and that nothing is known to compare with.
+    uncompared: Counted,
+    /// Why it isn't known that its files, or the list of them, are those that were logged.
+    unknown: Option<String>,
+    /// A list of its files lies outside of the run.
+    has_list_outside: bool,
 }
 
 enum Unread {
@@ -125,6 +131,10 @@ impl Survey {
             );
             self.fault(FaultKind::ArtifactUnread, place.clone(), message);
         }
+        if let Some(unknown) = &amiss.unknown {
+            let message = format!("{name} may be another than was logged: {unknown}; {LEFT_OUT}");
+            self.fault(FaultKind::ArtifactUncompared, place.clone(), message);
+        }
         if let Some(digest) = &amiss.digest {
             let message = format!(
                 "{name} has the digest {:?}, but what it names has {digest}: W&B would take it \
@@ -146,6 +156,7 @@ impl Survey {
     /// Tells of what `wandb sync` finds as long as that stays where it is.
     pub(super) fn artifacts_at_end(&mut self) {
         let elsewhere = std::mem::take(&mut self.artifacts.elsewhere);
+        let beyond = std::mem::take(&mut self.artifacts.beyond);
         let Some(first) = elsewhere.first.filter(|_| !self.is_synced()) else {
             return;
         };
@@ -162,7 +173,8 @@ impl Survey {
         };
         let message = format!(
             "the artifacts name {files}: `wandb sync` uploads them as long as {stay} there; \
-             `wandb-image repair` brings them along, for a run that goes elsewhere"
+             `wandb-image repair` brings them along, for a run that goes elsewhere{}",
+            but_for(&beyond)
         );
         self.fault(FaultKind::ArtifactOutside, Place::default(), message);
     }
@@ -189,49 +201,116 @@ impl Amiss {
     /// What of an artifact's files isn't as it says.
     fn of(artifact: &ArtifactRecord, files: &mut ArtifactFiles) -> Self {
         let (mut amiss, mut digested) = (Self::default(), Digested::default());
+        for named in named_in(artifact) {
+            amiss.look(&named, &mut digested, files);
+        }
+        let lists = artifact.manifest.iter();
+        let lists = lists.map(|manifest| &*manifest.manifest_file_path);
+        for list in lists.filter(|list| !list.is_empty()) {
+            amiss.look_in(list, artifact, &mut digested, files);
+        }
+        if let Some(uncompared) = amiss.uncompared.told() {
+            let why = format!(
+                "{}, so that {uncompared} can't be compared",
+                by_what(artifact)
+            );
+            amiss.unknown.get_or_insert(why);
+        }
+        let is_compared = amiss.unread.is_none() && amiss.why().is_none();
+        if is_compared && !artifact.digest.is_empty() {
+            amiss.compare(
+                artifact,
+                algorithm_of(artifact).and_then(|by| digested.finish(by)),
+            );
+        }
+        amiss
+    }
+
+    fn look(&mut self, named: &Named, digested: &mut Digested, files: &mut ArtifactFiles) {
+        digested.add(named);
+        if !named.local_path.is_empty() {
+            self.add(named, files.look(named));
+        }
+    }
+
+    /// Looks at what a list of its files names. One outside of the run has to be that of the
+    /// artifact first: a log that somebody else wrote may name another's, and nothing of that is to
+    /// be seen.
+    fn look_in(
+        &mut self,
+        list: &str,
+        artifact: &ArtifactRecord,
+        digested: &mut Digested,
+        files: &mut ArtifactFiles,
+    ) {
+        let found = files.contents(list);
+        let Some(place) = found.place else {
+            return self.add_list(found.state, list);
+        };
+        if files.is_outside(&place) && !self.is_proven(&place, list, artifact, files) {
+            return;
+        }
+        let is_there = found.state.is_there();
+        if is_there {
+            files.saw_list(Path::new(list));
+        }
+        self.brought += 1;
+        self.moved += u64::from(!is_there);
         let algorithm = algorithm_of(artifact);
-        let mut look = |amiss: &mut Self, files: &mut ArtifactFiles, named: Named| {
-            digested.add(&named);
-            if !named.local_path.is_empty() {
-                amiss.add(&named, files.look(&named));
+        let state = files.read_contents(&place, &mut |files, line| {
+            self.look(&Named::of_line(line, algorithm), digested, files);
+        });
+        self.add_list(state, list);
+    }
+
+    /// Whether a list outside of the run is that of the artifact, by the digest of that.
+    fn is_proven(
+        &mut self,
+        place: &Path,
+        list: &str,
+        artifact: &ArtifactRecord,
+        files: &mut ArtifactFiles,
+    ) -> bool {
+        self.has_list_outside = true;
+        let (mut digested, algorithm) = (Digested::of(artifact), algorithm_of(artifact));
+        let state = files.read_contents(place, &mut |_, line| {
+            digested.add(&Named::of_line(line, algorithm));
+        });
+        if state != State::Whole {
+            self.add_list(state, list);
+            return false;
+        }
+        let digest = algorithm.map(|algorithm| digested.finish(algorithm));
+        let why = match digest {
+            _ if artifact.digest.is_empty() => "its record has no digest to compare it with".into(),
+            None => by_what(artifact),
+            Some(None) => "it is too long to be compared".into(),
+            Some(digest) => {
+                self.compare(artifact, digest);
+                return self.digest.is_none();
             }
         };
-        for named in named_in(artifact) {
-            look(&mut amiss, files, named);
+        let list = cut(list.into());
+        let why = format!("the list of its files, {list}, lies outside of the run, and {why}");
+        self.unknown = Some(why);
+        false
+    }
+
+    /// Of what a list outside names the digest isn't told: it is what guards the list.
+    fn compare(&mut self, artifact: &ArtifactRecord, digest: Option<String>) {
+        let other = digest.filter(|digest| !digest.eq_ignore_ascii_case(&artifact.digest));
+        self.digest = other.map(|digest| match self.has_list_outside {
+            true => "another".into(),
+            false => format!("the digest {digest}"),
+        });
+    }
+
+    fn add_list(&mut self, state: State, list: &str) {
+        match state {
+            State::Unknown => self.unread = Some(Unread::NoRoom),
+            State::TooLong => self.unread = Some(Unread::TooLong(cut(list.into()))),
+            state => self.add_state(state, || format!("of its contents, {}", cut(list.into()))),
         }
-        let contents = artifact.manifest.iter();
-        let contents = contents.map(|manifest| &*manifest.manifest_file_path);
-        for contents in contents.filter(|path| !path.is_empty()) {
-            let found = files.contents(contents);
-            let state = match &found.place {
-                None => found.state,
-                Some(place) => {
-                    files.saw_list(place);
-                    amiss.brought += 1;
-                    amiss.moved += u64::from(place != Path::new(contents));
-                    let mut take = |files: &mut ArtifactFiles, line| {
-                        look(&mut amiss, files, Named::of_line(line, algorithm));
-                    };
-                    files.read_contents(place, &mut take)
-                }
-            };
-            amiss.unread = match state {
-                State::Unknown => Some(Unread::NoRoom),
-                State::TooLong => Some(Unread::TooLong(cut(contents.into()))),
-                _ => None,
-            };
-            if amiss.unread.is_some() {
-                return amiss;
-            }
-            amiss.add_state(state, || {
-                format!("of its contents, {}", cut(contents.into()))
-            });
-        }
-        let is_compared = !artifact.digest.is_empty() && amiss.why().is_none();
-        let algorithm = algorithm.filter(|_| is_compared);
-        let digest = algorithm.and_then(|algorithm| digested.finish(algorithm));
-        amiss.digest = digest.filter(|digest| !digest.eq_ignore_ascii_case(&artifact.digest));
-        amiss
     }
 
     fn add(&mut self, named: &Named, looked: Looked) {
@@ -241,10 +320,14 @@ impl Amiss {
             self.moved += u64::from(is_moved);
             return;
         }
-        self.add_state(looked.state, || {
+        let file = || {
             let (path, place) = (named.path.clone(), named.local_path.clone());
             format!("{:?} at {}", cut(path), cut(place))
-        });
+        };
+        if named.algorithm.is_none() && looked.state.is_there() {
+            self.uncompared.add(file);
+        }
+        self.add_state(looked.state, file);
     }
 
     fn add_state(&mut self, state: State, place: impl Fn() -> String) {
@@ -272,10 +355,36 @@ impl Amiss {
             .filter_map(|(files, what)| Some(format!("{} {what}", files.told()?)));
         let digest = || {
             let digest = self.digest.as_ref()?;
-            Some(format!("its digest isn't that of what it names, {digest}"))
+            Some(format!(
+                "its digest isn't that of what it names, which has {digest}"
+            ))
         };
-        files.next().or_else(digest)
+        files
+            .next()
+            .or_else(digest)
+            .or_else(|| self.unknown.clone())
     }
+}
+
+/// Which digests an artifact has, of which those of its files can't be made here.
+fn by_what(artifact: &ArtifactRecord) -> String {
+    format!(
+        "its digests are {:?}, and only MD5 and XXH128 are known here",
+        beginning(&artifact.digest_algorithm)
+    )
+}
+
+/// Which files outside repair doesn't bring along.
+fn but_for(beyond: &Elsewhere) -> String {
+    let Some(first) = &beyond.first else {
+        return String::new();
+    };
+    format!(
+        ", but for {} beyond the {} GiB that are compared, the first being {}",
+        counted(beyond.files, "file"),
+        MAX_OUTSIDE >> 30,
+        cut(first.display().to_string())
+    )
 }
 
 const UNSYNCED: &str = "`wandb sync` will not upload the artifact";

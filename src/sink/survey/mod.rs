@@ -14,7 +14,7 @@ pub(super) use artifacts::{client_of, name as artifact_name};
 pub(crate) use directory::is_live_log;
 pub(super) use directory::is_locked;
 
-use super::artifacts::ArtifactFiles;
+use super::artifacts::{ArtifactFiles, Limits};
 use super::fault::{Fault, FaultKind, MAX_TOLD, Place};
 use super::logged::{Steps, logs_of, named_as, parse};
 use super::names::{LOG_PART, id_in_name, parent_of, real_name};
@@ -106,10 +106,14 @@ pub(super) enum Class {
 }
 
 pub(super) fn survey(run: &Path) -> Result<Survey> {
+    survey_within(run, Limits::default())
+}
+
+pub(super) fn survey_within(run: &Path, limits: Limits) -> Result<Survey> {
     let logs = logs_of(run)?;
     let log = own_log(run, &logs);
     let folder = log.map_or_else(|| run.into(), parent_of);
-    let mut survey = Survey::new(run, &folder);
+    let mut survey = Survey::new(run, &folder, limits);
     let begun = log.is_none().then(|| begun_log(run)).transpose()?.flatten();
     match begun {
         Some(begun) => survey.begun_log(&begun),
@@ -147,14 +151,14 @@ pub(crate) fn begun_log(run: &Path) -> Result<Option<PathBuf>> {
 }
 
 impl Survey {
-    fn new(run: &Path, folder: &Path) -> Self {
+    fn new(run: &Path, folder: &Path, limits: Limits) -> Self {
         Self {
             report: Report {
                 run: run.into(),
                 ..Report::default()
             },
             files: Files::new(folder.join("files")),
-            artifacts: ArtifactFiles::new(folder.into()),
+            artifacts: ArtifactFiles::new(folder.into(), limits),
             upload: Upload::Nothing,
             len: 0,
             header: None,
