@@ -33,9 +33,7 @@ pub(super) fn start(
         (Some(_), Upload::Nothing) => found.append(builder, mode, voice),
         (Some(record), upload) => found.go_elsewhere(builder, mode, voice, record, upload),
     }?;
-    if let Some(lost) = lost {
-        shared.voice.warn(&lost);
-    }
+    lost.for_each(|lost| shared.voice.warn(&lost));
     if let Some(dir) = &shared.dir {
         sink::link_latest(dir);
     }

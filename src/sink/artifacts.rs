@@ -624,6 +624,15 @@ pub(super) fn each_own<R: Read>(
     named_in(artifact).for_each(|named| take_own(&named.local_path));
 }
 
+/// A file that the record has among the run's own, by where the run was then, and where it is in the
+/// run's directory.
+pub(super) fn an_own(artifact: &ArtifactRecord) -> Option<(&str, String)> {
+    let manifest = artifact.manifest.as_ref()?;
+    let contents = manifest.contents.iter().map(|entry| &*entry.local_path);
+    let mut files = contents.chain([&*manifest.manifest_file_path]);
+    files.find_map(|file| Some((file, own_path(file)?)))
+}
+
 /// Where one of a run's own files of artifacts is in its directory, wherever that was when the
 /// record was written. None of a file that lies elsewhere.
 fn own_path(file: &str) -> Option<String> {

@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 
 use super::ManifestHasher;
 use super::artifacts::{
-    ArtifactFiles, MAX_CONTENTS, MAX_HELD, Named, Source, State, algorithm_of, named_in,
+    ArtifactFiles, Limits, MAX_CONTENTS, MAX_HELD, Named, Source, State, algorithm_of, named_in,
 };
 use super::digest::{DigestAlgorithm, FileDigest};
 use super::disk::{self, Folder};
@@ -30,6 +30,8 @@ pub struct Extracted {
     pub dir: PathBuf,
     /// The artifact's name.
     pub name: String,
+    /// Which of its versions, from 0, as they are counted in this run.
+    pub version: usize,
     /// Its type.
     pub kind: String,
     /// Files in the folder.
@@ -87,8 +89,8 @@ pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> 
     let log = find_log(run)?;
     let mut wanted = Wanted::new(artifact);
     let damage = wanted.search(&log)?;
-    let record = match wanted.take_found() {
-        Some(record) => record,
+    let (version, record) = match wanted.found.take() {
+        Some(found) => found,
         None => return Err(damage.unwrap_or_else(|| wanted.not_found(&log))),
     };
     let mut files = ArtifactFiles::of_one(parent_of(&log));
@@ -104,6 +106,7 @@ pub fn extract(run: impl AsRef<Path>, artifact: &str, out: impl AsRef<Path>) -> 
     Ok(Extracted {
         dir: out,
         name: record.name,
+        version,
         kind: record.r#type,
         files: plan.files.len() as u64,
         size: plan.size,
@@ -152,7 +155,7 @@ impl ArtifactLists {
     ///
     /// [`Error::Io`] where there is no run.
     pub fn open(run: impl AsRef<Path>) -> Result<Self> {
-        let files = ArtifactFiles::new(parent_of(&find_log(run)?));
+        let files = ArtifactFiles::new(parent_of(&find_log(run)?), Limits::default());
         let room = MAX_HELD;
         Ok(Self { files, room })
     }
@@ -306,7 +309,8 @@ struct Wanted<'a> {
     name: &'a str,
     /// None for the last.
     version: Option<&'a str>,
-    found: Option<ArtifactRecord>,
+    /// With its number.
+    found: Option<(usize, ArtifactRecord)>,
     /// The digests of the name: a version each, by which it is counted.
     digests: BTreeMap<String, usize>,
     /// What may be asked for: as far as it is told.
@@ -359,19 +363,15 @@ impl<'a> Wanted<'a> {
             wanted == version || artifact.aliases.iter().any(|alias| alias == wanted)
         });
         if is_wanted {
-            self.found = Some(artifact);
+            self.found = Some((number, artifact));
         }
-    }
-
-    fn take_found(&mut self) -> Option<ArtifactRecord> {
-        self.found.take()
     }
 
     fn not_found(&self, log: &Path) -> Error {
         let log = log.display();
         let reason = match (self.version, self.digests.len(), self.names.len()) {
             (_, 0, 0) => format!(
-                "{log} holds no artifact, and not {:?}",
+                "{log} holds no artifact at all, and so not {:?}",
                 beginning(self.name)
             ),
             (_, 0, _) => format!(
@@ -517,6 +517,9 @@ fn make_empty(out: &Path) -> Result<bool> {
             fs::create_dir(out).map_err(cannot)?;
             Ok(true)
         }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(refused("it is a file, or lies below one: give a folder"))
+        }
         Err(error) => Err(io_error("open", out, error)),
     }
 }
@@ -611,7 +614,7 @@ mod tests {
     fn the_artifacts_of_a_run_share_the_memory_for_what_they_name() {
         let dir = tempfile::tempdir().unwrap();
         let mut lists = ArtifactLists {
-            files: ArtifactFiles::new(dir.path().into()),
+            files: ArtifactFiles::new(dir.path().into(), Limits::default()),
             room: 3 * (size_of::<(String, Named)>() + 1),
         };
         let paths = |found: Result<Vec<ArtifactManifestEntry>>| {

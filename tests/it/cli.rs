@@ -870,13 +870,16 @@ fn ls_lists_tables_and_artifacts() {
             .map(String::from)
             .collect::<Vec<_>>()
     };
-    let headings = "ARTIFACT TYPE FILES REFERENCES BYTES ALIASES";
+    let headings = "ARTIFACT VERSION TYPE FILES REFERENCES BYTES ALIASES";
     assert_eq!(words(lines[3]).join(" "), headings);
-    assert_eq!(words(lines[4]).join(" "), "data dataset 1 1 5 latest, best");
+    assert_eq!(
+        words(lines[4]).join(" "),
+        "data v0 dataset 1 1 5 latest, best"
+    );
     assert!(
         words(lines[5])
             .join(" ")
-            .starts_with("run-arts-predictions run_table 1 0 ")
+            .starts_with("run-arts-predictions v0 run_table 1 0 ")
     );
 
     let listed = desk.run(&["ls", "--json", &run]);
@@ -968,7 +971,8 @@ fn extract_lays_out_an_artifact_as_a_download_would() {
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert_eq!(ran.stdout, format!("{}\n", desk.path(&out).display()));
         assert!(
-            ran.stderr.starts_with("data (dataset): 5 files, "),
+            ran.stderr
+                .starts_with(&format!("data:v{n} (dataset): 5 files, ")),
             "{}",
             ran.stderr
         );
@@ -996,6 +1000,32 @@ fn extract_lays_out_an_artifact_as_a_download_would() {
     assert_eq!(table.table("predictions").unwrap().columns(), ["n"]);
 }
 
+/// An alias is that of the last version that has it.
+#[test]
+fn ls_numbers_versions_as_extract_takes_them() {
+    let desk = Desk::new();
+    let run = run_with_versions(&desk);
+    let shown = desk.run(&["ls", &run]).stdout;
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(String::from)
+            .collect::<Vec<_>>()
+    };
+    let data = shown.lines().filter(|line| line.starts_with("data "));
+    let data: Vec<_> = data.map(words).collect();
+    let shown = |at: usize| (&*data[at][1], data[at][6..].join(" "));
+    assert_eq!(shown(0), ("v0", "best".into()));
+    assert_eq!(shown(1), ("v1", "latest, worse".into()));
+    let stored = desk.run(&["ls", "--json", &run]);
+    let (_, artifacts) = listed_rows(&stored);
+    let versions: Vec<_> = artifacts
+        .iter()
+        .map(|one| one["version"].as_u64())
+        .collect();
+    assert_eq!(versions, [Some(0), Some(1), Some(0)]);
+    assert_eq!(artifacts[0]["aliases"], json!(["latest", "best"]));
+}
+
 #[test]
 fn extract_says_what_there_is_and_overwrites_nothing() {
     let desk = Desk::new();
@@ -1021,7 +1051,11 @@ fn extract_says_what_there_is_and_overwrites_nothing() {
         "full",
         "the folder isn't empty, and nothing is overwritten",
     );
-    refused("data", "full/notes.txt", "could not open");
+    refused(
+        "data",
+        "full/notes.txt",
+        "it is a file, or lies below one: give a folder",
+    );
     assert_eq!(fs::read(desk.path("full/notes.txt")).unwrap(), b"mine");
 
     let stored = desk.run(&["ls", "--files", "--json", &run]);
@@ -1153,9 +1187,9 @@ fn ls_lists_the_files_of_artifacts_where_they_are_asked_for() {
         .iter()
         .position(|line| line == "ARTIFACT FILE BYTES DIGEST");
     let files = &lines[at.unwrap() + 1..];
-    assert_eq!(files[0], "data key.png ? s3://bucket/key.png");
-    assert_eq!(files[1], "data notes.txt 5 XUFAKrxLKna5cZ2REBfFkg==");
-    let table = "run-arts-predictions predictions.table.json ";
+    assert_eq!(files[0], "data:v0 key.png ? s3://bucket/key.png");
+    assert_eq!(files[1], "data:v0 notes.txt 5 XUFAKrxLKna5cZ2REBfFkg==");
+    let table = "run-arts-predictions:v0 predictions.table.json ";
     assert!(files[2].starts_with(table), "{}", files[2]);
     assert_eq!(files.len(), 3);
 }
@@ -1169,10 +1203,10 @@ fn the_files_of_a_list_are_listed_and_laid_out() {
     let run = desk.run_of(&[artifact("data", "", in_list(&list))]);
     assert!(desk.run(&["ls", &run]).stdout.contains(" ? "));
     let shown = desk.run(&["ls", "--files", &run]).stdout;
-    let expected = "\ndata      b/a       6  sZRqySSS0jR8YjW00mERhA==\ndata      c         6  ";
+    let expected = "\ndata:v0   b/a       6  sZRqySSS0jR8YjW00mERhA==\ndata:v0   c         6  ";
     assert!(shown.contains(expected), "{shown}");
     let ran = desk.run(&["extract", &run, "data", "--out", "out"]);
-    let expected = "data (dataset): 2 files, 12 bytes\n";
+    let expected = "data:v0 (dataset): 2 files, 12 bytes\n";
     assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
     assert_eq!(fs::read(desk.path("out/b/a")).unwrap(), b"hello\n");
 
@@ -1207,14 +1241,14 @@ fn ls_lists_all_but_the_files_whose_list_is_gone() {
 KEY  STEP  PATH                            BYTES  CAPTION
 cat     0  media/images/cat.png (missing)      ?
 
-ARTIFACT  TYPE     FILES  REFERENCES  BYTES  ALIASES
-gone      dataset      ?           ?      ?
-listed    dataset      1           0      6
-own       dataset      1           0      6
+ARTIFACT  VERSION  TYPE     FILES  REFERENCES  BYTES  ALIASES
+gone      v0       dataset      ?           ?      ?
+listed    v0       dataset      1           0      6
+own       v0       dataset      1           0      6
 
-ARTIFACT  FILE  BYTES  DIGEST
-listed    a         6  sZRqySSS0jR8YjW00mERhA==
-own       b         6  sZRqySSS0jR8YjW00mERhA==
+ARTIFACT   FILE  BYTES  DIGEST
+listed:v0  a         6  sZRqySSS0jR8YjW00mERhA==
+own:v0     b         6  sZRqySSS0jR8YjW00mERhA==
 ";
     assert_eq!((&*shown.stdout, shown.code), (expected, Some(1)));
     let expected = format!(

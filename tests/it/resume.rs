@@ -794,6 +794,33 @@ fn a_run_that_goes_on_says_which_artifacts_have_lost_their_files() {
 }
 
 #[test]
+fn a_run_that_was_moved_says_that_its_artifacts_stay_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a");
+    fs::write(&file, "hello\n").unwrap();
+    let run = builder(dir.path()).start().unwrap();
+    let mut artifact = Artifact::new("data", "dataset").unwrap();
+    artifact.add_file(&file).unwrap();
+    run.log_artifact(artifact).unwrap();
+    run.finish().unwrap();
+    let wandb_dir = tempfile::tempdir().unwrap();
+    let path = run.dir().unwrap();
+    let moved = wandb_dir.path().join(path.file_name().unwrap());
+    fs::rename(path, &moved).unwrap();
+    let told = Told::default();
+    tracing::subscriber::with_default(told.clone(), || {
+        resumed(&moved).start().unwrap().finish().unwrap();
+    });
+    let lines = told.lines();
+    let expected = "the artifact \"data\" names files by where the run was before it was moved, and \
+                    `wandb sync` will not upload them from here: run `wandb-image repair`";
+    assert!(
+        lines.iter().any(|line| line.starts_with(expected)),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn what_the_last_rows_held_comes_into_the_summary() {
     let dir = tempfile::tempdir().unwrap();
     let path = three_rows(dir.path());

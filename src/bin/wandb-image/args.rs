@@ -150,7 +150,7 @@ pub(crate) struct LsArgs {
 
     /// A JSON list of objects, the "kind" of which says what they are: media files (kind as W&B's
     /// _type, such as image-file, mask or table-file; key, step, path, size, caption, width, height,
-    /// format, present), then artifacts (kind artifact; name, type, digest, aliases, tags, files,
+    /// format, present), then artifacts (kind artifact; name, type, version, digest, aliases, tags, files,
     /// size, references, missing)
     #[arg(long)]
     pub(crate) json: bool,
@@ -176,8 +176,9 @@ Examples:
 /// program, its library, or the Python SDK, and needn't be synced.
 ///
 /// ARTIFACT is a name, for what was logged last under it; or a name with an alias (data:best) or a
-/// version (data:v0), which is counted in this run alone: `wandb-image ls` shows the names. A table
-/// that was logged under a key is the artifact run-RUNID-KEY.
+/// version (data:v0), which is counted in this run alone: `wandb-image ls` shows all of them. A table
+/// that was logged under a key is an artifact too, of the type run_table and the name run-RUNID-KEY,
+/// without what a name can't have of the key.
 ///
 /// Each file is copied and compared with its digest, and all with the artifact's; references are left
 /// out, since their files are elsewhere. The folder is all that is printed on stdout.

@@ -1,5 +1,6 @@
 //! The artifacts of a run, those of its tables too, as the log has them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -18,6 +19,8 @@ use crate::table::{Align, table};
 pub(crate) struct LoggedArtifact {
     name: String,
     r#type: String,
+    /// Counted in this run alone: one for each digest of the name.
+    version: usize,
     digest: String,
     aliases: Vec<String>,
     tags: Vec<String>,
@@ -75,8 +78,18 @@ pub(crate) fn artifacts(
         },
         false => LoggedArtifact::from(artifact),
     });
-    let artifacts = artifacts.collect();
+    let mut artifacts: Vec<_> = artifacts.collect();
+    count_versions(&mut artifacts);
     Ok((artifacts, unlisted.failure()))
+}
+
+fn count_versions(artifacts: &mut [LoggedArtifact]) {
+    let mut digests: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    for artifact in artifacts {
+        let of_name = digests.entry(&artifact.name).or_default();
+        let next = of_name.len();
+        artifact.version = *of_name.entry(&artifact.digest).or_insert(next);
+    }
 }
 
 /// Artifacts whose files can't be listed.
@@ -131,6 +144,7 @@ impl From<ArtifactRecord> for LoggedArtifact {
         Self {
             name: artifact.name,
             r#type: artifact.r#type,
+            version: 0,
             digest: artifact.digest,
             aliases: artifact.aliases,
             tags: artifact.tags,
@@ -160,20 +174,37 @@ impl Contents {
 pub(crate) fn lines(artifacts: &[LoggedArtifact]) -> impl Iterator<Item = String> {
     let columns = [
         ("ARTIFACT", Align::Left),
+        ("VERSION", Align::Left),
         ("TYPE", Align::Left),
         ("FILES", Align::Right),
         ("REFERENCES", Align::Right),
         ("BYTES", Align::Right),
         ("ALIASES", Align::Left),
     ];
-    table(columns, artifacts.iter().map(row))
+    let held = held_aliases(artifacts);
+    let rows = artifacts.iter().zip(held);
+    table(columns, rows.map(|(artifact, held)| row(artifact, &held)))
 }
 
-fn row(artifact: &LoggedArtifact) -> [String; 6] {
+/// The aliases of each: an alias is that of the last that has it, as it is at W&B.
+fn held_aliases(artifacts: &[LoggedArtifact]) -> Vec<Vec<&str>> {
+    let mut seen = BTreeSet::new();
+    let held = artifacts.iter().rev().map(|artifact| {
+        let aliases = artifact.aliases.iter().map(|alias| &**alias);
+        let held = aliases.filter(|alias| seen.insert((&*artifact.name, *alias)));
+        held.collect()
+    });
+    let mut held: Vec<_> = held.collect();
+    held.reverse();
+    held
+}
+
+fn row(artifact: &LoggedArtifact, held: &[&str]) -> [String; 7] {
     let contents = artifact.counts.as_ref();
     let said = |number: fn(&Contents) -> String| contents.map_or_else(|| "?".into(), number);
     [
         artifact.name.clone(),
+        format!("v{}", artifact.version),
         artifact.r#type.clone(),
         said(|contents| match contents.missing {
             0 => contents.files.to_string(),
@@ -181,7 +212,7 @@ fn row(artifact: &LoggedArtifact) -> [String; 6] {
         }),
         said(|contents| contents.references.to_string()),
         said(|contents| contents.size.to_string()),
-        artifact.aliases.join(", "),
+        held.join(", "),
     ]
 }
 
@@ -189,7 +220,7 @@ fn row(artifact: &LoggedArtifact) -> [String; 6] {
 pub(crate) fn file_lines(artifacts: &[LoggedArtifact]) -> impl Iterator<Item = String> {
     let rows = artifacts.iter().flat_map(|artifact| {
         let entries = artifact.contents.iter().flatten();
-        entries.map(|entry| entry.row(&artifact.name))
+        entries.map(|entry| entry.row(format!("{}:v{}", artifact.name, artifact.version)))
     });
     let columns = [
         ("ARTIFACT", Align::Left),
@@ -201,11 +232,11 @@ pub(crate) fn file_lines(artifacts: &[LoggedArtifact]) -> impl Iterator<Item = S
 }
 
 impl Entry {
-    fn row(&self, artifact: &str) -> [String; 4] {
+    fn row(&self, artifact: String) -> [String; 4] {
         let (size, digest) = match self.r#ref.is_empty() {
             true => (self.size.to_string(), &self.digest),
             false => ("?".into(), &self.r#ref),
         };
-        [artifact.into(), self.path.clone(), size, digest.clone()]
+        [artifact, self.path.clone(), size, digest.clone()]
     }
 }

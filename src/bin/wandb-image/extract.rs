@@ -32,8 +32,9 @@ fn told(extracted: &Extracted) -> String {
         ),
     };
     format!(
-        "{} ({}): {}, {}{left_out}\n",
+        "{}:v{} ({}): {}, {}{left_out}\n",
         visible(&extracted.name),
+        extracted.version,
         visible(&extracted.kind),
         counted(extracted.files, "file"),
         counted(extracted.size, "byte"),

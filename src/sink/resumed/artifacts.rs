@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Upload;
 use crate::error::counted;
 use crate::sink::Md5;
-use crate::sink::artifacts::{MAX_CONTENTS, each_own};
+use crate::sink::artifacts::{MAX_CONTENTS, an_own, each_own};
 use crate::sink::logged::check_file;
 use crate::sink::manifest::hash_of;
 use crate::sink::records::ArtifactRecord;
@@ -24,8 +24,45 @@ pub(crate) struct LostArtifacts {
     artifacts: u64,
     files: u64,
     first: Option<String>,
+    moved: Moved,
     /// Bytes of lists of files that may still be read.
     room: u64,
+}
+
+/// Artifacts whose files are here, but named by where the run was before.
+#[derive(Debug, Default)]
+struct Moved {
+    artifacts: u64,
+    first: Option<String>,
+}
+
+impl Moved {
+    fn take(&mut self, run: &Path, artifact: &ArtifactRecord) {
+        let is_moved = an_own(artifact).is_some_and(|(named, own)| {
+            let is_gone = Path::new(named).symlink_metadata().is_err();
+            is_gone && run.join(own).is_file()
+        });
+        if is_moved {
+            self.artifacts += 1;
+            self.first.get_or_insert_with(|| artifact_name(artifact));
+        }
+    }
+
+    fn told(&self) -> Option<String> {
+        let first = self.first.as_deref()?;
+        let (whose, verb) = match self.artifacts {
+            1 => (first.to_owned(), "names"),
+            n => (
+                format!("{}, the first being {first},", counted(n, "artifact")),
+                "name",
+            ),
+        };
+        Some(format!(
+            "{whose} {verb} files by where the run was before it was moved, and `wandb sync` will not \
+             upload them from here: run `wandb-image repair` when this run has ended, and sync what \
+             it writes"
+        ))
+    }
 }
 
 /// The most files that are looked up: a start waits for them, also on a disk of a network.
@@ -74,6 +111,9 @@ impl LostArtifacts {
     }
 
     pub(super) fn take(&mut self, artifact: &ArtifactRecord) {
+        if !self.has_sync_begun {
+            self.moved.take(&self.run, artifact);
+        }
         if self.look_ups.has_stopped {
             return;
         }
@@ -97,8 +137,12 @@ impl LostArtifacts {
         }
     }
 
-    /// What is to be said of them; none where all are there.
-    pub(crate) fn told(&self) -> Option<String> {
+    /// What is to be said of them; nothing where all are where they were logged.
+    pub(crate) fn told(&self) -> impl Iterator<Item = String> + use<> {
+        self.told_of_lost().into_iter().chain(self.moved.told())
+    }
+
+    fn told_of_lost(&self) -> Option<String> {
         let first = self.first.as_deref()?;
         let whose = match self.artifacts {
             1 => format!("of {first}"),
@@ -152,7 +196,7 @@ mod tests {
         let mut lost = LostArtifacts::of(dir.path(), &dir.path().join("run-a.wandb"));
         lost.look_ups.most = 3;
         all.iter().for_each(|artifact| lost.take(artifact));
-        lost.told().unwrap()
+        lost.told_of_lost().unwrap()
     }
 
     #[test]
