@@ -205,8 +205,14 @@ impl Contents {
         let algorithm = algorithm_of(artifact);
         let lists = artifact.manifest.iter();
         let lists = lists.map(|manifest| &*manifest.manifest_file_path);
+        let mut outside = None;
         for list in lists.filter(|list| !list.is_empty()) {
             let found = files.contents(list);
+            outside = outside.or(found
+                .place
+                .as_deref()
+                .filter(|place| files.is_outside(place))
+                .map(|_| list));
             let state = match &found.place {
                 None => found.state,
                 Some(place) => files.read_contents(place, &mut |_, line| {
@@ -224,13 +230,24 @@ impl Contents {
                 return Err(format!("the list of its files, {}, {why}", shown(list)));
             }
         }
-        match contents.room {
-            Some(_) => Ok(contents),
-            None => Err(format!(
+        match (contents.room, outside) {
+            (None, _) => Err(format!(
                 "what is named takes over {} MiB of memory",
                 MAX_HELD >> 20
             )),
+            // A log that somebody else wrote leads to no list that it doesn't know.
+            (_, Some(list)) if !contents.is_of(artifact, algorithm) => Err(format!(
+                "the list of its files, {}, lies outside of the run and isn't what the artifact's \
+                 digest was made of",
+                shown(list)
+            )),
+            _ => Ok(contents),
         }
+    }
+
+    fn is_of(&self, artifact: &ArtifactRecord, algorithm: Option<DigestAlgorithm>) -> bool {
+        let digest = algorithm.map(|algorithm| self.digest(algorithm));
+        digest.is_some_and(|digest| digest.eq_ignore_ascii_case(&artifact.digest))
     }
 
     fn add(&mut self, mut named: Named) {

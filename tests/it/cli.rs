@@ -888,7 +888,8 @@ fn ls_lists_tables_and_artifacts() {
         panic!("{}", listed.stdout)
     };
     let expected = json!({
-        "kind": "artifact", "name": "data", "type": "dataset", "digest": data["digest"],
+        "kind": "artifact", "name": "data", "type": "dataset", "version": 0,
+        "digest": data["digest"],
         "aliases": ["latest", "best"], "tags": ["small"],
         "files": 1, "size": 5, "references": 1, "missing": 0,
     });
@@ -1156,18 +1157,29 @@ fn extract_refuses_a_list_of_another_version() {
     let desk = Desk::new();
     desk.write("given", b"hello\n");
     let list = desk.list_of("list.gz", &["a", "b"]);
-    let manifest = format!("wandb-artifact-manifest-v1\na:{HELLO}\nb:{HELLO}\n");
-    let digest = hex(&Md5::digest(manifest));
-    let run = desk.run_of(&[artifact("data", &digest, in_list(&list))]);
+    let run = desk.run_of(&[artifact("data", &digest_of(&["a", "b"]), in_list(&list))]);
     let ran = desk.run(&["extract", &run, "data", "-o", "out"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     desk.list_of("list.gz", &["a", "c"]);
     let ran = desk.run(&["extract", &run, "data", "-o", "other"]);
     assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
-    let expected = "the artifact \"data\" can't be laid out: it has the digest \"";
+    let expected = "the artifact \"data\" can't be laid out: the list of its files, ";
     assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     assert!(!desk.path("other").exists());
+    let ran = desk.run(&["ls", "--files", &run]);
+    let expected = "lies outside of the run and isn't what the artifact's digest was made of";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    assert!(!ran.stdout.contains(HELLO), "{}", ran.stdout);
     assert!(desk.run(&["verify", &run]).stdout.contains("the digest"));
+}
+
+/// The digest of an artifact of these files, each of which is `given`.
+fn digest_of(paths: &[&str]) -> String {
+    let lines: String = paths
+        .iter()
+        .map(|path| format!("{path}:{HELLO}\n"))
+        .collect();
+    hex(&Md5::digest(format!("wandb-artifact-manifest-v1\n{lines}")))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -1200,7 +1212,7 @@ fn the_files_of_a_list_are_listed_and_laid_out() {
     let desk = Desk::new();
     desk.write("given", b"hello\n");
     let list = desk.list_of("list.gz", &["b/a", "c"]);
-    let run = desk.run_of(&[artifact("data", "", in_list(&list))]);
+    let run = desk.run_of(&[artifact("data", &digest_of(&["b/a", "c"]), in_list(&list))]);
     assert!(desk.run(&["ls", &run]).stdout.contains(" ? "));
     let shown = desk.run(&["ls", "--files", &run]).stdout;
     let expected = "\ndata:v0   b/a       6  sZRqySSS0jR8YjW00mERhA==\ndata:v0   c         6  ";
@@ -1231,8 +1243,8 @@ fn ls_lists_all_but_the_files_whose_list_is_gone() {
     let cat = cat.map(|(name, value)| item(name, value));
     let run = desk.run_of(&[
         framed::row(0, cat.into()),
-        artifact("gone", "", in_list(&lists[0])),
-        artifact("listed", "", in_list(&lists[1])),
+        artifact("gone", &digest_of(&["a"]), in_list(&lists[0])),
+        artifact("listed", &digest_of(&["a"]), in_list(&lists[1])),
         artifact("own", "", own),
     ]);
     fs::remove_file(&lists[0]).unwrap();
