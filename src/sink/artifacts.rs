@@ -232,6 +232,10 @@ impl ArtifactFiles {
             Lies::Own => given.or_else(|| self.copy_of(named, digest)),
             _ => self.copy_of(named, digest).or(given),
         };
+        let state = match (&source, state) {
+            (None, State::Missing) => self.changed_copy(named, digest),
+            (_, state) => state,
+        };
         if lies == Lies::Outside && state.is_there() && digest.is_some() {
             self.elsewhere.add(local);
             if source.is_none() {
@@ -261,15 +265,8 @@ impl ArtifactFiles {
     /// The file in the run's directory, wherever that was when the record was written.
     fn copy_of(&mut self, named: &Named, digest: Option<FileDigest>) -> Option<Source> {
         let digest = digest?;
-        let by_name = digest
-            .md5()
-            .map(|md5| FilePlace::Artifact(&md5.hex()).path());
-        let places = by_name.map(PathBuf::from);
-        let places = places.into_iter().chain(places_in_run(&named.local_path));
-        let files: Vec<PathBuf> = places.map(|place| self.run.join(place)).collect();
-        files.into_iter().find_map(|path| {
-            let stamp = Stamp::of(&path).ok()?;
-            let lies = Some(self.lies(&path)).filter(|lies| *lies != Lies::Outside)?;
+        self.copies(named, digest).into_iter().find_map(|copy| {
+            let (path, stamp, lies) = copy;
             let state = self.check(&path, named.size, Some(digest), lies);
             (state == State::Whole).then_some(Source {
                 path,
@@ -278,6 +275,34 @@ impl ArtifactFiles {
                 is_outside: false,
             })
         })
+    }
+
+    /// What is wrong with the file in the run's directory; that it is missing where there is none.
+    fn changed_copy(&mut self, named: &Named, digest: Option<FileDigest>) -> State {
+        let copies = digest.map_or_else(Vec::new, |digest| self.copies(named, digest));
+        let Some((path, _, lies)) = copies.into_iter().next() else {
+            return State::Missing;
+        };
+        match self.check(&path, named.size, digest, lies) {
+            State::Wrong(why) => State::Wrong(format!("{why}: {}", path.display())),
+            state => state,
+        }
+    }
+
+    /// Where the file may be in the run's directory, as far as something is there.
+    fn copies(&self, named: &Named, digest: FileDigest) -> Vec<(PathBuf, Stamp, Lies)> {
+        let by_name = digest
+            .md5()
+            .map(|md5| FilePlace::Artifact(&md5.hex()).path());
+        let places = by_name.map(PathBuf::from);
+        let places = places.into_iter().chain(places_in_run(&named.local_path));
+        let copies = places.filter_map(|place| {
+            let path = self.run.join(place);
+            let stamp = Stamp::of(&path).ok()?;
+            let lies = Some(self.lies(&path)).filter(|lies| *lies != Lies::Outside)?;
+            Some((path, stamp, lies))
+        });
+        copies.collect()
     }
 
     fn check(&mut self, path: &Path, size: i64, digest: Option<FileDigest>, lies: Lies) -> State {

@@ -532,6 +532,34 @@ fn a_run_that_was_moved_is_told_and_made_whole_by_repair() {
     );
 }
 
+#[test]
+fn a_file_that_was_changed_in_a_run_that_was_moved_is_told_by_where_it_is() {
+    let desk = ended();
+    let moved = desk.dir.path().join("moved");
+    fs::create_dir(&moved).unwrap();
+    let moved = moved.join(desk.path().file_name().unwrap());
+    fs::rename(desk.path(), &moved).unwrap();
+    let changed = moved.join("artifacts/b1/b1946ac92492d2347c6235b4d2611184");
+    fs::write(&changed, "other, and longer\n").unwrap();
+    let report = verify(&moved).unwrap();
+    let expected = format!(
+        "(it has 18 bytes, but 6 were logged: {})",
+        changed.display()
+    );
+    let told: Vec<_> = faults(&report).iter().map(ToString::to_string).collect();
+    assert!(
+        told.iter().any(|text| text.contains(&expected)),
+        "{told:#?}"
+    );
+    let repaired = repaired(&moved, &desk.dir.path().join("repaired"));
+    let told = repaired.missing.iter().map(ToString::to_string);
+    let told: Vec<_> = told.collect();
+    assert!(
+        told.iter().any(|text| text.contains(&expected)),
+        "{told:#?}"
+    );
+}
+
 fn synced(run: &Path) {
     let log = find_log(run).unwrap();
     fs::write(format!("{}.synced", log.display()), "").unwrap();
