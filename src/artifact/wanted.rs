@@ -174,7 +174,7 @@ mod tests {
         check(
             Wanted::Image,
             "Test/Zero",
-            "there is no image of this name, but the images \"test/zero\", \"test/one\"; or download",
+            "there is no image of this name, but the images \"test/zero\", \"test/one\"",
         );
         check(
             Wanted::File,

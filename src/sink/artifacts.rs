@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use super::digest::{DigestAlgorithm, FileDigest};
+use super::fault::cut;
 use super::log::io_error;
 use super::manifest::{MAX_UNPACKED, each_line, hash_of, is_too_long};
 use super::names::RUNS;
@@ -121,6 +122,8 @@ pub(super) struct ArtifactFiles {
     pub(super) elsewhere: Elsewhere,
     /// What of that isn't compared, since there is no room for it.
     pub(super) beyond: Elsewhere,
+    /// What has a path that only the process that wrote it could follow.
+    pub(super) relative: Elsewhere,
 }
 
 /// Files outside of the run's directory: how many, and the first.
@@ -131,6 +134,15 @@ pub(super) struct Elsewhere {
 }
 
 impl Elsewhere {
+    /// How many there are, and the first; none where there is none.
+    pub(super) fn told(&self) -> Option<String> {
+        let first = cut(self.first.as_ref()?.display().to_string());
+        Some(match self.files {
+            1 => format!("1 file, {first},"),
+            n => format!("{n} files, the first being {first},"),
+        })
+    }
+
     pub(super) fn add(&mut self, file: &Path) {
         self.files += 1;
         self.first.get_or_insert_with(|| file.into());
@@ -170,6 +182,7 @@ impl ArtifactFiles {
             outside: limits.outside,
             elsewhere: Elsewhere::default(),
             beyond: Elsewhere::default(),
+            relative: Elsewhere::default(),
         }
     }
 
@@ -241,6 +254,9 @@ impl ArtifactFiles {
             if source.is_none() {
                 self.beyond.add(local);
             }
+        }
+        if state == State::Unknown && source.is_none() {
+            self.relative.add(local);
         }
         Looked { state, source }
     }

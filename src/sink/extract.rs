@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;
@@ -501,7 +501,8 @@ impl Plan {
         };
         let laid_out = self.files.iter().try_for_each(|(path, source, digest)| {
             let cannot = |error| io_error("write", &out.join(path), error);
-            match placed.place(Path::new(path), source, *digest) {
+            let given = given(source)?;
+            match placed.place(Path::new(path), given, *digest) {
                 Err(error) => Err(cannot(error)),
                 Ok(true) => Ok(()),
                 Ok(false) => Err(cannot(io::Error::new(
@@ -512,6 +513,17 @@ impl Plan {
         });
         laid_out.inspect_err(|_| placed.take_back())
     }
+}
+
+/// The bytes of a file: no more than were there, and one. What says it is empty may be a system's
+/// that never ends, and isn't opened.
+fn given(source: &Source) -> Result<Box<dyn Read>> {
+    if source.stamp.len == 0 {
+        return Ok(Box::new(io::empty()));
+    }
+    let file = fs::File::open(&source.path);
+    let file = file.map_err(|error| io_error("read", &source.path, error))?;
+    Ok(Box::new(file.take(source.stamp.len.saturating_add(1))))
 }
 
 /// Makes a folder, or takes one that is empty. Whether it was made.
@@ -557,7 +569,12 @@ enum Made<'a> {
 impl<'a> Placed<'a> {
     /// Copies a file to its place, no link on the way followed. Whether it has the bytes that it is
     /// to have.
-    fn place(&mut self, path: &'a Path, source: &Source, digest: FileDigest) -> io::Result<bool> {
+    fn place(
+        &mut self,
+        path: &'a Path,
+        mut given: impl Read,
+        digest: FileDigest,
+    ) -> io::Result<bool> {
         let mut folder = self.out.try_clone()?;
         for (part, name) in folders_of(path) {
             folder = self.enter(&folder, part, name)?;
@@ -565,7 +582,7 @@ impl<'a> Placed<'a> {
         let name = name_of(path).ok_or(io::ErrorKind::InvalidInput)?;
         let mut file = Folder::create_file(&folder, name)?;
         self.made.push(Made::File(path));
-        io::copy(&mut fs::File::open(&source.path)?, &mut file)?;
+        io::copy(&mut given, &mut file)?;
         let found = Folder::open_file(&folder, name)?;
         Ok(FileDigest::of(digest.algorithm(), found)? == digest)
     }

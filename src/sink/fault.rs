@@ -89,6 +89,8 @@ pub enum FaultKind {
     ArtifactMoved,
     /// Files of artifacts that lie outside of the run's directory. A note.
     ArtifactOutside,
+    /// Files of artifacts with relative paths, which lead to them from one folder alone. A note.
+    ArtifactRelative,
     /// A temporary file was left. A note.
     TemporaryFile,
     /// Media files that no row names. A note.
@@ -114,6 +116,7 @@ impl FaultKind {
                 | Self::ArtifactUnread
                 | Self::ArtifactUncompared
                 | Self::ArtifactOutside
+                | Self::ArtifactRelative
                 | Self::TemporaryFile
                 | Self::UnnamedFiles
                 | Self::Synced

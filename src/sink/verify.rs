@@ -49,7 +49,8 @@ impl Report {
 /// run's `artifacts/`, and those of the Python SDK in a folder of its own. They are compared with
 /// their MD5, or their XXH128 where the artifact has that. Outside of the run at most 16 GiB are read
 /// in all; of files beyond that the size alone is compared. That there are files outside is a note
-/// ([`FaultKind::ArtifactOutside`]), since a run that goes to another machine leaves them behind. Of
+/// ([`FaultKind::ArtifactOutside`]), since a run that goes to another machine leaves them behind; so is a
+/// relative path ([`FaultKind::ArtifactRelative`]), which leads to its file from one folder alone. Of
 /// one that isn't what was logged no message tells its length or its digest. Of a run that was
 /// synced nothing is said of those that are gone, since the SDK's are deleted then.
 ///

@@ -7,7 +7,7 @@ mod memory;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -724,6 +724,7 @@ fn files_from_outside_of_a_run_are_told_and_brought_to_the_clean_one() {
     let [file, other] = ["a", "b"].map(|name| staged.path().join(name));
     fs::write(&file, "hello\n").unwrap();
     fs::write(&other, "abc").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let relative = claim(HELLO_BASE64, 6, "no/such/place");
     let hello = claim(HELLO_BASE64, 6, file.to_str().unwrap());
     let dir = claiming(vec![hello.clone(), relative, hello], "");
@@ -745,6 +746,12 @@ fn files_from_outside_of_a_run_are_told_and_brought_to_the_clean_one() {
         changed.contains("1 file of artifacts from outside"),
         "{changed}"
     );
+    let relative = "1 file, no/such/place, by relative paths";
+    check(&run, FaultKind::ArtifactRelative, &[relative]);
+    let changed = repaired.changed[1].to_string();
+    assert!(changed.contains(relative), "{changed}");
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(&repaired.dir.join(HELLO)), 0o640);
     let places = |run: &Path| {
         let contents = artifacts(run).remove(0).manifest.unwrap().contents;
         contents

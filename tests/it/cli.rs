@@ -1152,6 +1152,21 @@ fn what_extract_began_is_taken_back() {
 }
 
 /// As in the Python SDK's folder for what it is about to upload, where its name says nothing of it.
+/// Some of a system never end.
+#[cfg(target_os = "linux")]
+#[test]
+fn extract_reads_nothing_of_what_says_it_is_empty() {
+    let desk = Desk::new();
+    let mut empty = entry("empty", Path::new("/proc/version"));
+    (empty.size, empty.digest) = (0, "1B2M2Y8AsgTpgAmY7PhCfg==".into());
+    let run = desk.run_of(&[artifact("data", "", in_record(vec![empty]))]);
+    let ran = desk.run(&["extract", &run, "data", "-o", "out"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(fs::read(desk.path("out/empty")).unwrap(), b"");
+    let shown = desk.run(&["ls", &run]).stdout;
+    assert!(shown.starts_with("ARTIFACT  "), "{shown}");
+}
+
 #[test]
 fn extract_refuses_a_list_of_another_version() {
     let desk = Desk::new();

@@ -53,13 +53,13 @@ fn tables(
         Box::new(artifacts::lines(artifacts)),
         Box::new(artifacts::file_lines(artifacts)),
     ];
-    let mut before = "";
+    let mut between = "";
     for table in tables {
+        let mut before = between;
         for line in table {
             write!(stdout, "{before}{line}")?;
-            before = "";
+            (before, between) = ("", "\n");
         }
-        before = "\n";
     }
     Ok(())
 }

@@ -198,7 +198,10 @@ impl Repair {
                 let brought = self.bring_from(&source).map(Some);
                 brought.map_err(|error| explained(error, &source.path))
             }
-            (None, State::Unknown) => Ok(None),
+            (None, State::Unknown) => {
+                self.relative.add(path);
+                Ok(None)
+            }
             (None, state) if state.is_there() => {
                 self.left_outside.add(path);
                 Ok(None)
@@ -233,6 +236,7 @@ impl Repair {
         };
         let name = md5.hex();
         staging.finish(begun, &name)?;
+        keep_permissions(&source.path, &staging.path_of(&name));
         if let Some(place) = self.brought.get(&md5.into()) {
             return Ok(place.clone());
         }
@@ -288,6 +292,13 @@ impl Repair {
             );
             self.changed(Place::default(), message);
         }
+        if let Some(files) = std::mem::take(&mut self.relative).told() {
+            let message = format!(
+                "the artifacts name {files} by relative paths, in the clean run too: sync it from the \
+                 folder in which the program ran"
+            );
+            self.changed(Place::default(), message);
+        }
         let outside = std::mem::take(&mut self.left_outside);
         if let Some(first) = outside.first {
             let message = format!(
@@ -324,6 +335,20 @@ fn read(source: &Source, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Md
         _ => Err(changed(path)),
     }
 }
+
+/// Has a copy read by those alone who may read the file. Best effort: else by those who may read what
+/// this process writes.
+#[cfg(unix)]
+fn keep_permissions(file: &Path, copy: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if let Ok(found) = fs::metadata(file) {
+        let mode = found.permissions().mode() & 0o777;
+        let _ = fs::set_permissions(copy, fs::Permissions::from_mode(mode));
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_permissions(_file: &Path, _copy: &Path) {}
 
 /// Whether a file of the clean run is that which was looked at, and no other that took its place.
 fn is_linked(source: &Source, place: &Path) -> bool {

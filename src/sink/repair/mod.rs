@@ -107,7 +107,8 @@ impl fmt::Display for Change {
 ///   log says, by their length and their MD5 or XXH128, and of lists of files elsewhere those that have
 ///   the digest of their artifact: so a log that somebody else wrote brings no file whose digest its
 ///   writer didn't know. Beyond the 16 GiB that [`verify`](super::verify::verify) reads outside of the
-///   run, files stay where they are, and that is among what is changed.
+///   run, files stay where they are, and so do those with relative paths, which the Python SDK has for
+///   `policy="immutable"`; that is among what is changed.
 /// - An artifact of which a file is gone, can't be read or was changed, or the digest of which isn't
 ///   that of its files, is left out, and a table of it is taken out of its row; the table's own file
 ///   stays. So is one whose files, or whose list of them elsewhere, can't be compared, since its
@@ -244,6 +245,8 @@ struct Repair {
     from_outside: Elsewhere,
     /// Those that the clean run names there.
     left_outside: Elsewhere,
+    /// Those that have relative paths.
+    relative: Elsewhere,
     /// What is on its way to the clean run, in the folder beside it; none before the first.
     staging: Option<Rc<Staging>>,
     /// Those that the clean run's `files` records name.
@@ -276,6 +279,7 @@ impl Repair {
             brought: BTreeMap::new(),
             from_outside: Elsewhere::default(),
             left_outside: Elsewhere::default(),
+            relative: Elsewhere::default(),
             staging: None,
             listed: BTreeSet::new(),
             added: 0,

@@ -32,14 +32,21 @@ pub(crate) struct LostArtifacts {
 /// Artifacts whose files are here, but named by where the run was before.
 #[derive(Debug, Default)]
 struct Moved {
+    /// Of so many artifacts it was looked up.
+    looked: usize,
     artifacts: u64,
     first: Option<String>,
 }
 
 impl Moved {
     fn take(&mut self, run: &Path, artifact: &ArtifactRecord) {
+        if self.looked == MAX_LOOK_UPS / 2 {
+            return;
+        }
+        self.looked += 1;
         let is_moved = an_own(artifact).is_some_and(|(named, own)| {
-            let is_gone = Path::new(named).symlink_metadata().is_err();
+            let found = Path::new(named).symlink_metadata();
+            let is_gone = found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             is_gone && run.join(own).is_file()
         });
         if is_moved {
@@ -111,11 +118,11 @@ impl LostArtifacts {
     }
 
     pub(super) fn take(&mut self, artifact: &ArtifactRecord) {
-        if !self.has_sync_begun {
-            self.moved.take(&self.run, artifact);
-        }
         if self.look_ups.has_stopped {
             return;
+        }
+        if !self.has_sync_begun {
+            self.moved.take(&self.run, artifact);
         }
         let (run, look_ups, mut files) = (&self.run, &mut self.look_ups, 0);
         let open = |path: &str| {

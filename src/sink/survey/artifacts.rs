@@ -1,12 +1,14 @@
 //! The artifacts that the log names, and whether `wandb sync` can upload them.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use super::Survey;
 use crate::error::{beginning, counted};
 use crate::sink::Md5;
 use crate::sink::artifacts::{
-    ArtifactFiles, Digested, Elsewhere, Looked, MAX_OUTSIDE, Named, State, algorithm_of, named_in,
+    ArtifactFiles, Digested, Elsewhere, Looked, MAX_CONTENTS, MAX_HELD, MAX_OUTSIDE, Named, State,
+    algorithm_of, named_in,
 };
 use crate::sink::fault::{FaultKind, MAX_TOLD, Place, cut};
 use crate::sink::manifest::MAX_UNPACKED;
@@ -38,8 +40,26 @@ struct Amiss {
 enum Unread {
     /// The list is longer than is read of one: where it is.
     TooLong(String),
-    /// Nothing is left of what is read of all.
-    NoRoom,
+    /// Nothing is left of what is read of all, or of the memory that it takes: where the list is.
+    NoRoom(String),
+}
+
+impl Display for Unread {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(list) => write!(
+                f,
+                "is longer than is read here, over {} MiB or with a line of over 1 MiB, {list}",
+                MAX_UNPACKED >> 20
+            ),
+            Self::NoRoom(list) => write!(
+                f,
+                "isn't read to its end, {list}, since lists take over {} GiB, or {} MiB of memory",
+                MAX_CONTENTS >> 30,
+                MAX_HELD >> 20
+            ),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -122,12 +142,10 @@ impl Survey {
             );
             self.fault(FaultKind::ArtifactChanged, place.clone(), message);
         }
-        if let Some(Unread::TooLong(list)) = &amiss.unread {
+        if let Some(unread) = &amiss.unread {
             let message = format!(
-                "{name} names its files in a list that is longer than is read here, over {} MiB or \
-                 with a line of over 1 MiB, {list}: whether they are there isn't known; repair \
-                 keeps the artifact as it stands",
-                MAX_UNPACKED >> 20
+                "{name} names its files in a list that {unread}: whether they are there isn't known; \
+                 repair keeps the artifact as it stands"
             );
             self.fault(FaultKind::ArtifactUnread, place.clone(), message);
         }
@@ -155,6 +173,14 @@ impl Survey {
 
     /// Tells of what `wandb sync` finds as long as that stays where it is.
     pub(super) fn artifacts_at_end(&mut self) {
+        let relative = std::mem::take(&mut self.artifacts.relative);
+        if let Some(files) = relative.told().filter(|_| !self.is_synced()) {
+            let message = format!(
+                "the artifacts name {files} by relative paths: `wandb sync` uploads them only from the \
+                 folder in which the program ran, and repair doesn't bring them along"
+            );
+            self.fault(FaultKind::ArtifactRelative, Place::default(), message);
+        }
         let elsewhere = std::mem::take(&mut self.artifacts.elsewhere);
         let beyond = std::mem::take(&mut self.artifacts.beyond);
         let Some(first) = elsewhere.first.filter(|_| !self.is_synced()) else {
@@ -284,7 +310,10 @@ impl Amiss {
         let why = match digest {
             _ if artifact.digest.is_empty() => "its record has no digest to compare it with".into(),
             None => by_what(artifact),
-            Some(None) => "it is too long to be compared".into(),
+            Some(None) => {
+                self.unread = Some(Unread::NoRoom(cut(list.into())));
+                return false;
+            }
             Some(digest) => {
                 self.compare(artifact, digest);
                 return self.digest.is_none();
@@ -307,7 +336,7 @@ impl Amiss {
 
     fn add_list(&mut self, state: State, list: &str) {
         match state {
-            State::Unknown => self.unread = Some(Unread::NoRoom),
+            State::Unknown => self.unread = Some(Unread::NoRoom(cut(list.into()))),
             State::TooLong => self.unread = Some(Unread::TooLong(cut(list.into()))),
             state => self.add_state(state, || format!("of its contents, {}", cut(list.into()))),
         }
