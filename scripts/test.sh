@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests, from a fresh clone: needs Rust (stable, with clippy and rustfmt) and Python 3.11.
 #
-#   scripts/test.sh          everything, the frameworks included: about half an hour the
+#   scripts/test.sh          everything, the frameworks included: about 35 minutes the
 #                            first time on two cores, and about 12 GB of disk
 #   scripts/test.sh core     the quick ones: no framework, but W&B's own client
 #
